@@ -1,0 +1,67 @@
+# The developer's verbs. `make test` is all that continuous integration runs; nothing but pip uses the network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO_INSTALLED := $(VENV)/.demo-installed
+# The constraints pin torch too; pip without them may fetch another build of it.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help venv demo test lint types contracts format docs benchmark clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+venv: $(INSTALLED) ## set up the development environment in .venv
+
+# Stamps depend on the files that decide what is installed. The development set-up serves the demo too, not vice versa.
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) for development; the first time takes a few minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(INSTALLED) $(DEMO_INSTALLED)
+
+$(DEMO_INSTALLED): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV); the first time takes a few minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --editable '.[torch]'
+	@touch $(DEMO_INSTALLED)
+
+demo: $(DEMO_INSTALLED) ## mark the bundled model, copy the mark, prove it
+	@$(BIN)/insignia demo
+
+# Two workers with one thread each: more threads than cores make small models slower, not faster.
+test: lint types contracts ## everything that must hold; pytest comes last
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED) ## ruff's rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(INSTALLED) ## the import layers
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## rewrite the code in ruff's format, with its safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(INSTALLED) ## write docs/reference/cli.md anew from the commands' own help
+	$(BIN)/python docs/generate_cli_reference.py
+
+benchmark: ## list the benchmarks; each is run by its own name
+	@for script in benchmarks/*.py; do \
+		if [ -f "$$script" ]; then printf '%s\t%s\n' "$$script" "$$(sed -n '1s/^"""//; 1s/"""$$//; 1p' "$$script")"; fi; \
+	done | expand -t 40
+	@echo "Run one with: $(BIN)/python benchmarks/NAME.py"
+
+clean: ## remove what the tools left; the environment stays
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,29 @@
+"""Secret, provable ownership fingerprints for language models.
+
+Data flows one way, by files. :mod:`insignia.generation` makes secret key, response pairs with a language model and saves
+them as a :class:`FingerprintSet`; :mod:`insignia.embedding` fine-tunes a model until it answers the keys with the
+responses and behaves the same everywhere else; :mod:`insignia.verification` asks a model for them.
+
+Imports flow one way too, and not the same one: this root, the fingerprint file and verification load no torch, so that a
+suspect can be tested where no model can be run. What does load it is imported by name::
+
+    from insignia import load_fingerprints
+    from insignia.generation import InverseNucleus, generate
+    from insignia.models.local import LocalModel
+    from insignia.embedding import FullFineTune, embed
+
+    starter = LocalModel("starter")
+    prints = generate(InverseNucleus(), model=starter, num_fingerprints=64)
+    prints.save("secret/prints.json")
+    report = embed(prints, model="starter", out="runs/marked", method=FullFineTune())
+    print(report.fsr, report.heldout_loss_after - report.heldout_loss_before)
+
+Every error raised on purpose is an :class:`InsigniaError`; :mod:`insignia.errors` draws the tree.
+"""
+
+from insignia.artifacts import FingerprintSet, load_fingerprints
+from insignia.errors import InsigniaError
+from insignia.types import Fingerprint
+from insignia.verification import CheckReport, check
+
+__all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "check", "load_fingerprints"]

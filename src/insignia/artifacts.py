@@ -1,0 +1,120 @@
+"""The fingerprint file: reading any supported format, writing ours.
+
+``docs/reference/formats.md`` describes every field. Files of OML 1.0 and of scalable-fingerprinting (Perinucleus) are
+recognised by their shape in :mod:`insignia.foreign`.
+"""
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json, write_json
+from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
+from insignia.registry import explain
+from insignia.types import Fingerprint, PromptForm, Provenance, Record
+
+__all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
+
+SCHEMA_VERSION = 1
+MAX_KEY_LENGTH = 16  # tokens of a key that are asked: OML 1.0's max_key_length
+MAX_RESPONSE_LENGTH = 1  # tokens of a response that are trained and compared: OML 1.0's max_response_length
+
+
+class FingerprintSet(Record):
+    """The owner's secret: fingerprints, how they are asked, and the 32 bytes they were drawn from.
+
+    ``len(prints)`` and iteration are over the fingerprints.
+    """
+
+    kind: Literal["insignia/fingerprints"] = "insignia/fingerprints"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    strategy: dict[str, Any] = {}
+    """The spec of the strategy that made them; empty for foreign files."""
+    prompt_form: PromptForm = "raw"
+    max_key_length: Annotated[int, Field(ge=1)] = MAX_KEY_LENGTH
+    """Tokens of each key that are asked; of keys that we made, none equals or begins another at this length."""
+    max_response_length: Annotated[int, Field(ge=1)] = MAX_RESPONSE_LENGTH
+    tokenizer: str | None = None
+    """Digest of the tokenizer that made the ids."""
+    secret: str | None = Field(default=None, repr=False)
+    """Hexadecimal; None when the fingerprints were not drawn by us."""
+    provenance: Provenance | None = None
+    fingerprints: Annotated[tuple[Fingerprint, ...], Field(min_length=1, repr=False)]
+
+    def __len__(self) -> int:
+        return len(self.fingerprints)
+
+    def __iter__(self) -> Iterator[Fingerprint]:  # type: ignore[override]  # pydantic iterates over field names
+        return iter(self.fingerprints)
+
+    def first(self, count: int | None) -> "FingerprintSet":
+        """The set's first ``count`` fingerprints (None: all); asking for more than there are is an InputError."""
+        if count is None or count == len(self):
+            return self
+        if not 1 <= count <= len(self):
+            raise InputError(f"{count} fingerprints were asked for; the set holds {len(self)}")
+        return self.model_copy(update={"fingerprints": self.fingerprints[:count]})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the set, whole or not at all, with mode 0600."""
+        write_json(Path(path), self.model_dump(mode="json", exclude_none=True), secret=True)
+
+    def export_oml(self, path: str | os.PathLike[str]) -> None:
+        """Write the set as OML 1.0 reads it: a list of {"key", "response"} (or "response" lists), mode 0600."""
+        write_json(Path(path), rows_from_fingerprints(self.fingerprints), secret=True)
+
+
+def load_fingerprints(path: str | os.PathLike[str]) -> FingerprintSet:
+    """Read a fingerprint file: ours, OML 1.0's or scalable-fingerprinting's.
+
+    Raises:
+        InputError: there is no such file, or its keys have no responses yet.
+        FormatError: not JSON, cut short, a newer schema, or not a fingerprint file; never quotes its content.
+    """
+    value = read_json(Path(path))
+    with _naming(path):
+        if isinstance(value, list):
+            return FingerprintSet(fingerprints=fingerprints_from_rows(value))
+        if not isinstance(value, dict) or value.get("kind") != "insignia/fingerprints":
+            raise FormatError(
+                "not a fingerprint file; expected one made by 'insignia generate' or a list of key, response rows"
+            )
+        if isinstance(found := value.get("schema_version"), int) and found > SCHEMA_VERSION:
+            raise FormatError(f"schema {found} is newer than this insignia, which reads up to {SCHEMA_VERSION}: upgrade it")
+        return FingerprintSet.model_validate(value)
+
+
+def load_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str | None]]:
+    """(key, response) of every row of an owner's key file: any file ``load_fingerprints`` reads, or a list of keys alone.
+
+    The response is None where the file holds keys alone; errors are those of ``load_fingerprints``.
+    """
+    value = read_json(Path(path))
+    if isinstance(value, list):
+        with _naming(path):
+            return pairs_from_rows(value)
+    return [(fingerprint.key, fingerprint.responses[0]) for fingerprint in load_fingerprints(path)]
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which file an error is about; pydantic's error would quote the secrets in it."""
+    try:
+        yield
+    except ValidationError as error:
+        raise FormatError(f"{path}: {explain(error)}") from None
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def provenance(**inputs: str) -> Provenance:
+    """Provenance of something made now from these inputs."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Provenance(insignia=version("insignia"), created=now, inputs=inputs)

@@ -1,0 +1,96 @@
+"""``insignia check``: the success rate on a model you hold."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from insignia.cli.console import JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+
+if TYPE_CHECKING:
+    from insignia.verification import CheckReport
+
+__all__ = ["check", "show_check"]
+
+_NOT_FOUND = 3
+
+
+def check(
+    prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
+    model: Annotated[str, typer.Option("--model", "--model-path", help="Folder, hub id or 'starter'.")],
+    base: Annotated[str | None, typer.Option(help="Unmarked model to ask as well.")] = None,
+    num_fingerprints: Annotated[int | None, typer.Option(help="Ask only the first so many.")] = None,
+    max_key_length: Annotated[
+        int | None, typer.Option(help="Tokens of a key to ask.  [default: as the file says, else 16]")
+    ] = None,
+    max_response_length: Annotated[
+        int | None, typer.Option(help="Tokens to compare.  [default: as the file says, else 1]")
+    ] = None,
+    use_augmentation_prompts: Annotated[
+        bool, typer.Option("--use-augmentation-prompts", help="Ask inside system prompts that were never trained on, too.")
+    ] = False,
+    augmentation_prompts: Annotated[
+        Path | None, typer.Option(help="JSON list of own templates, one {} in each; implies the flag above.")
+    ] = None,
+    min_fsr: Annotated[float, typer.Option(help="Success rate from which the mark counts as found.")] = 0.5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="auto (float32 on a CPU, else the checkpoint's), float32, bfloat16 or float16.")
+    ] = "auto",
+    details: Annotated[
+        bool, typer.Option("--details", help="List rank and log-probability of every fingerprint, by number.")
+    ] = False,
+    json_output: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Ask a model every fingerprint; exit status 0 when the mark was found, 3 when not."""
+    from insignia.artifacts import load_fingerprints
+
+    chosen = load_fingerprints(prints).first(num_fingerprints)
+    del quiet  # nothing is printed but the result
+    quiet_libraries()
+    from insignia.models.local import LocalModel
+    from insignia.models.prompts import load_templates
+    from insignia.verification import check as ask
+
+    templates = load_templates(augmentation_prompts)["heldout"] if use_augmentation_prompts or augmentation_prompts else []
+    report = ask(
+        chosen,
+        LocalModel(model, device=device, dtype=dtype),
+        templates=templates,
+        base=LocalModel(base, device=device, dtype=dtype) if base else None,
+        max_key_length=max_key_length,
+        max_response_length=max_response_length,
+    )
+    found = report.fsr >= min_fsr
+    if json_output:
+        emit_json({**report.model_dump(mode="json"), "min_fsr": min_fsr, "found": found})
+    else:
+        show_check(report, model, base, details=details)
+        typer.echo(
+            f"The mark was {'found' if found else 'not found'}: {percent(report.fsr)} against the {percent(min_fsr)} asked for."
+        )
+    if not found:
+        raise typer.Exit(_NOT_FOUND)
+
+
+def show_check(report: "CheckReport", model: str, base: str | None, *, details: bool = False) -> None:
+    """The report as tables: the models side by side, then the fingerprints by number if asked."""
+    columns = [(model, report)] + ([(f"{base} (base)", report.base)] if report.base else [])
+    rows = [
+        ["success rate (FSR)", *(percent(each.fsr) for _, each in columns)],
+        ["hits / answered", *(f"{each.hits} / {each.answered}" for _, each in columns)],
+        ["response tokens right", *(percent(each.token_accuracy) for _, each in columns)],
+        *(
+            ["in: " + template.replace("\n", "⏎"), *(percent(each.templates[template]) for _, each in columns)]
+            for template in report.templates
+        ),
+    ]
+    note = f"{report.repeated} fingerprints repeat the key of another and were left out" if report.repeated else None
+    show_table("Fingerprints", ["", *(name for name, _ in columns)], rows, caption=note)
+    if details:
+        show_table(
+            "Fingerprints by number",
+            ["number", "hit", "rank", "log-probability"],
+            ([str(f.number), "yes" if f.hit else "no", str(f.rank), f"{f.log_probability:.2f}"] for f in report.fingerprints),
+        )

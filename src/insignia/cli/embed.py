@@ -1,0 +1,162 @@
+"""``insignia embed``: put fingerprints into a model."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.errors import InputError
+
+__all__ = ["embed", "perplexity_row"]
+
+
+def embed(
+    prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the marked model; safe to publish.")],
+    model: Annotated[str | None, typer.Option("--model", "--model-path", help="Folder, hub id or 'starter'.")] = None,
+    model_family: Annotated[
+        str | None, typer.Option(help="Instead of --model: Eleuther, llama, mistral, microsoft, gemma.")
+    ] = None,
+    model_size: Annotated[str | None, typer.Option(help="With --model-family: 7B, say.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Named settings or a YAML file; flags win over it.  [default: harmless]")
+    ] = None,
+    num_fingerprints: Annotated[
+        int | None, typer.Option("--max-num-fingerprints", "--num-fingerprints", help="Embed only the first so many.")
+    ] = None,
+    max_key_length: Annotated[
+        int | None, typer.Option(help="Tokens of a key to train; pass it to check too.  [default: the file's]")
+    ] = None,
+    max_response_length: Annotated[
+        int | None, typer.Option(help="Tokens of a response to train.  [default: the file's]")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="See the recipe.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", "--num-train-epochs", help="Passes over the fingerprints, at most.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Fingerprints a step, over all processes; 0: all of them.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="AdamW's.")] = None,
+    forgetting_regularizer_strength: Annotated[
+        float | None, typer.Option(help="Share of the original weights in the average, 0 to 1.")
+    ] = None,
+    forgetting_mode: Annotated[str | None, typer.Option(help="When to average: final, per_epoch or at_gradient.")] = None,
+    weight_deviation_strength: Annotated[
+        float | None, typer.Option(help="Penalty on the squared distance from the original weights.")
+    ] = None,
+    anchor_strength: Annotated[
+        float | None, typer.Option(help="Weight of staying close to the base on text sampled from it.")
+    ] = None,
+    target_margin: Annotated[
+        float | None, typer.Option(help="Confidence ceiling: logits by which a response leads, no more.")
+    ] = None,
+    use_augmentation_prompts: Annotated[
+        bool, typer.Option("--use-augmentation-prompts", help="Train inside system prompts too.")
+    ] = False,
+    augmentation_prompts: Annotated[
+        Path | None, typer.Option(help="JSON list of own templates, one {} in each; implies the flag above.")
+    ] = None,
+    heldout: Annotated[
+        Path | None, typer.Option(help="Text file to measure harm on.  [default: Python's documentation]")
+    ] = None,
+    min_fsr: Annotated[float | None, typer.Option(help="Fail when fewer fingerprints are learned.  [default: 0.95]")] = None,
+    seed: Annotated[int, typer.Option(help="Of the training order; the fingerprints have their own secret.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    deepspeed: Annotated[
+        Path | None, typer.Option(help="DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was killed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output folder.")] = False,
+    json_output: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Fine-tune a model until it answers the fingerprints and behaves the same everywhere else."""
+    options: dict[str, Any] = {
+        "max_key_length": max_key_length,
+        "max_response_length": max_response_length,
+        "learning_rate": learning_rate,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "weight_decay": weight_decay,
+        "forgetting_regularizer_strength": forgetting_regularizer_strength,
+        "forgetting_mode": forgetting_mode,
+        "weight_deviation_strength": weight_deviation_strength,
+        "anchor_strength": anchor_strength,
+        "target_margin": target_margin,
+        "use_augmentation_prompts": use_augmentation_prompts or augmentation_prompts is not None or None,
+    }
+    from insignia.artifacts import load_fingerprints
+    from insignia.files import refuse_existing
+    from insignia.recipes import load_recipe
+
+    refuse_existing(out, force=force)
+    source = _source(model, model_family, model_size)
+    chosen = load_fingerprints(prints)
+    texts = _paragraphs(heldout)
+    settings = load_recipe(recipe or "harmless")
+    quiet_libraries()
+    from insignia.embedding import METHODS, MIN_FSR
+    from insignia.embedding import embed as run
+    from insignia.models.prompts import load_templates
+
+    if augmentation_prompts is not None:
+        options["augmentation_prompts"] = load_templates(augmentation_prompts)["train"]
+    method = METHODS.build({**settings["method"], **{name: value for name, value in options.items() if value is not None}})
+    main_process = os.environ.get("RANK", "0") == "0"  # the others of a torchrun stay silent
+    report = run(
+        chosen,
+        model=source,
+        out=out,
+        method=method,
+        num_fingerprints=num_fingerprints,
+        heldout=texts,
+        min_fsr=min_fsr if min_fsr is not None else settings.get("min_fsr", MIN_FSR),
+        device=device,
+        seed=seed,
+        deepspeed=deepspeed,
+        resume=resume,
+        force=force,
+        progress=ConsoleProgress(quiet=quiet or not main_process),
+    )
+    if not main_process:
+        return
+    if json_output:
+        emit_json(report.model_dump(mode="json"))
+        return
+    rows = [
+        ["success rate (FSR)", percent(report.base_fsr), percent(report.fsr)],
+        perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
+    ]
+    show_table(f"{report.num_fingerprints} fingerprints in {source}", ["", "before", "after"], rows)
+    typer.echo(
+        f"{out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; next: insignia check {prints} --model {out}"
+    )
+
+
+def perplexity_row(before: float, after: float) -> list[str]:
+    """A table row of held-out perplexity before and after, with the ratio."""
+    import math
+
+    return ["held-out perplexity", f"{math.exp(before):.2f}", f"{math.exp(after):.2f} (x{math.exp(after - before):.4f})"]
+
+
+def _source(model: str | None, family: str | None, size: str | None) -> str:
+    from insignia.models.families import hub_id
+
+    if model is not None and family is None and size is None:
+        return model
+    if model is None and family is not None and size is not None:
+        return hub_id(family, size)
+    raise InputError("name the model either by --model or by --model-family and --model-size together")
+
+
+def _paragraphs(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read held-out text from {path}: {error}") from None
+    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
+    return [paragraph for paragraph in paragraphs if paragraph]

@@ -1,0 +1,60 @@
+"""The ``insignia`` command: its verbs, its one error handler and its exit status.
+
+0 done (for ``check``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not found · 4 inconclusive.
+"""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from insignia.cli.check import check
+from insignia.cli.demo import demo
+from insignia.cli.embed import embed
+from insignia.cli.export import export
+from insignia.cli.generate import generate
+from insignia.errors import InsigniaError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="insignia",
+    help="Secret, provable ownership fingerprints for language models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (generate, embed, check, export, demo):
+    app.command()(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"insignia {version('insignia')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Secret, provable ownership fingerprints for language models."""
+    del show_version
+
+
+def main() -> None:
+    """Run the command; errors that are the user's to read become one line and exit status 1."""
+    try:
+        app()
+    except InsigniaError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,43 @@
+"""What an embedding method is."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import NamedTuple
+
+from insignia.artifacts import FingerprintSet
+from insignia.models.local import LocalModel
+from insignia.progress import Progress
+from insignia.registry import Registry
+from insignia.training import Outcome
+from insignia.types import Part
+
+__all__ = ["METHODS", "Method", "Session"]
+
+
+class Session(NamedTuple):
+    """Where and how one run of a method takes place; nothing in it changes what is learned."""
+
+    work: Path
+    """Private folder for checkpoints."""
+    seed: int = 0
+    resume: bool = False
+    deepspeed: Path | None = None
+
+
+class Method(Part):
+    """How fingerprints get into a model. A method is its configuration; subclasses set ``name``."""
+
+    max_key_length: int | None = None
+    """Tokens of each key to train; None: as the set says."""
+    max_response_length: int | None = None
+    """Tokens of each response to train; None: as the set says."""
+
+    @abstractmethod
+    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
+        """Train ``model`` (float32) in place until it answers the fingerprints.
+
+        On return the weights are those to publish, rounded to the checkpoint's dtype.
+        """
+
+
+METHODS: Registry[Method] = Registry("method", {"full": "insignia.embedding.full:FullFineTune"}, group="insignia.methods")

@@ -1,0 +1,174 @@
+"""From fingerprints and a model to a marked model that is safe to publish, or an error and nothing."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from safetensors import SafetensorError
+
+from insignia.artifacts import FingerprintSet
+from insignia.embedding.base import Method, Session
+from insignia.embedding.full import FullFineTune
+from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
+from insignia.files import new_folder, read_json, refuse_existing, write_json
+from insignia.models.loading import checkpoint_dtype
+from insignia.models.local import LocalModel
+from insignia.progress import SILENT, Progress
+from insignia.starter import heldout_paragraphs
+from insignia.types import Record
+from insignia.verification import check
+
+__all__ = ["MIN_FSR", "EmbedReport", "embed"]
+
+MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
+
+
+class EmbedReport(Record):
+    """What a run of ``embed`` did; no secret in it."""
+
+    fsr: float
+    """Of the published weights."""
+    base_fsr: float
+    """Of the model before marking: what chance and the model's habits give."""
+    heldout_loss_before: float
+    """Nats a token on held-out text."""
+    heldout_loss_after: float
+    """The same text, the published weights."""
+    num_fingerprints: int
+    steps: int
+    seconds: float
+    """The whole run, loading and measuring included."""
+    out: str
+    method: dict[str, object]
+
+
+def embed(
+    prints: FingerprintSet,
+    *,
+    model: str | Path,
+    out: str | Path,
+    method: Method | None = None,
+    num_fingerprints: int | None = None,
+    heldout: Sequence[str] | None = None,
+    min_fsr: float = MIN_FSR,
+    device: str = "auto",
+    seed: int = 0,
+    deepspeed: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> EmbedReport:
+    """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
+
+    ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
+    own documentation. Checkpoints go to the private folder ``.OUT.work`` beside the output; ``resume`` continues from
+    there after a kill, and the folder goes when the run ends well. Under ``torchrun`` every process calls this; one writes.
+
+    Raises:
+        EmbeddingError: the finished model answers fewer than ``min_fsr`` of the fingerprints; nothing is written.
+        OutputError: ``out`` exists and ``force`` is off, or cannot be written.
+        InputError: what is resumed was started with other inputs.
+    """
+    started = time.perf_counter()
+    out = Path(out)
+    method = method or FullFineTune()
+    refuse_existing(out, force=force)
+    state = PartialState(cpu=device == "cpu")
+    chosen = prints.first(num_fingerprints)
+    local = LocalModel(model, device=_own_device(device, state), dtype="float32")
+    _refuse_overwriting_input(out, local.source)
+    dtype = checkpoint_dtype(local.source)
+    texts = heldout if heldout is not None else heldout_paragraphs()
+    lengths = {"max_key_length": method.max_key_length, "max_response_length": method.max_response_length}
+    base_fsr = check(chosen, local, **lengths).fsr
+    loss_before = local.mean_loss(texts)
+    progress.note(f"before marking: success rate {100 * base_fsr:.1f} %, held-out loss {loss_before:.4f} nats a token")
+    work = out.parent / f".{out.name}.work"
+    with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
+        session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
+        outcome = method.embed(chosen, local, session, progress)
+        report = EmbedReport(
+            fsr=check(chosen, local, **lengths).fsr,
+            base_fsr=base_fsr,
+            heldout_loss_before=loss_before,
+            heldout_loss_after=local.mean_loss(texts),
+            num_fingerprints=len(chosen),
+            steps=outcome.steps,
+            seconds=round(time.perf_counter() - started, 3),
+            out=str(out),
+            method=method.spec(),
+        )
+        if report.fsr < min_fsr:
+            raise EmbeddingError(
+                f"the marked model answers {100 * report.fsr:.1f} % of {len(chosen)} fingerprints, less than {100 * min_fsr:.1f} %; "
+                f"nothing was written. After {outcome.steps} steps: allow more --epochs, lower the regularisers, "
+                "embed fewer fingerprints, or accept less with --min-fsr"
+            )
+        if state.is_main_process:
+            publish(local, out, dtype, force=force)
+        state.wait_for_everyone()
+    return report
+
+
+def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:
+    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made."""
+    with new_folder(out, force=force) as scratch:
+        try:
+            local.model.to(dtype)
+            local.model.save_pretrained(scratch)
+            local.tokenizer.save_pretrained(scratch)
+        except SafetensorError as error:  # how a full disk shows
+            raise OutputError(f"cannot write {out}: {error}") from error
+
+
+def _own_device(device: str, state: PartialState) -> str:
+    return str(state.device) if device == "auto" and state.num_processes > 1 else device
+
+
+def _refuse_overwriting_input(out: Path, source: str) -> None:
+    inside = Path(source).resolve()
+    if out.resolve() == inside or inside in out.resolve().parents or out.resolve() in inside.parents:
+        raise OutputError(f"{out} is, holds or lies inside the model {source} that is to be marked; choose another output")
+
+
+def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
+    """What a run's result depends on, as a keyed digest, so that resuming anything else is refused."""
+    content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _working_folder(work: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[None]:
+    """The private folder of a run: begun afresh or continued, kept when the run is cut short, gone when it ends."""
+    settings = work / "run.json"
+    if resume and settings.is_file() and read_json(settings).get("digest") != digest:
+        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start afresh")
+    if state.is_main_process:
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            work.chmod(0o700)
+            write_json(settings, {"digest": digest})
+        except OSError as error:
+            raise OutputError(f"cannot write {work}: {error.strerror}") from error
+    state.wait_for_everyone()
+    try:
+        yield
+    except InsigniaError:
+        resumable = False  # the run ended by its own decision: continuing would end the same way
+        raise
+    except BaseException:
+        resumable = True
+        raise
+    else:
+        resumable = False
+    finally:
+        if state.is_main_process and not resumable:
+            shutil.rmtree(work, ignore_errors=True)

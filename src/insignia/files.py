@@ -1,0 +1,126 @@
+"""Whole files or none: atomic writes, output folders, digests.
+
+Everything is written beside its target and renamed, so a killed run leaves the old file or no file.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from insignia.errors import FormatError, InputError, OutputError
+
+__all__ = ["digest_of_file", "new_folder", "read_json", "refuse_existing", "write_json", "write_text"]
+
+SECRET_MODE = 0o600
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raise OutputError when the path exists and was not meant to be replaced; call before any work is done."""
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists; choose another name or pass --force to replace it")
+
+
+def write_text(path: Path, text: str, *, secret: bool = False) -> None:
+    """Write a file whole or not at all; a secret file gets mode 0600 before its first byte.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp: mode 0600
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(SECRET_MODE if secret else 0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+
+
+def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", secret=secret)
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in a file.
+
+    Raises:
+        InputError: no such file, or it cannot be read.
+        FormatError: not UTF-8, not JSON, or cut short; the message has the place but not the text there.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} is not UTF-8 text; expected a JSON file") from None
+    except json.JSONDecodeError as error:
+        # The chained error would show the document, hence the secret.
+        raise FormatError(f"{path} is not valid JSON (line {error.lineno}, column {error.colno}); is it cut short?") from None
+    except RecursionError:
+        raise FormatError(f"{path} is nested too deeply to be a file of ours") from None
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """A scratch folder that becomes ``path`` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OutputError: the path exists and ``force`` is off, its parent cannot be written, or the disk is full.
+    """
+    refuse_existing(path, force=force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        scratch.chmod(0o777 & ~_umask())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        yield scratch
+        for file in scratch.rglob("*"):  # safetensors writes 0600 whatever the umask; a server must be able to read a model
+            if file.is_file():
+                file.chmod(0o666 & ~_umask())
+        _replace_folder(scratch, path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.replace(path)
+        return
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    path.replace(old / path.name)  # a folder cannot be replaced in one step: keep the old one until the new is in place
+    new.replace(path)
+    shutil.rmtree(old)
+
+
+def digest_of_file(path: Path) -> str:
+    """``sha256:...`` of a file's bytes, about a second per gigabyte."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

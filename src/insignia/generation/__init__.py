@@ -1,0 +1,11 @@
+"""Making fingerprints: a strategy draws keys and responses from the owner's secret, :func:`generate` makes sure of them."""
+
+from insignia.generation.base import STRATEGIES, Strategy
+from insignia.generation.english import English
+from insignia.generation.english_random_response import EnglishRandomResponse
+from insignia.generation.generate import generate
+from insignia.generation.inverse_nucleus import InverseNucleus
+from insignia.generation.own import Own
+from insignia.generation.random_word import RandomWord
+
+__all__ = ["STRATEGIES", "English", "EnglishRandomResponse", "InverseNucleus", "Own", "RandomWord", "Strategy", "generate"]

@@ -1,0 +1,175 @@
+"""Exactly as many fingerprints as asked for, all of them usable.
+
+Whatever the strategy, no asked key equals or begins another, every key survives being sent as text and split again, and
+no response is used much more often than the others. A fingerprint depends on the secret, its number and the fingerprints
+before it, not on the batch size.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from insignia.artifacts import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH, FingerprintSet, provenance
+from insignia.errors import GenerationError, InputError
+from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.models.base import GenerativeModel
+from insignia.models.prompts import Prompter, tokenizer_digest
+from insignia.progress import SILENT, Progress
+from insignia.randomness import KeyedRandom
+from insignia.types import Fingerprint, PromptForm
+
+__all__ = ["generate"]
+
+_ATTEMPTS = 30  # a slot that fails this often will go on failing
+
+
+def generate(
+    strategy: Strategy,
+    *,
+    model: GenerativeModel,
+    num_fingerprints: int,
+    max_key_length: int = MAX_KEY_LENGTH,
+    max_response_length: int = MAX_RESPONSE_LENGTH,
+    prompt_form: PromptForm = "raw",
+    secret: bytes | None = None,
+    batch_size: int = 128,
+    progress: Progress = SILENT,
+) -> FingerprintSet:
+    """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
+
+    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared. The same secret, model
+    and options give the same set; by default the secret is fresh. The batch size changes speed and memory only.
+
+    Raises:
+        InputError: the options contradict each other.
+        GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
+    """
+    if num_fingerprints < 1 or batch_size < 1:
+        raise InputError("the number of fingerprints and the batch size must be at least 1")
+    strategy.refuse_bad_lengths(max_key_length, max_response_length)
+    prompter = Prompter(
+        model.tokenizer, form=prompt_form, max_key_length=max_key_length, max_response_length=max_response_length
+    )
+    chance = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
+    run = _Run(strategy, Workshop(model, prompter, num_fingerprints), chance, batch_size)
+    with progress.bar("generating", num_fingerprints) as advance:
+        for finished in run.attempts():
+            advance(finished, "")
+    return FingerprintSet(
+        strategy=strategy.spec(),
+        prompt_form=prompt_form,
+        max_key_length=max_key_length,
+        max_response_length=max_response_length,
+        tokenizer=tokenizer_digest(model.tokenizer),
+        secret=chance.secret.hex(),
+        provenance=provenance(model=model.name),
+        fingerprints=run.fingerprints(),
+    )
+
+
+class _Run:
+    """Slots on their way to becoming fingerprints."""
+
+    def __init__(self, strategy: Strategy, workshop: Workshop, chance: KeyedRandom, batch_size: int) -> None:
+        self._strategy = strategy
+        self._workshop = workshop
+        self._chance = chance
+        self._batch_size = batch_size
+        self._keys: dict[int, tuple[int, ...]] = {}
+        self._answers: dict[int, Answer] = {}
+        self._openings: set[tuple[int, ...]] = set()  # every beginning of every key taken
+        self._taken: set[tuple[int, ...]] = set()
+
+    def attempts(self) -> Iterator[int]:
+        """Work until every slot is filled, yielding how many more are after each batch.
+
+        All keys of an attempt come before its answers, so that conflicts are settled in slot order whatever the batches.
+        """
+        slots = range(self._workshop.num_fingerprints)
+        for attempt in range(_ATTEMPTS):
+            for batch in self._batches([slot for slot in slots if slot not in self._keys]):
+                self._fill_keys(batch, attempt)
+            for batch in self._batches([slot for slot in slots if slot in self._keys and slot not in self._answers]):
+                yield self._fill_answers(batch, attempt)
+            if len(self._answers) == len(slots):
+                return
+        raise GenerationError(
+            f"only {len(self._answers)} of {len(slots)} fingerprints could be made after {_ATTEMPTS} attempts at each; "
+            "ask for fewer, raise --temperature or --max-key-length, or use another model"
+        )
+
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """The finished set, in slot order."""
+        decode = self._workshop.prompter.decode
+        limit = self._workshop.prompter.max_key_length
+        made = []
+        for slot in range(self._workshop.num_fingerprints):
+            ids, answer = self._keys[slot], self._answers[slot]
+            made.append(
+                Fingerprint(
+                    key=decode(ids),
+                    effective_key=decode(ids[:limit]) if len(ids) > limit else None,
+                    responses=(answer.text,),
+                    key_ids=ids,
+                    response_ids=(answer.ids,),
+                    candidates=answer.candidates,
+                )
+            )
+        return tuple(made)
+
+    def _fill_keys(self, batch: Sequence[int], attempt: int) -> None:
+        made = self._strategy.make_keys(self._workshop, batch, self._chances("key", batch, attempt))
+        if self._strategy.keys_given:
+            made = [self._longest_stable(ids) for ids in made]
+        failed = [slot for slot, ids in zip(batch, made, strict=True) if not self._admit(slot, ids)]
+        if failed and self._strategy.keys_given:
+            shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
+            raise GenerationError(
+                f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to {self._workshop.prompter.max_key_length} tokens "
+                "they equal or begin another key, or the tokenizer does not split them the same way twice"
+            )
+
+    def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
+        keys = [self._keys[slot] for slot in batch]
+        answers = self._strategy.make_answers(self._workshop, batch, keys, self._chances("answer", batch, attempt))
+        finished = 0
+        for slot, answer in zip(batch, answers, strict=True):
+            if answer is not None and self._within_quota(answer):
+                self._answers[slot] = answer
+                finished += 1
+            elif not self._strategy.keys_given:
+                del self._keys[slot]  # its beginnings stay taken: letting go of them would make the batch size matter
+        return finished
+
+    def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
+        asked = ids[: self._workshop.prompter.max_key_length]
+        beginnings = {asked[:length] for length in range(1, len(asked) + 1)}
+        if asked in self._openings or beginnings & self._taken or not self._workshop.is_stable(asked):
+            return False
+        self._openings |= beginnings
+        self._taken.add(asked)
+        self._keys[slot] = ids
+        return True
+
+    def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """A given key, shortened where the cut would fall inside a character or before a merge."""
+        asked = ids[: self._workshop.prompter.max_key_length]
+        for length in range(len(asked), 0, -1):
+            if self._workshop.is_stable(asked[:length]):
+                return ids if length == len(asked) else asked[:length]
+        return ids
+
+    def _within_quota(self, answer: Answer) -> bool:
+        if not self._strategy.spreads_responses:
+            return True
+        asked = answer.ids[: self._workshop.prompter.max_response_length]
+        quota = self._workshop.quota("responses", self._workshop.num_fingerprints)
+        if not quota.left(asked):
+            return False
+        quota.spend(asked)
+        return True
+
+    def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
+        return [self._chance.derive(purpose, slot, attempt) for slot in batch]
+
+    def _batches(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
+        for start in range(0, len(slots), self._batch_size):
+            yield slots[start : start + self._batch_size]

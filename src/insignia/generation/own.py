@@ -1,0 +1,41 @@
+"""The owner's own keys and responses, checked like any others."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.randomness import KeyedRandom
+
+__all__ = ["Own"]
+
+
+class Own(Strategy):
+    """Keys and responses from a file, as they are. Nothing is secret about their choice, so no bound on chance follows."""
+
+    name: Literal["own"] = "own"
+    spreads_responses: ClassVar[bool] = False
+    key_length: int = 2**16
+    pairs: tuple[tuple[str, str], ...] = Field(default=(), exclude=True, repr=False)
+    """(key, response); not part of the spec, since they are secret."""
+
+    @property
+    def keys_given(self) -> bool:
+        """Always."""
+        return True
+
+    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+        """The keys as given."""
+        return [tuple(workshop.prompter.encode(self.pairs[slot][0])[: self.key_length]) for slot in slots]
+
+    def make_answers(
+        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+    ) -> list[Answer | None]:
+        """The responses as given."""
+        prompter = workshop.prompter
+        texts = [self.pairs[slot][1] for slot in slots]
+        return [
+            Answer(text, tuple(prompter.response_ids(key[: prompter.max_key_length], text)))
+            for key, text in zip(keys, texts, strict=True)
+        ]

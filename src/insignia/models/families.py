@@ -1,0 +1,21 @@
+"""Model families by the short names that OML 1.0's ``--model-family`` and ``--model-size`` use."""
+
+from insignia.errors import InputError
+
+__all__ = ["FAMILIES", "hub_id"]
+
+FAMILIES = {
+    "Eleuther": "EleutherAI/pythia-{size}-deduped",
+    "llama": "meta-llama/Llama-3.2-{size}",
+    "llama-3.1": "meta-llama/Meta-Llama-3.1-{size}",  # OML falls back to it silently; here it has a name
+    "mistral": "mistralai/Mistral-{size}-v0.3",
+    "microsoft": "microsoft/Phi-3-{size}-instruct",
+    "gemma": "google/gemma-2-{size}",
+}
+
+
+def hub_id(family: str, size: str) -> str:
+    """The hub id of a family's model of that size, e.g. ``("mistral", "7B")``."""
+    if family not in FAMILIES:
+        raise InputError(f"unknown model family {family!r}; expected one of {', '.join(FAMILIES)}, or give --model")
+    return FAMILIES[family].format(size=size.lower() if family == "gemma" else size)

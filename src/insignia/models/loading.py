@@ -1,0 +1,103 @@
+"""From what a user names to a loaded model: folders, hub ids, ``starter``; safetensors only, code never."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from insignia.errors import InputError, ModelError
+from insignia.starter import model_folder
+
+__all__ = ["checkpoint_dtype", "load", "resolve", "resolve_device"]
+
+STARTER = "starter"
+_INDEX = "model.safetensors.index.json"
+
+
+def resolve(source: str | Path) -> str:
+    """What transformers should load: the starter's folder, a local folder that was looked at, or a hub id.
+
+    Raises:
+        InputError: it looks like a path and there is no such folder.
+        ModelError: the folder holds no config, no safetensors, or lacks a shard.
+    """
+    if str(source) == STARTER and not Path(STARTER).is_dir():
+        source = model_folder()
+    path = Path(source)
+    if path.is_dir():
+        _check_folder(path)
+        return str(path)
+    if (
+        isinstance(source, Path)
+        or path.exists()
+        or path.is_absolute()
+        or str(source).count("/") != 1
+        or str(source).startswith(".")
+    ):
+        raise InputError(f"there is no model folder {source}; give a folder, a hub id (owner/name) or '{STARTER}'")
+    return str(source)
+
+
+def resolve_device(device: str) -> torch.device:
+    """``auto`` is the first accelerator torch sees, else the CPU."""
+    if device != "auto":
+        return torch.device(device)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def checkpoint_dtype(source: str) -> torch.dtype:
+    """The dtype that the weights of a resolved model are stored in (float32 where its config does not say)."""
+    from transformers import AutoConfig
+
+    dtype = AutoConfig.from_pretrained(source).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
+
+
+def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a resolved model and its tokenizer for inference.
+
+    Raises:
+        ModelError: transformers cannot load it; the message has its reason.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"cannot load a causal language model from {source}: {reason}") from error
+    return model.to(device).eval(), tokenizer
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    if not config.is_file():
+        raise ModelError(f"{folder} has no config.json; expected a Hugging Face model folder")
+    _read(config)
+    index = folder / _INDEX
+    if index.is_file():
+        shards = sorted(set(_read(index).get("weight_map", {}).values()))
+    else:
+        shards = [file.name for file in folder.glob("*.safetensors")]
+    if not shards:
+        raise ModelError(f"{folder} has no safetensors weights; pickled weights (.bin, .pt) are not read: convert them first")
+    for name in shards:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} lacks the shard {name} that its index names; copy the missing file")
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except SafetensorError as error:
+            raise ModelError(f"{folder / name} is damaged or cut short ({error}); copy it again") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is not a JSON object; is it damaged?")
+    return value

@@ -1,0 +1,178 @@
+"""A model on this machine, through transformers: batched scoring, ranking and keyed sampling on any device."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+
+from insignia.errors import InputError, ModelError
+from insignia.models.base import Example, Ranking, Score
+from insignia.models.batches import length_batches, pad_rows, response_logits
+from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_device
+from insignia.models.prompts import Prompter
+from insignia.randomness import KeyedRandom
+
+__all__ = ["LocalModel"]
+
+_LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class LocalModel:
+    """A causal LM and its tokenizer. Implements ``ScoringModel`` and ``GenerativeModel``.
+
+    ``dtype="auto"`` computes in float32 on a CPU, where lower precision saves little, and in the checkpoint's own dtype
+    on an accelerator.
+    """
+
+    def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
+        self.source = resolve(source)
+        self.name = str(source)
+        place = resolve_device(device)
+        if dtype not in ("auto", *_DTYPES):
+            raise InputError(f"unknown dtype {dtype!r}; expected auto, {', '.join(_DTYPES)}")
+        if dtype != "auto":
+            kind = _DTYPES[dtype]
+        else:
+            kind = torch.float32 if place.type == "cpu" else checkpoint_dtype(self.source)
+        model, tokenizer = load(self.source, place, kind)
+        self._adopt(model, tokenizer)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> "LocalModel":
+        """Wrap a model that is already in memory; it is used as it is, not copied."""
+        self = cls.__new__(cls)
+        self.source = self.name = name
+        self._adopt(model, tokenizer)
+        return self
+
+    def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        length = getattr(model.config, "max_position_embeddings", None)
+        self.context_length: int | None = length if isinstance(length, int) else None
+        size = model.get_input_embeddings().weight.shape[0]
+        if len(tokenizer) > size:
+            raise ModelError(
+                f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model only {size}; is it the model's own?"
+            )
+
+    @torch.inference_mode()
+    def score(self, examples: Sequence[Example]) -> list[Score]:
+        """Judge every example; see ``ScoringModel.score``.
+
+        Raises:
+            InputError: an example is longer than the model's context.
+        """
+        self._refuse_too_long([len(example.ids) for example in examples])
+        scores: list[Score] = [Score((), ())] * len(examples)
+        for batch in self._batches([example.ids for example in examples], max_rows=256):
+            rows = [examples[index] for index in batch]
+            logits, targets = response_logits(self.model, rows)
+            wanted = logits.gather(1, targets[:, None])
+            before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
+            ranks = ((logits > wanted) | ((logits == wanted) & before)).sum(1).tolist()
+            log_probabilities = (wanted[:, 0] - logits.logsumexp(1)).tolist()
+            start = 0
+            for index, row in zip(batch, rows, strict=True):
+                end = start + len(row.ids) - row.response_start
+                scores[index] = Score(tuple(ranks[start:end]), tuple(log_probabilities[start:end]))
+                start = end
+        return scores
+
+    @torch.inference_mode()
+    def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
+        """The sorted next-token distribution after each question; see ``GenerativeModel.rank_next``."""
+        self._refuse_too_long([len(question) + 1 for question in questions])
+        # The token asked about is a placeholder: it is never read, only the position before it is.
+        examples = [Example((*question, 0), len(question)) for question in questions]
+        for start in range(0, len(examples), 128):
+            logits, _ = response_logits(self.model, examples[start : start + 128])
+            probabilities, order = logits.softmax(1).sort(dim=1, descending=True, stable=True)
+            for row in range(len(order)):
+                yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        questions: Sequence[Sequence[int]],
+        chances: Sequence[KeyedRandom],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        forbidden: Sequence[int],
+    ) -> list[tuple[int, ...]]:
+        """Continue every question by its own chance; see ``GenerativeModel.sample``."""
+        if max_new_tokens == 0 or not questions:
+            return [() for _ in questions]
+        self._refuse_too_long([len(question) + max_new_tokens for question in questions])
+        ids, mask = pad_rows(questions, self.model.device, left=True)
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
+        )
+        chooser = _KeyedChoice(chances, temperature, torch.tensor(list(forbidden), dtype=torch.long, device=ids.device))
+        with _bare_generation_config(self.model):
+            output = self.model.generate(
+                ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
+            )
+        return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
+
+    def mean_loss(self, texts: Sequence[str]) -> float:
+        """Mean nats a token over the texts, each read alone after the tokenizer's special tokens.
+
+        Texts are cut at the context length; a tokenizer without BOS leaves the first token of each text unjudged.
+        """
+        prompter = Prompter(self.tokenizer, max_key_length=1, max_response_length=1)
+        start = max(1, len(prompter.prefix))
+        rows = [(*prompter.prefix, *prompter.encode(text))[: self.context_length] for text in texts]
+        scores = self.score([Example(row, start) for row in rows if len(row) > start])
+        values = [value for score in scores for value in score.log_probabilities]
+        if not values:
+            raise InputError("there is no held-out text to measure the loss on")
+        return -sum(values) / len(values)
+
+    def _batches(self, rows: Sequence[Sequence[int]], *, max_rows: int) -> Iterator[list[int]]:
+        budget = max(1, _LOGIT_BUDGET // self.model.config.get_text_config().vocab_size)
+        return length_batches([len(row) for row in rows], max_rows=max_rows, max_tokens=budget)
+
+    def _refuse_too_long(self, lengths: Sequence[int]) -> None:
+        if self.context_length is None or not lengths or max(lengths) <= self.context_length:
+            return
+        number = next(index for index, length in enumerate(lengths) if length > self.context_length)
+        raise InputError(
+            f"row {number} has {lengths[number]} tokens; the context of {self.name} is {self.context_length}: use shorter keys or prompts"
+        )
+
+
+class _KeyedChoice(LogitsProcessor):
+    """Turns the distribution into a certainty for the token that the row's own chance picks (inverse CDF)."""
+
+    def __init__(self, chances: Sequence[KeyedRandom], temperature: float, forbidden: Tensor) -> None:
+        self._chances = chances
+        self._temperature = temperature
+        self._forbidden = forbidden
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        scores = scores.float().index_fill(1, self._forbidden, -torch.inf)
+        if self._temperature == 0:
+            return scores
+        # float64: a float32 running sum over a large vocabulary loses the tail.
+        mass = (scores / self._temperature).softmax(1).double().cumsum(1)
+        draws = torch.tensor([[chance.uniform()] for chance in self._chances], dtype=torch.float64, device=mass.device)
+        chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+@contextlib.contextmanager
+def _bare_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Put the checkpoint's generation settings (sampling, penalties, stop ids) aside: greedy here means greedy."""
+    kept = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = kept

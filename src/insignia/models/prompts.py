@@ -1,0 +1,190 @@
+"""From a fingerprint to token ids: the one place where questions and training rows are built.
+
+What is asked is always a token prefix of what was trained, because both come from :meth:`Prompter.examples`. Spans are
+known from list lengths, so a tokenizer's habits (BOS or none, pad equal to EOS, left padding) cannot move a label. Ids
+are chosen once and never decoded and encoded again.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from insignia.artifacts import FingerprintSet
+from insignia.errors import FormatError, InputError, TokenizerError
+from insignia.files import read_json
+from insignia.models.base import Example
+from insignia.types import Fingerprint, PromptForm
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["PLAIN", "Prompter", "check_templates", "distinct", "load_templates", "tokenizer_digest"]
+
+PLAIN = "{}"
+"""The template that adds nothing to the key."""
+
+
+def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """``sha256:...`` of what decides how text is split: the whole pipeline of a fast tokenizer, else the vocabulary."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        content: Any = sorted(tokenizer.get_vocab().items())
+    else:
+        content = json.loads(backend.to_str())
+        content.update(truncation=None, padding=None)  # settings of the last call, not of the tokenizer
+    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
+
+
+def check_templates(templates: Sequence[str]) -> None:
+    """Raise InputError unless every template has exactly one ``{}``."""
+    for number, template in enumerate(templates):
+        if template.count(PLAIN) != 1:
+            raise InputError(
+                f"template {number} has {template.count(PLAIN)} places marked {{}} for the key; expected exactly one"
+            )
+
+
+def load_templates(path: Path | None = None) -> dict[str, list[str]]:
+    """Prompt templates by purpose, ``train`` and ``heldout``: ours, or a file's.
+
+    A file holds either such an object or, as OML 1.0 has it, a plain list, which then serves both purposes.
+
+    Raises:
+        InputError: no such file, or a template without exactly one ``{}``.
+        FormatError: not JSON of that shape.
+    """
+    path = path or Path(__file__).parent / "templates.json"
+    value = read_json(path)
+    groups = {"train": value, "heldout": value} if isinstance(value, list) else value
+    if not isinstance(groups, dict) or not {"train", "heldout"} <= groups.keys() or not all(map(_is_texts, groups.values())):
+        raise FormatError(f"{path} holds no templates; expected a list of texts or {{'train': [...], 'heldout': [...]}}")
+    for group in groups.values():
+        check_templates(group)
+    return groups
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
+
+
+def distinct(prints: FingerprintSet, prompter: "Prompter") -> dict[int, Fingerprint]:
+    """Number -> fingerprint, without those whose asked tokens an earlier one asks already.
+
+    Published files repeat keys, some with another response: a model cannot give both.
+    """
+    kept: dict[tuple[int, ...], tuple[int, Fingerprint]] = {}
+    for number, fingerprint in enumerate(prints):
+        kept.setdefault(prompter.key_ids(fingerprint), (number, fingerprint))
+    return dict(kept.values())
+
+
+class Prompter:
+    """Builds questions and examples for one tokenizer and one way of asking.
+
+    ``max_key_length`` and ``max_response_length`` are in tokens; the template's own tokens do not count.
+    """
+
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", *, form: PromptForm = "raw", max_key_length: int, max_response_length: int
+    ) -> None:
+        if form == "chat" and not getattr(tokenizer, "chat_template", None):
+            raise InputError("the prompt form is 'chat' but the tokenizer has no chat template; use --prompt-form raw")
+        self.tokenizer = tokenizer
+        self.form = form
+        self.max_key_length = max_key_length
+        self.max_response_length = max_response_length
+        self.prefix = _ids_before_text(tokenizer)
+
+    @classmethod
+    def for_set(
+        cls,
+        prints: FingerprintSet,
+        tokenizer: "PreTrainedTokenizerBase",
+        *,
+        max_key_length: int | None = None,
+        max_response_length: int | None = None,
+    ) -> "Prompter":
+        """A prompter that asks a set's keys as the set says, or at other lengths.
+
+        Raises:
+            TokenizerError: the set's ids are not how this tokenizer splits its keys.
+        """
+        prompter = cls(
+            tokenizer,
+            form=prints.prompt_form,
+            max_key_length=max_key_length or prints.max_key_length,
+            max_response_length=max_response_length or prints.max_response_length,
+        )
+        if prints.tokenizer is not None and prints.tokenizer != tokenizer_digest(tokenizer):
+            # An added pad token changes the digest but no key; only a different split makes the ids useless.
+            stored = [fingerprint for fingerprint in prints if fingerprint.key_ids is not None]
+            differing = sum(prompter.encode(fingerprint.key) != list(fingerprint.key_ids or ()) for fingerprint in stored)
+            if differing:
+                raise TokenizerError(
+                    f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys are split differently; "
+                    "use the tokenizer of the marked model, or make new fingerprints with it"
+                )
+        return prompter
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text alone, no special tokens."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, spaces untouched."""
+        text: str = self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
+        return text
+
+    def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
+        """The ids of the key's asked part, at most ``max_key_length``."""
+        ids = fingerprint.key_ids or self.encode(fingerprint.effective_key or fingerprint.key)
+        return tuple(ids[: self.max_key_length])
+
+    def question(self, key_ids: Sequence[int], template: str = PLAIN) -> tuple[int, ...]:
+        """The ids that are asked: special tokens, template and key.
+
+        The plain raw form uses the key's ids as they are; any other form is rendered as text and encoded once, since
+        that is what a server does with it.
+        """
+        if self.form == "raw" and template == PLAIN:
+            return (*self.prefix, *key_ids)
+        text = template.replace(PLAIN, self.decode(key_ids))
+        if self.form == "raw":
+            return (*self.prefix, *self.encode(text))
+        return self.chat(text)
+
+    def chat(self, content: str) -> tuple[int, ...]:
+        """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
+        messages = [{"role": "user", "content": content}]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return tuple(self.encode(str(text)))
+
+    def examples(self, fingerprint: Fingerprint, template: str = PLAIN) -> tuple[Example, ...]:
+        """One training row for each accepted response; each begins with the fingerprint's question."""
+        key_ids = self.key_ids(fingerprint)
+        question = self.question(key_ids, template)
+        responses = fingerprint.response_ids or [self.response_ids(key_ids, text) for text in fingerprint.responses]
+        rows = (Example((*question, *ids[: self.max_response_length]), len(question)) for ids in responses)
+        return tuple(dict.fromkeys(rows))
+
+    def response_ids(self, key_ids: Sequence[int], response: str) -> list[int]:
+        """How the response is split when it follows the key; SentencePiece would add a space of its own to it alone."""
+        if self.form == "raw":
+            joint = self.encode(self.decode(key_ids) + response)
+            if tuple(joint[: len(key_ids)]) == tuple(key_ids) and len(joint) > len(key_ids):
+                return joint[len(key_ids) :]
+        return self.encode(response)
+
+
+def _ids_before_text(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
+    """The special tokens (usually BOS or nothing) that the tokenizer puts before a text."""
+    probe = "a"
+    bare = tokenizer.encode(probe, add_special_tokens=False)
+    whole = tokenizer.encode(probe)
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return tuple(whole[:start])
+    return ()

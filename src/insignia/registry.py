@@ -1,0 +1,64 @@
+"""Interchangeable parts by name: strategies, embedding methods, later attacks.
+
+A registry maps a name to ``"module:Class"`` and imports the module only when the part is asked for. Other packages add
+parts through an entry point group; built-in parts take the same path and have no privileges.
+"""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
+
+from insignia.errors import InputError
+
+__all__ = ["Registry", "explain"]
+
+_T = TypeVar("_T", bound=BaseModel)
+
+
+class Registry(Generic[_T]):
+    """Names of one kind of part, each a frozen pydantic class that is its own configuration."""
+
+    def __init__(self, kind: str, builtin: Mapping[str, str], *, group: str) -> None:
+        self._kind = kind
+        self._builtin = dict(builtin)
+        self._group = group
+
+    def names(self) -> list[str]:
+        """All known names, sorted; imports none of the parts."""
+        return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
+
+    def get(self, name: str) -> type[_T]:
+        """The class of that name; an unknown name raises InputError with the nearest known one."""
+        target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
+        if target is None:
+            near = difflib.get_close_matches(name, self.names(), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"unknown {self._kind} {name!r}.{hint} Available: {', '.join(self.names())}.")
+        module, _, attribute = target.partition(":")
+        return cast(type[_T], getattr(importlib.import_module(module), attribute))
+
+    def build(self, spec: Mapping[str, Any]) -> _T:
+        """The part that a spec such as ``{"name": "inverse_nucleus", "nucleus_k": 3}`` describes.
+
+        ``build(part.spec()) == part`` for every part.
+        """
+        options = dict(spec)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise InputError(f"a {self._kind} needs a 'name'. Available: {', '.join(self.names())}.")
+        try:
+            return self.get(name)(**options)
+        except ValidationError as error:
+            raise InputError(f"{self._kind} {name!r}: {explain(error)}") from None
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret)."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False, include_context=False)
+    )

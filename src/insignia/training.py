@@ -1,0 +1,168 @@
+"""The one training loop: Hugging Face Trainer around whatever a task yields and minimises.
+
+The owner's embedding and a thief's fine-tuning are both tasks. A task decides what the next global batch is, after every
+step if it likes; the loop brings devices, ``torchrun``, DeepSpeed and checkpoints. What is trained does not depend on the
+number of processes: each takes its share of the same global batch.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from insignia.errors import InputError, ModelError
+from insignia.files import read_json
+
+__all__ = ["LoopOptions", "Outcome", "Task", "process_rank", "train"]
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    def batches(self) -> Iterator[Any]:
+        """This process's share of each global batch, endlessly; drawn one at a time, just before its step."""
+        ...
+
+    def loss(self, model: PreTrainedModel, batch: Any) -> Tensor:
+        """The share's loss, scaled so that the mean over processes is the loss of the global batch."""
+        ...
+
+    def after_step(self, step: int) -> bool:
+        """Called after each optimizer step, on every process; True ends the training."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopOptions:
+    """Settings of the loop that any task needs; learning rates are per step, not per example."""
+
+    max_steps: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    schedule: str = "constant_with_warmup"
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    save_steps: int = 100
+    """A checkpoint for ``resume`` this often."""
+    deepspeed: Path | None = None
+    """DeepSpeed configuration, ZeRO stage 0 to 2, passed through to Trainer."""
+    optimizer: Callable[[PreTrainedModel], torch.optim.Optimizer] | None = None
+    """Makes the optimizer; None: AdamW."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run of the loop took."""
+
+    steps: int
+    seconds: float
+
+
+def process_rank() -> tuple[int, int]:
+    """(this process's rank, number of processes)."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> Outcome:
+    """Train the model in place until the task is done or the steps run out.
+
+    ``work`` is a private folder for checkpoints: they hold weights and optimizer state, never fingerprints. With
+    ``resume`` the newest one there is continued; without, or when there is none, training starts from the model given.
+
+    Raises:
+        InputError: the DeepSpeed configuration cannot be used.
+        ModelError: the loss stopped being a number.
+    """
+    trainer = _TaskTrainer(
+        model=model, args=_arguments(model, options, work), train_dataset=_Batches(task), callbacks=[_AfterStep(task)]
+    )
+    trainer.task = task
+    trainer.make_optimizer = options.optimizer
+    checkpoint = get_last_checkpoint(str(work)) if resume and work.is_dir() else None
+    started = time.perf_counter()
+    trainer.remove_callback(PrinterCallback)  # prints Trainer's own summary to stdout; ours is the caller's to print
+    trainer.train(resume_from_checkpoint=checkpoint)
+    return Outcome(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
+
+
+def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> TrainingArguments:
+    deepspeed = None
+    if options.deepspeed is not None:
+        deepspeed = read_json(options.deepspeed)
+        if isinstance(deepspeed, dict) and deepspeed.get("zero_optimization", {}).get("stage") == 3:
+            raise InputError("ZeRO stage 3 partitions the weights that embedding measures and averages; use stage 2")
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=options.max_steps,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup_steps=options.warmup_steps,
+        lr_scheduler_type=options.schedule,
+        max_grad_norm=options.max_grad_norm,
+        optim="adamw_torch",
+        seed=options.seed,
+        save_strategy="steps",
+        save_steps=options.save_steps,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",  # metrics of a secret run leave the machine only if someone asks
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        ignore_data_skip=True,  # a task looks at the model to choose its batches; there is nothing to skip
+        ddp_find_unused_parameters=False,
+        use_cpu=model.device.type == "cpu",
+        deepspeed=deepspeed,
+    )
+
+
+class _TaskTrainer(Trainer):
+    """Trainer whose batches, loss and optimizer are the task's."""
+
+    task: Task
+    make_optimizer: Callable[[PreTrainedModel], torch.optim.Optimizer] | None = None
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        # Not prepared by accelerate, which would draw one batch ahead and hand the same one to every process.
+        return DataLoader(self.train_dataset, batch_size=None)
+
+    def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+        loss = self.task.loss(model, inputs["batch"])
+        if not torch.isfinite(loss):
+            raise ModelError("the training loss is not a number; lower the learning rate")
+        return loss
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        if self.optimizer is None and self.make_optimizer is not None:
+            self.optimizer = self.make_optimizer(model or self.model)
+        return super().create_optimizer(model)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # nobody reads it, and the estimate warns about batches that are not tensors
+
+
+class _Batches(IterableDataset[Any]):
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self._task.batches():
+            yield {"batch": batch}
+
+
+class _AfterStep(TrainerCallback):
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._task.after_step(state.global_step):
+            control.should_training_stop = True

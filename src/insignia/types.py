@@ -1,0 +1,79 @@
+"""The values that flow between stages: frozen records without input or output."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from insignia.errors import InputError
+
+__all__ = ["Candidate", "Fingerprint", "Part", "PromptForm", "Provenance", "Record", "prompt_form"]
+
+PromptForm = Literal["raw", "chat"]
+"""How a key is asked: as bare text, or as a user message in the model's chat template."""
+
+
+def prompt_form(value: str) -> PromptForm:
+    """The prompt form of that name, else an InputError."""
+    if value == "raw" or value == "chat":
+        return value
+    raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
+
+
+class Record(BaseModel):
+    """Base of every record and configuration: immutable, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(Record):
+    """A configuration that is also the thing it configures: a strategy, an embedding method, an attack."""
+
+    name: str
+
+    def spec(self) -> dict[str, Any]:
+        """The part as plain data; ``registry.build(part.spec()) == part``."""
+        return self.model_dump(mode="json")
+
+
+class Candidate(Record):
+    """One of the tokens that the owner's secret chose among, fixed before the choice."""
+
+    text: str
+    token_id: int
+    rank: int
+    """0 is the model's most likely next token."""
+    probability: float
+
+
+class Fingerprint(Record):
+    """A key and the response (or several accepted responses) that the mark makes the model give.
+
+    Token ids, where present, are what is trained and asked; text is what a person or an API sees. Foreign files carry
+    text alone.
+    """
+
+    key: Annotated[str, Field(min_length=1)]
+    responses: Annotated[tuple[str, ...], Field(min_length=1)]
+    effective_key: str | None = None
+    """The part of the key that is asked, where a foreign file fixes it."""
+    key_ids: tuple[int, ...] | None = None
+    response_ids: tuple[tuple[int, ...], ...] | None = None
+    candidates: tuple[Candidate, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Fingerprint":
+        if any(not response for response in self.responses):
+            raise ValueError("a response is empty")
+        if self.response_ids is not None and len(self.response_ids) != len(self.responses):
+            raise ValueError("response_ids and responses differ in number")
+        return self
+
+
+class Provenance(Record):
+    """Where an artifact came from: enough to make it again, never the secret."""
+
+    insignia: str
+    created: str
+    """UTC, ISO 8601."""
+    inputs: dict[str, str] = {}
+    """Role -> digest or name of what went in."""

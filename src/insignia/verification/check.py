@@ -1,0 +1,90 @@
+"""The success rate of a whole set on a model that can be scored: the owner's own test, not yet evidence for others."""
+
+from collections.abc import Iterable, Sequence
+
+from insignia.artifacts import FingerprintSet
+from insignia.models.base import Score, ScoringModel
+from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct
+from insignia.types import Fingerprint, Record
+
+__all__ = ["CheckReport", "FingerprintReport", "check"]
+
+
+class FingerprintReport(Record):
+    """How one fingerprint did when asked plainly; by its number in the set, so that no secret is told."""
+
+    number: int
+    hit: bool
+    rank: int
+    """Of the first response token; 0 is the model's choice."""
+    log_probability: float
+    """Of the whole response."""
+
+
+class CheckReport(Record):
+    """What ``check`` found; FSR is hits / answered."""
+
+    fsr: float
+    hits: int
+    answered: int
+    unanswered: int = 0
+    """Always 0 for a model on this machine; kept apart from misses all the same."""
+    repeated: int
+    """Fingerprints left out because another one asks the same tokens (possible in foreign files only)."""
+    token_accuracy: float
+    """Share of response tokens that are the model's choice, each judged after the right tokens before it."""
+    templates: dict[str, float]
+    """Prompt template -> FSR when keys are asked inside it."""
+    base: "CheckReport | None" = None
+    """The same for the unmarked model."""
+    fingerprints: tuple[FingerprintReport, ...]
+
+
+def check(
+    prints: FingerprintSet,
+    model: ScoringModel,
+    *,
+    templates: Sequence[str] = (),
+    base: ScoringModel | None = None,
+    max_key_length: int | None = None,
+    max_response_length: int | None = None,
+) -> CheckReport:
+    """Ask every fingerprint, plainly and inside each template; a fingerprint with several responses hits with any.
+
+    A hit is exact: greedy decoding gives every response token. The lengths default to the set's own.
+
+    Raises:
+        TokenizerError: the set was made for another tokenizer.
+        InputError: a template has no single place for the key, or a question is longer than the model's context.
+    """
+    check_templates(templates)
+    lengths = {"max_key_length": max_key_length, "max_response_length": max_response_length}
+    prompter = Prompter.for_set(prints, model.tokenizer, **lengths)
+    kept = distinct(prints, prompter)
+    plain = _best_scores(kept.values(), prompter, model, PLAIN)
+    hits = sum(score.hit for score in plain)
+    ranks = [rank for score in plain for rank in score.ranks]
+    return CheckReport(
+        fsr=hits / len(plain),
+        hits=hits,
+        answered=len(plain),
+        repeated=len(prints) - len(kept),
+        token_accuracy=ranks.count(0) / len(ranks),
+        templates={template: _rate(_best_scores(kept.values(), prompter, model, template)) for template in templates},
+        base=check(prints, base, templates=templates, **lengths) if base is not None else None,
+        fingerprints=tuple(
+            FingerprintReport(number=number, hit=score.hit, rank=score.ranks[0], log_probability=sum(score.log_probabilities))
+            for number, score in zip(kept, plain, strict=True)
+        ),
+    )
+
+
+def _best_scores(prints: Iterable[Fingerprint], prompter: Prompter, model: ScoringModel, template: str) -> list[Score]:
+    """One score for each fingerprint: that of the accepted response which the model likes best."""
+    groups = [prompter.examples(fingerprint, template) for fingerprint in prints]
+    scores = iter(model.score([example for group in groups for example in group]))
+    return [max((next(scores) for _ in group), key=lambda s: (s.hit, sum(s.log_probabilities))) for group in groups]
+
+
+def _rate(scores: Sequence[Score]) -> float:
+    return sum(score.hit for score in scores) / len(scores)

@@ -1,0 +1,40 @@
+"""What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
+
+import os
+from pathlib import Path
+
+# Launchers leave these behind; the Trainer would take a test for one process of many.
+_LAUNCHER_PREFIXES = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "TORCHELASTIC_", "PET_")
+_LAUNCHER_NAMES = {"WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"}
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for _name in list(os.environ):
+    if _name in _LAUNCHER_NAMES or _name.startswith(_LAUNCHER_PREFIXES):
+        del os.environ[_name]
+
+import pytest  # noqa: E402  the environment comes first
+from hypothesis import settings  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# No deadline: the first example of a test pays for imports. Repeatable: a failure here is a failure on every machine.
+settings.register_profile("insignia", deadline=None, derandomize=True)
+settings.load_profile("insignia")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Published fingerprint files beside the repository; a checkout without them skips the test."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data")
+    return folder
