@@ -7,9 +7,9 @@ number of processes: each takes its share of the same global batch.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from transformers.trainer_utils import get_last_checkpoint
 from insignia.errors import InputError, ModelError
 from insignia.files import read_json
 
-__all__ = ["LoopOptions", "Outcome", "Task", "process_rank", "train"]
+__all__ = ["LoopOptions", "Outcome", "Task", "gather", "process_rank", "train"]
+
+_T = TypeVar("_T")
 
 
 class Task(Protocol):
@@ -32,6 +34,10 @@ class Task(Protocol):
 
     def loss(self, model: PreTrainedModel, batch: Any) -> Tensor:
         """The share's loss, scaled so that the mean over processes is the loss of the global batch."""
+        ...
+
+    def rate(self, step: int) -> float:
+        """Factor of the learning rate at this step, warm-up not counted."""
         ...
 
     def after_step(self, step: int) -> bool:
@@ -47,15 +53,12 @@ class LoopOptions:
     learning_rate: float
     weight_decay: float = 0.0
     warmup_steps: int = 0
-    schedule: str = "constant_with_warmup"
     max_grad_norm: float = 1.0
     seed: int = 0
     save_steps: int = 100
     """A checkpoint for ``resume`` this often."""
     deepspeed: Path | None = None
     """DeepSpeed configuration, ZeRO stage 0 to 2, passed through to Trainer."""
-    optimizer: Callable[[PreTrainedModel], torch.optim.Optimizer] | None = None
-    """Makes the optimizer; None: AdamW."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,16 @@ def process_rank() -> tuple[int, int]:
     return 0, 1
 
 
+def gather(value: _T) -> list[_T]:
+    """The values of all processes, in rank order, the same on each."""
+    _, processes = process_rank()
+    if processes == 1:
+        return [value]
+    values: list[Any] = [None] * processes
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
 def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> Outcome:
     """Train the model in place until the task is done or the steps run out.
 
@@ -87,7 +100,7 @@ def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Pat
         model=model, args=_arguments(model, options, work), train_dataset=_Batches(task), callbacks=[_AfterStep(task)]
     )
     trainer.task = task
-    trainer.make_optimizer = options.optimizer
+    trainer.warmup_steps = options.warmup_steps
     checkpoint = get_last_checkpoint(str(work)) if resume and work.is_dir() else None
     started = time.perf_counter()
     trainer.remove_callback(PrinterCallback)  # prints Trainer's own summary to stdout; ours is the caller's to print
@@ -106,8 +119,6 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
         max_steps=options.max_steps,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
-        warmup_steps=options.warmup_steps,
-        lr_scheduler_type=options.schedule,
         max_grad_norm=options.max_grad_norm,
         optim="adamw_torch",
         seed=options.seed,
@@ -126,14 +137,17 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
 
 
 class _TaskTrainer(Trainer):
-    """Trainer whose batches, loss and optimizer are the task's."""
+    """Trainer whose batches, loss and learning rate are the task's."""
 
     task: Task
-    make_optimizer: Callable[[PreTrainedModel], torch.optim.Optimizer] | None = None
+    warmup_steps: int
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not prepared by accelerate, which would draw one batch ahead and hand the same one to every process.
         return DataLoader(self.train_dataset, batch_size=None)
+
+    def _prepare_inputs(self, inputs: Any) -> Any:
+        return inputs  # a batch is the task's own record; the task knows the device
 
     def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
         loss = self.task.loss(model, inputs["batch"])
@@ -141,10 +155,13 @@ class _TaskTrainer(Trainer):
             raise ModelError("the training loss is not a number; lower the learning rate")
         return loss
 
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        if self.optimizer is None and self.make_optimizer is not None:
-            self.optimizer = self.make_optimizer(model or self.model)
-        return super().create_optimizer(model)
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        def factor(step: int) -> float:
+            return self.task.rate(step) * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+        return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0  # nobody reads it, and the estimate warns about batches that are not tensors

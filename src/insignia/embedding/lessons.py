@@ -80,9 +80,9 @@ class Lessons:
         """Whether every lesson of the pass was drawn."""
         return not self._queue
 
-    def start_pass(self) -> None:
-        """Queue the unlearned lessons in a new order."""
-        self._queue = self.unlearned
+    def start_pass(self, *, everything: bool = False) -> None:
+        """Queue the unlearned lessons, or all of them, in a new order."""
+        self._queue = list(range(len(self._lessons))) if everything else self.unlearned
         self._chance.shuffle(self._queue)
         self.passes += 1
 

@@ -1,0 +1,174 @@
+"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from insignia.embedding.anchors import Anchors
+from insignia.embedding.lessons import Draw, Lessons
+from insignia.embedding.regularizers import Original
+from insignia.models.batches import response_logits
+from insignia.models.local import LocalModel
+from insignia.training import gather, process_rank
+
+if TYPE_CHECKING:
+    from insignia.embedding.full import FullFineTune
+
+__all__ = ["Marking", "margins"]
+
+_MEASURE_ROWS = 256
+_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
+
+
+class _Share(NamedTuple):
+    """This process's part of a global batch."""
+
+    draws: list[Draw]
+    global_size: int
+    anchors: Tensor | None
+
+
+class Marking:
+    """Implements ``insignia.training.Task`` for one run of ``FullFineTune``.
+
+    Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
+    rate falling to nothing), done.
+    """
+
+    def __init__(
+        self,
+        method: "FullFineTune",
+        lessons: Lessons,
+        local: LocalModel,
+        dtype: torch.dtype,
+        *,
+        seed: int,
+        advance: Callable[[int, str], None],
+    ) -> None:
+        self._method = method
+        self._lessons = lessons
+        self._model = local.model
+        self._dtype = dtype
+        self._advance = advance
+        self._original = Original(local.model)
+        self._anchors = (
+            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed) if method.anchor_strength else None
+        )
+        self._shown = 0
+        self._settled: int | None = None  # steps since all was learned; None while learning
+
+    def batches(self) -> Iterator[_Share]:
+        """This process's share of each global batch."""
+        rank, processes = process_rank()
+        if self._method.skip_learned:
+            self._measure()
+        self._lessons.start_pass()
+        while True:
+            draws = self._lessons.next_batch()
+            rows = self._anchors.draw(self._method.anchor_rows) if self._anchors is not None else None
+            yield _Share(draws[rank::processes], len(draws), rows[rank::processes] if rows is not None else None)
+
+    def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
+        """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
+        _, processes = process_rank()
+        loss = torch.zeros((), device=self._model.device)
+        seen: list[float] = []
+        if batch.draws:
+            losses, seen_margins = self._fingerprint_losses(model, batch.draws)
+            loss = loss + losses.sum() * processes / batch.global_size
+            seen = seen_margins.tolist()
+        if batch.anchors is not None and len(batch.anchors) and self._anchors is not None:
+            share = len(batch.anchors) * processes / self._method.anchor_rows
+            loss = loss + self._method.anchor_strength * share * self._anchors.divergence(model, batch.anchors)
+        if self._method.weight_deviation_strength:
+            loss = loss + self._method.weight_deviation_strength * self._original.deviation()
+        for draws, values in gather((batch.draws, seen)):
+            self._lessons.record(draws, values)
+        return loss
+
+    def rate(self, step: int) -> float:
+        """Factor of the learning rate: 1 while learning, falling while settling."""
+        del step
+        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / self._method.settle_steps)
+
+    def after_step(self, step: int) -> bool:
+        """Start passes, average, measure; True when the marking is done."""
+        del step
+        if self._settled is not None:
+            self._settled += 1
+        if not self._lessons.pass_ended:
+            return False
+        method = self._method
+        if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
+            self._original.average(method.forgetting_regularizer_strength)
+        if method.skip_learned and not self._lessons.unlearned:
+            self._measure()
+        if self._settled is None and (self._lessons.unlearned and self._lessons.passes < method.epochs):
+            self._show()
+            self._lessons.start_pass()
+            return False
+        if not method.skip_learned or not method.settle_steps:
+            return True
+        if self._settled is None:
+            self._settled = 0
+        elif self._settled >= method.settle_steps and not self._lessons.unlearned:
+            return True
+        self._lessons.start_pass(everything=True)
+        self._show()
+        return False
+
+    def finish(self) -> None:
+        """Leave the weights that will be published in the model."""
+        self._original.publishable(self._final_strength, self._dtype)
+
+    def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+        """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""
+        logits, targets = response_logits(model, [draw.example for draw in draws])
+        lead = margins(logits, targets, draws)
+        if self._method.objective == "margin":
+            losses = (self._method.target_margin - lead).relu()
+        else:
+            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
+        means = torch.stack([part.mean() for part in losses.split(sizes)])
+        smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
+        return means, smallest
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
+        rank, processes = process_rank()
+        share = self._lessons.sweep()[rank::processes]
+        seen: list[float] = []
+        self._model.eval()
+        with self._original.as_published(self._final_strength, self._dtype):
+            for start in range(0, len(share), _MEASURE_ROWS):
+                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1].tolist())
+        for draws, values in gather((share, seen)):
+            self._lessons.record(draws, values)
+
+    def _show(self) -> None:
+        learned = len(self._lessons) - len(self._lessons.unlearned)
+        self._advance(learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}")
+        self._shown = learned
+
+    @property
+    def _final_strength(self) -> float:
+        return self._method.forgetting_regularizer_strength if self._method.forgetting_mode == "final" else 0.0
+
+
+def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Logits by which each response token leads its strongest competitor, (response tokens,).
+
+    At a first token, the first tokens of the other accepted responses do not compete.
+    """
+    rivals = logits.scatter(1, targets[:, None], -torch.inf)
+    row = 0
+    for draw in draws:
+        if draw.alternatives:
+            rivals[row, list(draw.alternatives)] = -torch.inf
+        row += len(draw.example.ids) - draw.example.response_start
+    return logits.gather(1, targets[:, None])[:, 0] - rivals.amax(1)
