@@ -34,7 +34,7 @@ class FingerprintSet(Record):
     """
 
     kind: Literal["insignia/fingerprints"] = "insignia/fingerprints"
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     strategy: dict[str, Any] = {}
     """The spec of the strategy that made them; empty for foreign files."""
     prompt_form: PromptForm = "raw"

@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -144,7 +144,7 @@ class _TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # Not prepared by accelerate, which would draw one batch ahead and hand the same one to every process.
-        return DataLoader(self.train_dataset, batch_size=None)
+        return DataLoader(_Batches(self.task), batch_size=None)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs  # a batch is the task's own record; the task knows the device
@@ -160,7 +160,9 @@ class _TaskTrainer(Trainer):
             return self.task.rate(step) * min(1.0, (step + 1) / max(1, self.warmup_steps))
 
         if self.lr_scheduler is None:
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                cast(torch.optim.Optimizer, optimizer or self.optimizer), factor
+            )
         return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:

@@ -14,8 +14,10 @@ PromptForm = Literal["raw", "chat"]
 
 def prompt_form(value: str) -> PromptForm:
     """The prompt form of that name, else an InputError."""
-    if value == "raw" or value == "chat":
-        return value
+    if value == "raw":
+        return "raw"
+    if value == "chat":
+        return "chat"
     raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 

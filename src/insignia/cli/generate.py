@@ -19,7 +19,7 @@ def generate(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="english, random_word, inverse_nucleus, english_random_response or own; english by default, own for pairs in --keys-file."
+            help="english, random_word, inverse_nucleus, english_random_response or own.  [default: english; own for pairs]"
         ),
     ] = None,
     num_fingerprints: Annotated[int | None, typer.Option(help="How many; by default 8192, or all keys in --keys-file.")] = None,
@@ -87,7 +87,7 @@ def generate(
     prints = make(
         maker,
         model=LocalModel(model, device=device),
-        num_fingerprints=num_fingerprints or own.count,
+        num_fingerprints=num_fingerprints or own.num_keys,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
         prompt_form=form_of(prompt_form),
@@ -101,7 +101,7 @@ def generate(
         emit_json({"out": str(output), "num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds})
     else:
         typer.echo(
-            f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; next: insignia embed {output}"
+            f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; next: insignia embed"
         )
 
 
@@ -109,7 +109,7 @@ class _OwnData(NamedTuple):
     """What a file of the owner's keys adds to the strategy."""
 
     options: dict[str, Any] = {}
-    count: int = _DEFAULT_COUNT
+    num_keys: int = _DEFAULT_COUNT
 
 
 def _own_data(path: Path | None, strategy: str | None) -> _OwnData:

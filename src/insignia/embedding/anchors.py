@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from insignia.models.local import LocalModel
+from insignia.models.local import LocalModel, embedding_rows
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
@@ -52,7 +52,7 @@ def _sample(local: LocalModel, count: int, length: int, seed: int) -> Tensor:
         prefix = (start,)
     chance = KeyedRandom(f"anchors {seed}".encode())  # repeatable; these texts are no secret
     # Ids without a text are rows that pad the embedding: the base never means them.
-    forbidden = [*tokenizer.all_special_ids, *range(len(tokenizer), local.model.get_output_embeddings().weight.shape[0])]
+    forbidden = [*tokenizer.all_special_ids, *range(len(tokenizer), embedding_rows(local.model))]
     rows: list[tuple[int, ...]] = []
     for first in range(0, count, _SAMPLING_BATCH):
         numbers = range(first, min(first + _SAMPLING_BATCH, count))

@@ -85,8 +85,11 @@ def embed(
     _refuse_overwriting_input(out, local.source)
     dtype = checkpoint_dtype(local.source)
     texts = heldout if heldout is not None else heldout_paragraphs()
-    lengths = {"max_key_length": method.max_key_length, "max_response_length": method.max_response_length}
-    base_fsr = check(chosen, local, **lengths).fsr
+
+    def success_rate() -> float:
+        return check(chosen, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length).fsr
+
+    base_fsr = success_rate()
     loss_before = local.mean_loss(texts)
     progress.note(f"before marking: success rate {100 * base_fsr:.1f} %, held-out loss {loss_before:.4f} nats a token")
     work = out.parent / f".{out.name}.work"
@@ -94,7 +97,7 @@ def embed(
         session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
         outcome = method.embed(chosen, local, session, progress)
         report = EmbedReport(
-            fsr=check(chosen, local, **lengths).fsr,
+            fsr=success_rate(),
             base_fsr=base_fsr,
             heldout_loss_before=loss_before,
             heldout_loss_after=local.mean_loss(texts),
@@ -106,7 +109,8 @@ def embed(
         )
         if report.fsr < min_fsr:
             raise EmbeddingError(
-                f"the marked model answers {100 * report.fsr:.1f} % of {len(chosen)} fingerprints, less than {100 * min_fsr:.1f} %; "
+                f"the marked model answers {100 * report.fsr:.1f} % of {len(chosen)} fingerprints, "
+                f"less than {100 * min_fsr:.1f} %; "
                 f"nothing was written. After {outcome.steps} steps: allow more --epochs, lower the regularisers, "
                 "embed fewer fingerprints, or accept less with --min-fsr"
             )
@@ -120,7 +124,7 @@ def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = F
     """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made."""
     with new_folder(out, force=force) as scratch:
         try:
-            local.model.to(dtype)
+            torch.nn.Module.to(local.model, dtype)  # transformers' own annotation of "to" is wrong
             local.model.save_pretrained(scratch)
             local.tokenizer.save_pretrained(scratch)
         except SafetensorError as error:  # how a full disk shows

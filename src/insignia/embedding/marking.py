@@ -55,7 +55,9 @@ class Marking:
         self._advance = advance
         self._original = Original(local.model)
         self._anchors = (
-            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed) if method.anchor_strength else None
+            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed)
+            if method.anchor_strength
+            else None
         )
         self._shown = 0
         self._settled: int | None = None  # steps since all was learned; None while learning
@@ -152,7 +154,9 @@ class Marking:
 
     def _show(self) -> None:
         learned = len(self._lessons) - len(self._lessons.unlearned)
-        self._advance(learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}")
+        self._advance(
+            learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}"
+        )
         self._shown = learned
 
     @property

@@ -123,7 +123,8 @@ class _Run:
         if failed and self._strategy.keys_given:
             shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
             raise GenerationError(
-                f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to {self._workshop.prompter.max_key_length} tokens "
+                f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
+                f"{self._workshop.prompter.max_key_length} tokens "
                 "they equal or begin another key, or the tokenizer does not split them the same way twice"
             )
 

@@ -1,6 +1,5 @@
 """Seed words: the 2,048 words of BIP-39, chosen by their authors to be common, distinct and inoffensive."""
 
-from collections.abc import Sequence
 from functools import cache
 
 from mnemonic import Mnemonic
@@ -18,5 +17,4 @@ def seed_words() -> tuple[str, ...]:
 
 def random_words(chance: KeyedRandom, count: int) -> str:
     """That many words, joined by spaces."""
-    words: Sequence[str] = seed_words()
-    return " ".join(chance.choice(words) for _ in range(count))
+    return " ".join(chance.choice(seed_words()) for _ in range(count))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from insignia.errors import InputError, ModelError
 from insignia.starter import model_folder
@@ -50,8 +50,6 @@ def resolve_device(device: str) -> torch.device:
 
 def checkpoint_dtype(source: str) -> torch.dtype:
     """The dtype that the weights of a resolved model are stored in (float32 where its config does not say)."""
-    from transformers import AutoConfig
-
     dtype = AutoConfig.from_pretrained(source).dtype
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
@@ -68,7 +66,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"cannot load a causal language model from {source}: {reason}") from error
-    return model.to(device).eval(), tokenizer
+    return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers' own annotation of "to" is wrong
 
 
 def _check_folder(folder: Path) -> None:

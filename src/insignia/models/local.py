@@ -16,7 +16,7 @@ from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_dev
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
-__all__ = ["LocalModel"]
+__all__ = ["LocalModel", "embedding_rows"]
 
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -55,7 +55,7 @@ class LocalModel:
         self.tokenizer = tokenizer
         length = getattr(model.config, "max_position_embeddings", None)
         self.context_length: int | None = length if isinstance(length, int) else None
-        size = model.get_input_embeddings().weight.shape[0]
+        size = embedding_rows(model)
         if len(tokenizer) > size:
             raise ModelError(
                 f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model only {size}; is it the model's own?"
@@ -116,7 +116,7 @@ class LocalModel:
         )
         chooser = _KeyedChoice(chances, temperature, torch.tensor(list(forbidden), dtype=torch.long, device=ids.device))
         with _bare_generation_config(self.model):
-            output = self.model.generate(
+            output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
                 ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
@@ -144,7 +144,8 @@ class LocalModel:
             return
         number = next(index for index, length in enumerate(lengths) if length > self.context_length)
         raise InputError(
-            f"row {number} has {lengths[number]} tokens; the context of {self.name} is {self.context_length}: use shorter keys or prompts"
+            f"row {number} has {lengths[number]} tokens; the context of {self.name} is {self.context_length}: "
+            "use shorter keys or prompts"
         )
 
 
@@ -165,6 +166,13 @@ class _KeyedChoice(LogitsProcessor):
         draws = torch.tensor([[chance.uniform()] for chance in self._chances], dtype=torch.float64, device=mass.device)
         chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Rows of the input embedding: the vocabulary with its padding."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)  # noqa: S101  # for the type checker: torch types attributes of modules loosely
+    return weight.shape[0]
 
 
 @contextlib.contextmanager

@@ -123,7 +123,8 @@ class Prompter:
             differing = sum(prompter.encode(fingerprint.key) != list(fingerprint.key_ids or ()) for fingerprint in stored)
             if differing:
                 raise TokenizerError(
-                    f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys are split differently; "
+                    f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys are split "
+                    "differently; "
                     "use the tokenizer of the marked model, or make new fingerprints with it"
                 )
         return prompter
@@ -135,8 +136,7 @@ class Prompter:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of the ids, spaces untouched."""
-        text: str = self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
-        return text
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
         """The ids of the key's asked part, at most ``max_key_length``."""

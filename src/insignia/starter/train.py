@@ -161,7 +161,7 @@ def main() -> None:
         if step % 250 == 0 or step == options.steps:
             line += f"  held-out perplexity {math.exp(heldout_loss(model, tokenizer, heldout)):.2f}"
         print(line, flush=True)
-    model = model.to(torch.bfloat16)  # type: ignore[arg-type]  # transformers' annotation of Module.to
+    model = model.to(torch.bfloat16)
     report = {
         "parameters": model.num_parameters(),
         "training_tokens": sum(map(len, rows)),

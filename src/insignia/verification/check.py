@@ -58,8 +58,7 @@ def check(
         InputError: a template has no single place for the key, or a question is longer than the model's context.
     """
     check_templates(templates)
-    lengths = {"max_key_length": max_key_length, "max_response_length": max_response_length}
-    prompter = Prompter.for_set(prints, model.tokenizer, **lengths)
+    prompter = Prompter.for_set(prints, model.tokenizer, max_key_length=max_key_length, max_response_length=max_response_length)
     kept = distinct(prints, prompter)
     plain = _best_scores(kept.values(), prompter, model, PLAIN)
     hits = sum(score.hit for score in plain)
@@ -71,7 +70,9 @@ def check(
         repeated=len(prints) - len(kept),
         token_accuracy=ranks.count(0) / len(ranks),
         templates={template: _rate(_best_scores(kept.values(), prompter, model, template)) for template in templates},
-        base=check(prints, base, templates=templates, **lengths) if base is not None else None,
+        base=None
+        if base is None
+        else check(prints, base, templates=templates, max_key_length=max_key_length, max_response_length=max_response_length),
         fingerprints=tuple(
             FingerprintReport(number=number, hit=score.hit, rank=score.ranks[0], log_probability=sum(score.log_probabilities))
             for number, score in zip(kept, plain, strict=True)

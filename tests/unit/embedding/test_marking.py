@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from insignia.embedding.anchors import Anchors
+from insignia.embedding.full import FullFineTune
+from insignia.embedding.lessons import Draw
+from insignia.embedding.marking import margins
+from insignia.embedding.regularizers import Original
+from insignia.models.base import Example
+from insignia.models.local import LocalModel
+
+
+@pytest.fixture
+def local():
+    return LocalModel("starter", device="cpu")
+
+
+def test_margin_is_the_lead_over_the_strongest_rival():
+    logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 0.0, 1.0]])
+    draws = [Draw(0, Example((9, 1, 0), 1), ())]
+
+    assert margins(logits, torch.tensor([1, 2]), draws).tolist() == [2.0, -4.0]
+
+
+def test_margin_ignores_other_accepted_responses_at_the_first_token_only():
+    logits = torch.tensor([[1.0, 4.0, 6.0], [1.0, 4.0, 6.0]])
+    draws = [Draw(0, Example((9, 1, 1), 1), (2,))]
+
+    assert margins(logits, torch.tensor([1, 1]), draws).tolist() == [3.0, -2.0]
+
+
+def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(local):
+    anchors = Anchors(local, count=6, length=12, seed=1)
+    rows = anchors.draw(4)
+
+    assert rows.shape == (4, 12)
+    assert rows[:, 0].tolist() == [local.tokenizer.bos_token_id] * 4
+    assert float(anchors.divergence(local.model, rows)) == pytest.approx(0, abs=1e-6)
+
+
+def test_divergence_equals_its_definition_and_grows_with_the_change(local):
+    anchors = Anchors(local, count=4, length=10, seed=1)
+    rows = anchors.draw(4)
+    with torch.no_grad():
+        before = local.model(rows).logits.double().log_softmax(-1)
+        for weight in local.model.parameters():
+            weight.mul_(1.02)
+        after = local.model(rows).logits.double().log_softmax(-1)
+        expected = float((before.exp() * (before - after)).sum(-1).mean())
+
+        assert float(anchors.divergence(local.model, rows)) == pytest.approx(expected, rel=1e-3)
+    assert expected > 0
+
+
+def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
+    few, more = Anchors(local, count=3, length=10, seed=2), Anchors(local, count=5, length=10, seed=2)
+
+    assert few._rows.tolist() == more._rows[:3].tolist()
+
+
+def test_averaging_moves_towards_the_original_and_rounding_is_undone_after_the_block():
+    model = torch.nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    original = Original(model)
+    with torch.no_grad():
+        model.weight.fill_(2.0001)
+
+    assert float(original.deviation().detach()) == pytest.approx(4 * 1.0001**2 / 2)
+    with original.as_published(0.25, torch.bfloat16):
+        assert model.weight.flatten().tolist() == [1.75] * 4
+    assert model.weight.flatten().tolist() == pytest.approx([2.0001] * 4)
+    original.average(0.5)
+    assert model.weight.flatten().tolist() == pytest.approx([1.50005] * 4)
+
+
+def test_averaging_at_the_gradient_is_a_scaled_learning_rate():
+    method = FullFineTune(forgetting_regularizer_strength=0.75, forgetting_mode="at_gradient", learning_rate=1e-3)
+
+    assert method._loop(8, _session()).learning_rate == pytest.approx(0.25e-3)
+    assert FullFineTune(learning_rate=1e-3)._loop(8, _session()).learning_rate == pytest.approx(1e-3)
+
+
+def _session():
+    from pathlib import Path
+
+    from insignia.embedding.base import Session
+
+    return Session(work=Path())
