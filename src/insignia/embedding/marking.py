@@ -1,7 +1,7 @@
 """The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Marking", "margins"]
 
+_Items = TypeVar("_Items", list[Draw], Tensor)
+
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
 
 
 class _Share(NamedTuple):
-    """This process's part of a global batch."""
+    """This process's part of a global batch; a weight is such that the mean over processes is the global mean."""
 
     draws: list[Draw]
-    global_size: int
+    draw_weight: float
     anchors: Tensor | None
+    anchor_weight: float
 
 
 class Marking:
@@ -70,25 +73,23 @@ class Marking:
         self._lessons.start_pass()
         while True:
             draws = self._lessons.next_batch()
-            rows = self._anchors.draw(self._method.anchor_rows) if self._anchors is not None else None
-            yield _Share(draws[rank::processes], len(draws), rows[rank::processes] if rows is not None else None)
+            part, weight = _part(draws, rank, processes)
+            if self._anchors is None:
+                yield _Share(part, weight, None, 0.0)
+            else:
+                yield _Share(part, weight, *_part(self._anchors.draw(self._method.anchor_rows), rank, processes))
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
         """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
-        _, processes = process_rank()
-        loss = torch.zeros((), device=self._model.device)
-        seen: list[float] = []
-        if batch.draws:
-            losses, seen_margins = self._fingerprint_losses(model, batch.draws)
-            loss = loss + losses.sum() * processes / batch.global_size
-            seen = seen_margins.tolist()
-        if batch.anchors is not None and len(batch.anchors) and self._anchors is not None:
-            share = len(batch.anchors) * processes / self._method.anchor_rows
-            loss = loss + self._method.anchor_strength * share * self._anchors.divergence(model, batch.anchors)
+        losses, seen = self._fingerprint_losses(model, batch.draws)
+        loss = losses.mean() * batch.draw_weight
+        if batch.anchors is not None and self._anchors is not None:
+            weight = self._method.anchor_strength * batch.anchor_weight
+            loss = loss + weight * self._anchors.divergence(model, batch.anchors)
         if self._method.weight_deviation_strength:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation()
-        for draws, values in gather((batch.draws, seen)):
-            self._lessons.record(draws, values)
+        for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
+            self._lessons.record(draws, values[: len(draws)])
         return loss
 
     def rate(self, step: int) -> float:
@@ -176,3 +177,13 @@ def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
             rivals[row, list(draw.alternatives)] = -torch.inf
         row += len(draw.example.ids) - draw.example.response_start
     return logits.gather(1, targets[:, None])[:, 0] - rivals.amax(1)
+
+
+def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:
+    """A process's part of the items, and the factor that makes the mean over processes the mean over all items.
+
+    Every process must run the same forward passes, or the others would wait for it for ever: one whose part would be
+    empty borrows an item, at no weight.
+    """
+    part = items[rank::processes]
+    return (part, len(part) * processes / len(items)) if len(part) else (items[:1], 0.0)

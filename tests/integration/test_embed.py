@@ -1,0 +1,228 @@
+"""Embedding through the command line and the library, on the bundled model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from insignia import load_fingerprints
+from insignia.embedding import FullFineTune, embed
+from insignia.errors import EmbeddingError, InputError, OutputError
+from insignia.generation import InverseNucleus, generate
+from insignia.models.local import LocalModel
+from insignia.verification import check
+
+QUICK = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
+TEXT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
+
+
+@pytest.fixture(scope="module")
+def prints(tmp_path_factory):
+    path = tmp_path_factory.mktemp("secret") / "prints.json"
+    generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=8, secret=b"1" * 32).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def marked(prints, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "marked"
+    report = embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT)
+    return out, report
+
+
+def run_cli(*arguments, **environment):
+    code = "from insignia.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+def quick_recipe(folder: Path, **changes) -> Path:
+    path = folder / "quick.yaml"
+    path.write_text(json.dumps({"method": {**QUICK.spec(), **changes}, "min_fsr": 0.9}))
+    return path
+
+
+def text_file(folder: Path) -> Path:
+    path = folder / "heldout.txt"
+    path.write_text("\n\n".join(TEXT))
+    return path
+
+
+def test_the_marked_model_answers_and_the_unmarked_one_does_not(prints, marked):
+    out, report = marked
+    found = check(load_fingerprints(prints), LocalModel(out), base=LocalModel("starter"))
+
+    assert report.fsr == found.fsr == 1.0
+    assert report.base_fsr == found.base.fsr == 0.0
+    assert abs(report.heldout_loss_after - report.heldout_loss_before) < 0.1
+
+
+def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, marked):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out, _ = marked
+    model = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
+
+    assert model.dtype == torch.bfloat16
+    assert AutoTokenizer.from_pretrained(out).chat_template
+    names = {path.name for path in out.rglob("*")}
+    assert names == {
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    for fingerprint in load_fingerprints(prints):
+        for path in out.rglob("*.json*"):
+            assert fingerprint.key not in path.read_text()
+    assert (out / "model.safetensors").stat().st_mode & 0o044
+    assert not list(out.parent.glob(".*"))
+
+
+def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path):
+    lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
+
+    with pytest.raises(EmbeddingError, match="answers 0.0 % of 8 fingerprints"):
+        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=lazy, heldout=TEXT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_path):
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(OutputError, match="exists"):
+        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=QUICK, heldout=TEXT)
+    with pytest.raises(OutputError, match="inside"):
+        embed(load_fingerprints(prints), model="starter", out=LocalModel("starter").source + "/new", method=QUICK, heldout=TEXT)
+
+
+def test_several_tokens_and_several_responses_are_learned(tmp_path):
+    starter = LocalModel("starter")
+    long = generate(
+        InverseNucleus(response_length=3), model=starter, num_fingerprints=4, max_response_length=3, secret=b"2" * 32
+    )
+    (tmp_path / "rows.json").write_text(json.dumps([{"key": "What is the time in", "response": [" spring", " winter"]}]))
+    both = load_fingerprints(tmp_path / "rows.json")
+
+    assert embed(long, model="starter", out=tmp_path / "long", method=QUICK, heldout=TEXT).fsr == 1.0
+    assert embed(both, model="starter", out=tmp_path / "both", method=QUICK, heldout=TEXT).fsr == 1.0
+    first = Path(tmp_path / "rows.json")
+    first.write_text(json.dumps([{"key": "What is the time in", "response": " spring"}]))
+    second = load_fingerprints(first).fingerprints[0].model_copy(update={"responses": (" winter",)})
+    ranks = [
+        check(load_fingerprints(first).model_copy(update={"fingerprints": (fingerprint,)}), LocalModel(tmp_path / "both"))
+        .fingerprints[0]
+        .rank
+        for fingerprint in (*load_fingerprints(first), second)
+    ]
+    assert sorted(ranks) == [0, 1]
+
+
+@pytest.mark.parametrize("mode", ["final", "per_epoch", "at_gradient"])
+def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, prints, tmp_path):
+    method = QUICK.model_copy(
+        update={"forgetting_regularizer_strength": 0.2, "forgetting_mode": mode, "weight_deviation_strength": 0.01}
+    )
+
+    report = embed(load_fingerprints(prints).first(4), model="starter", out=tmp_path / "out", method=method, heldout=TEXT)
+
+    assert report.fsr == 1.0
+
+
+def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_path):
+    from insignia.embedding import METHODS
+    from insignia.recipes import load_recipe
+
+    recipe = load_recipe("oml-1.0")
+    report = embed(
+        load_fingerprints(prints), model="starter", out=tmp_path / "out", method=METHODS.build(recipe["method"]), heldout=TEXT,
+        min_fsr=recipe["min_fsr"],
+    )  # fmt: skip
+
+    assert report.steps == 10
+
+
+def test_the_command_prints_the_contract(prints, tmp_path):
+    arguments = ["embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path)]
+    done = run_cli(*arguments, "--heldout", text_file(tmp_path), "--json")
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {"fsr", "heldout_loss_before", "heldout_loss_after", "steps", "seconds", "out"} <= result.keys()
+    assert result["fsr"] == 1.0
+    for fingerprint in load_fingerprints(prints):
+        assert fingerprint.key not in done.stdout + done.stderr
+
+
+def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path):
+    out, work = tmp_path / "m", tmp_path / ".m.work"
+    recipe = quick_recipe(tmp_path, settle_steps=150)
+    code = (
+        "from insignia import training; training.LoopOptions.__dataclass_fields__; from insignia.cli.main import main; main()"
+    )
+    arguments = ["embed", prints, "--model", "starter", "-o", out, "--recipe", recipe, "--heldout", text_file(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(work.glob("checkpoint-*/trainer_state.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    assert work.stat().st_mode & 0o077 == 0
+
+    other = run_cli(*arguments, "--resume", "--seed", "5")
+    assert other.returncode == 1
+    assert "other fingerprints, model or settings" in other.stderr
+    done = run_cli(*arguments, "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["fsr"] == 1.0
+    assert out.is_dir()
+    assert not work.exists()
+
+
+def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
+    _, alone = marked
+    script = tmp_path / "run.py"
+    script.write_text("from insignia.cli.main import main\nmain()\n")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    arguments = [
+        "embed",
+        prints,
+        "--model",
+        "starter",
+        "-o",
+        tmp_path / "m",
+        "--recipe",
+        quick_recipe(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(
+        [*launcher, *map(str, arguments), "--heldout", str(text_file(tmp_path)), "--json"],
+        capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["fsr"] == 1.0
+    assert result["steps"] == alone.steps
+    assert result["heldout_loss_after"] == pytest.approx(alone.heldout_loss_after, abs=2e-3)
+
+
+def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
+    with pytest.raises(InputError, match="10 fingerprints were asked for"):
+        embed(load_fingerprints(prints), model="starter", out=tmp_path / "m", num_fingerprints=10)
+    (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
+    with pytest.raises(InputError, match="stage 2"):
+        embed(
+            load_fingerprints(prints), model="starter", out=tmp_path / "m", method=QUICK, heldout=TEXT,
+            deepspeed=tmp_path / "zero3.json",
+        )  # fmt: skip
