@@ -32,7 +32,7 @@ class FullFineTune(Method):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     epochs: Annotated[int, Field(ge=1)] = 60
     """Passes over what is not yet learned, at most."""
-    batch_size: Annotated[int, Field(ge=0)] = 32
+    batch_size: Annotated[int, Field(ge=0)] = 64
     """Fingerprints a step over all processes; 0: all of them in one step, as OML's gradient accumulation does."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     anchor_strength: Annotated[float, Field(ge=0)] = 100.0
@@ -41,7 +41,7 @@ class FullFineTune(Method):
     """Texts a step, over all processes."""
     anchor_count: Annotated[int, Field(ge=1)] = 512
     anchor_length: Annotated[int, Field(ge=2)] = 64
-    settle_steps: Annotated[int, Field(ge=0)] = 40
+    settle_steps: Annotated[int, Field(ge=0)] = 30
     """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm."""
     skip_learned: bool = True
     """Spend no work on what is safely learned, and stop when all is."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from insignia.errors import InputError, ModelError
@@ -19,6 +20,7 @@ from insignia.randomness import KeyedRandom
 __all__ = ["LocalModel", "embedding_rows"]
 
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
+_NO_TARGET = -100
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -121,6 +123,7 @@ class LocalModel:
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
+    @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:
         """Mean nats a token over the texts, each read alone after the tokenizer's special tokens.
 
@@ -129,11 +132,18 @@ class LocalModel:
         prompter = Prompter(self.tokenizer, max_key_length=1, max_response_length=1)
         start = max(1, len(prompter.prefix))
         rows = [(*prompter.prefix, *prompter.encode(text))[: self.context_length] for text in texts]
-        scores = self.score([Example(row, start) for row in rows if len(row) > start])
-        values = [value for score in scores for value in score.log_probabilities]
-        if not values:
+        rows = [row for row in rows if len(row) > start]
+        if not rows:
             raise InputError("there is no held-out text to measure the loss on")
-        return -sum(values) / len(values)
+        total = 0.0
+        for batch in self._batches(rows, max_rows=32):
+            ids, mask = pad_rows([rows[index] for index in batch], self.model.device)
+            targets = ids.masked_fill(mask == 0, _NO_TARGET)[:, start:]
+            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, start - 1 : -1]
+            total += float(
+                cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum", ignore_index=_NO_TARGET)
+            )
+        return total / sum(len(row) - start for row in rows)
 
     def _batches(self, rows: Sequence[Sequence[int]], *, max_rows: int) -> Iterator[list[int]]:
         budget = max(1, _LOGIT_BUDGET // self.model.config.get_text_config().vocab_size)
