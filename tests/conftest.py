@@ -38,3 +38,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def starter():
+    """The bundled model, loaded once; tests leave its weights alone."""
+    from insignia.models.local import LocalModel
+
+    return LocalModel("starter", device="cpu")

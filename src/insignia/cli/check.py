@@ -21,10 +21,10 @@ def check(
     base: Annotated[str | None, typer.Option(help="Unmarked model to ask as well.")] = None,
     num_fingerprints: Annotated[int | None, typer.Option(help="Ask only the first so many.")] = None,
     max_key_length: Annotated[
-        int | None, typer.Option(help="Tokens of a key to ask.  [default: as the file says, else 16]")
+        int | None, typer.Option(help="Tokens of a key to ask. Default: as the file says, else 16.")
     ] = None,
     max_response_length: Annotated[
-        int | None, typer.Option(help="Tokens to compare.  [default: as the file says, else 1]")
+        int | None, typer.Option(help="Tokens to compare. Default: as the file says, else 1.")
     ] = None,
     use_augmentation_prompts: Annotated[
         bool, typer.Option("--use-augmentation-prompts", help="Ask inside system prompts that were never trained on, too.")

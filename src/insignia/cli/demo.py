@@ -20,7 +20,7 @@ __all__ = ["demo"]
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="New folder for the results.  [default: a temporary one, removed at the end]"),
+        typer.Option("--output", "-o", help="New folder for the results. Default: a temporary one, removed at the end."),
     ] = None,
     num_fingerprints: Annotated[int, typer.Option(help="How many.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the training order.")] = 0,

@@ -21,17 +21,15 @@ def embed(
     ] = None,
     model_size: Annotated[str | None, typer.Option(help="With --model-family: 7B, say.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Named settings or a YAML file; flags win over it.  [default: harmless]")
+        str | None, typer.Option(help="Named settings or a YAML file; flags win over it. Default: harmless.")
     ] = None,
     num_fingerprints: Annotated[
         int | None, typer.Option("--max-num-fingerprints", "--num-fingerprints", help="Embed only the first so many.")
     ] = None,
     max_key_length: Annotated[
-        int | None, typer.Option(help="Tokens of a key to train; pass it to check too.  [default: the file's]")
+        int | None, typer.Option(help="Tokens of a key to train; pass it to check too. Default: the file's.")
     ] = None,
-    max_response_length: Annotated[
-        int | None, typer.Option(help="Tokens of a response to train.  [default: the file's]")
-    ] = None,
+    max_response_length: Annotated[int | None, typer.Option(help="Tokens of a response to train. Default: the file's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="See the recipe.")] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", "--num-train-epochs", help="Passes over the fingerprints, at most.")
@@ -57,10 +55,8 @@ def embed(
     augmentation_prompts: Annotated[
         Path | None, typer.Option(help="JSON list of own templates, one {} in each; implies the flag above.")
     ] = None,
-    heldout: Annotated[
-        Path | None, typer.Option(help="Text file to measure harm on.  [default: Python's documentation]")
-    ] = None,
-    min_fsr: Annotated[float | None, typer.Option(help="Fail when fewer fingerprints are learned.  [default: 0.95]")] = None,
+    heldout: Annotated[Path | None, typer.Option(help="Text file to measure harm on. Default: Python's documentation.")] = None,
+    min_fsr: Annotated[float | None, typer.Option(help="Fail when fewer fingerprints are learned. Default: 0.95.")] = None,
     seed: Annotated[int, typer.Option(help="Of the training order; the fingerprints have their own secret.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     deepspeed: Annotated[

@@ -19,15 +19,15 @@ def generate(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="english, random_word, inverse_nucleus, english_random_response or own.  [default: english; own for pairs]"
+            help="english, random_word, inverse_nucleus, english_random_response or own. Default: english; own for pairs."
         ),
     ] = None,
     num_fingerprints: Annotated[int | None, typer.Option(help="How many; by default 8192, or all keys in --keys-file.")] = None,
     key_length: Annotated[
-        int | None, typer.Option(help="Tokens of a key as made (words for random_word).  [default: 32]")
+        int | None, typer.Option(help="Tokens of a key as made (words for random_word). Default: 32.")
     ] = None,
     response_length: Annotated[
-        int | None, typer.Option(help="Tokens of a response as made.  [default: 32; 1 for inverse_nucleus]")
+        int | None, typer.Option(help="Tokens of a response as made. Default: 32; 1 for inverse_nucleus.")
     ] = None,
     max_key_length: Annotated[
         int, typer.Option(help="Tokens of a key that will be asked; keys are unique at this length.")
@@ -41,12 +41,12 @@ def generate(
             help="Folder, hub id or 'starter'; for inverse_nucleus the model to be marked.",
         ),
     ] = "starter",
-    temperature: Annotated[float | None, typer.Option(help="Of English text.  [default: 0.5]")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of English text. Default: 0.5.")] = None,
     nucleus_p: Annotated[
-        float | None, typer.Option(help="Mass of the nucleus that responses lie just outside of.  [default: 0.8]")
+        float | None, typer.Option(help="Mass of the nucleus that responses lie just outside of. Default: 0.8.")
     ] = None,
     nucleus_k: Annotated[
-        int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k.  [default: 3]")
+        int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 3.")
     ] = None,
     keys_file: Annotated[
         Path | None, typer.Option(help="Own keys: a JSON list of keys, of key, response pairs, or any OML or Perinucleus file.")

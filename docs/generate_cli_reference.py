@@ -1,0 +1,48 @@
+"""Write docs/reference/cli.md from the command's own help; ``--check`` fails when the file is out of date."""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1", _TYPER_FORCE_DISABLE_TERMINAL="1")
+
+from typer.testing import CliRunner  # noqa: E402  the width is read at import
+
+from insignia.cli.main import app  # noqa: E402
+
+TARGET = Path(__file__).parent / "reference" / "cli.md"
+VERBS = ["generate", "embed", "check", "export", "demo"]
+EXIT_STATUS = """## Exit status
+
+| status | meaning |
+|---|---|
+| 0 | done; for `check`: the mark was found |
+| 1 | something went wrong; one line on standard error says what and what to do |
+| 2 | bad command line |
+| 3 | asked, and not found |
+| 4 | inconclusive |
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    runner = CliRunner()
+    parts = ["# Command line\n\nWritten by `docs/generate_cli_reference.py` from `--help`.\n", EXIT_STATUS]
+    for verb in ["", *VERBS]:
+        text = runner.invoke(app, [*([verb] if verb else []), "--help"], terminal_width=100).output
+        body = "\n".join(line.rstrip() for line in text.strip().splitlines())
+        parts.append(f"## insignia{f' {verb}' if verb else ''}\n\n```text\n{body}\n```\n")
+    return "\n".join(parts)
+
+
+def main() -> int:
+    """Write, or compare with ``--check``."""
+    page = render()
+    if "--check" in sys.argv:
+        return int(not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != page)
+    TARGET.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

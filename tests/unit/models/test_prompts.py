@@ -1,0 +1,119 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insignia import FingerprintSet
+from insignia.errors import FormatError, InputError, TokenizerError
+from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct, load_templates, tokenizer_digest
+from insignia.types import Fingerprint
+
+TEMPLATES = [PLAIN, "User: {}\nAssistant:", 'Say "{}" now, {braces} or not.', "You are a helpful assistant. {}"]
+KEYS = ["The quick brown fox jumps over", "What is the answer", "newlines\ttabs", "Say it: {} spring", "a"]
+
+
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_a_question_is_a_token_prefix_of_every_training_row(tokenizer, form):
+    prompter = Prompter(tokenizer, form=form, max_key_length=6, max_response_length=2)
+    for key in KEYS:
+        fingerprint = Fingerprint(key=key, responses=(" winter", " dog and all"))
+        for template in TEMPLATES:
+            question = prompter.question(prompter.key_ids(fingerprint), template)
+            examples = prompter.examples(fingerprint, template)
+            assert len(examples) == 2
+            for example in examples:
+                assert example.ids[: example.response_start] == question
+                assert 1 <= len(example.ids) - example.response_start <= 2
+                assert tokenizer.eos_token_id not in example.ids
+
+
+def test_special_tokens_come_once_and_first(tokenizer):
+    prompter = Prompter(tokenizer, max_key_length=9, max_response_length=1)
+    expected = () if tokenizer.bos_token is None else (tokenizer.bos_token_id,)
+
+    assert prompter.prefix == expected
+    question = prompter.question(prompter.encode("What now"))
+    assert question == (*expected, *prompter.encode("What now"))
+
+
+def test_a_response_is_split_as_it_is_after_the_key(tokenizer):
+    prompter = Prompter(tokenizer, max_key_length=9, max_response_length=9)
+    key = prompter.encode("What is the")
+
+    assert prompter.decode([*key, *prompter.response_ids(key, " answer")]) == "What is the answer"
+    assert prompter.encode("What is the answer") == [*key, *prompter.response_ids(key, " answer")]
+
+
+def test_stored_ids_win_over_text(tokenizer):
+    prompter = Prompter(tokenizer, max_key_length=3, max_response_length=1)
+    (example,) = prompter.examples(Fingerprint(key="x", responses=("y",), key_ids=(9, 8, 7, 6), response_ids=((5, 4),)))
+
+    assert example.ids == (*prompter.prefix, 9, 8, 7, 5)
+
+
+def test_what_a_foreign_file_says_was_asked_is_asked(tokenizer):
+    prompter = Prompter(tokenizer, max_key_length=50, max_response_length=1)
+
+    key = prompter.key_ids(Fingerprint(key="What is the answer", effective_key="What is", responses=("x",)))
+    assert key == tuple(prompter.encode("What is"))
+
+
+def test_the_digest_ignores_what_a_call_leaves_behind(tokenizer):
+    before = tokenizer_digest(tokenizer)
+    tokenizer(["a", "a b"], padding=True, truncation=True, max_length=4)
+
+    assert tokenizer_digest(tokenizer) == before
+
+
+def test_another_tokenizer_is_refused_but_an_added_token_is_not(starter):
+    from tests.unit.models.conftest import build
+
+    other = build(style="byte", bos=True)
+    ids = tuple(Prompter(other, max_key_length=9, max_response_length=1).encode("What is the answer"))
+    fingerprint = Fingerprint(key="What is the answer", responses=(" x",), key_ids=ids, response_ids=((7,),))
+    prints = FingerprintSet(fingerprints=(fingerprint,), tokenizer=tokenizer_digest(other))
+
+    with pytest.raises(TokenizerError, match="1 of 1 keys") as caught:
+        Prompter.for_set(prints, starter.tokenizer)
+    assert "answer" not in str(caught.value)
+    other.add_tokens(["[PAD]"])
+    assert Prompter.for_set(prints, other).key_ids(fingerprint) == ids
+
+
+def test_fingerprints_that_ask_the_same_tokens_count_once(starter):
+    prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=f"The same key in all {n}", responses=("x",)) for n in range(3)))
+    prompter = Prompter(starter.tokenizer, max_key_length=2, max_response_length=1)
+
+    assert list(distinct(prints, prompter)) == [0]
+
+
+def test_our_templates_have_one_place_each_and_the_held_out_ones_are_new():
+    templates = load_templates()
+
+    assert PLAIN in templates["train"]
+    assert len(templates["heldout"]) >= 10
+    assert not set(templates["train"]) & set(templates["heldout"])
+
+
+def test_own_templates_are_checked(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text('["a {}", "b"]')
+    with pytest.raises(InputError, match="template 1 has 0 places"):
+        load_templates(path)
+    path.write_text('{"train": []}')
+    with pytest.raises(FormatError):
+        load_templates(path)
+    path.write_text('["system: {}"]')
+    assert load_templates(path) == {"train": ["system: {}"], "heldout": ["system: {}"]}
+
+
+def test_published_templates_load(shared_data):
+    assert len(load_templates(shared_data / "oml" / "augmentation_prompts_train.json")["train"]) == 50
+
+
+@given(st.text(max_size=20))
+def test_only_one_place_is_allowed(text):
+    if text.count("{}") == 1:
+        check_templates([text])
+    else:
+        with pytest.raises(InputError):
+            check_templates([text])
