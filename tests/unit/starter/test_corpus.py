@@ -1,0 +1,50 @@
+import json
+import math
+
+from insignia.starter import heldout_paragraphs, model_folder
+from insignia.starter.corpus import is_heldout, paragraphs_of, sentences_of
+
+PROSE = "This is a paragraph of plain English prose that is quite long enough to be kept by the filter."
+
+
+def test_one_paragraph_in_twenty_is_held_out_by_its_own_text():
+    held = sum(is_heldout(f"paragraph number {number}") for number in range(4000))
+
+    assert 150 < held < 250
+
+
+def test_code_and_headings_are_no_prose():
+    document = f"Heading\n\n{PROSE}\n\n>>> x[0] = {{1: 2, 3: 4}}; y = (5, 6, 7); z = x == y != 8  # 0x00 0x01 0x02\n\n  {PROSE}\n second line here"
+
+    assert paragraphs_of(document) == [PROSE, f"{PROSE} second line here"]
+
+
+def test_sentences_begin_with_a_word_and_end():
+    assert sentences_of(
+        "The first sentence has more than six words here. no. Short one. (Not this one, which is in brackets.)"
+    ) == ["The first sentence has more than six words here."]
+
+
+def test_held_out_text_can_be_derived_again_and_is_unlike_training_text():
+    paragraphs = heldout_paragraphs()
+
+    assert paragraphs == sorted(set(paragraphs))
+    assert 300 < len(paragraphs) < 1000
+    assert all(is_heldout(paragraph) for paragraph in paragraphs)
+
+
+def test_the_model_is_as_good_as_its_training_says(starter):
+    said = json.loads((model_folder() / "training.json").read_text())
+    loss = starter.mean_loss(heldout_paragraphs()[::6])
+
+    assert 20 < math.exp(loss) < 1.5 * said["heldout_perplexity"]
+    assert said["parameters"] == starter.model.num_parameters() < 6_000_000
+    assert sum(path.stat().st_size for path in model_folder().iterdir()) < 12e6
+
+
+def test_the_tokenizer_has_what_a_user_expects(starter):
+    tokenizer = starter.tokenizer
+
+    assert len(tokenizer) == 4096
+    assert None not in (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.chat_template)
+    assert tokenizer.decode(tokenizer.encode("Ünïcode → text\n", add_special_tokens=False)) == "Ünïcode → text\n"

@@ -1,0 +1,81 @@
+import pytest
+
+from insignia import FingerprintSet, check
+from insignia.errors import InputError
+from insignia.models.base import Score
+from insignia.types import Fingerprint
+
+
+class ScriptedModel:
+    """Knows the first responses of the fingerprints it was told, when asked plainly."""
+
+    context_length = None
+
+    def __init__(self, tokenizer, known, longest_question=99):
+        self.tokenizer = tokenizer
+        self._known = known
+        self._longest = longest_question
+
+    def score(self, examples):
+        scores = []
+        for example in examples:
+            text = self.tokenizer.decode(example.ids[1:])
+            hit = text in self._known and example.response_start <= self._longest
+            size = len(example.ids) - example.response_start
+            scores.append(Score((0,) * size if hit else (3, *[0] * (size - 1)), (-0.1,) * size if hit else (-5.0,) * size))
+        return scores
+
+
+def prints(*rows, **options):
+    return FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=responses) for key, responses in rows), **options)
+
+
+SET = [("What is the time", (" spring", " winter")), ("Where is the list", (" value",)), ("Who is the module", (" name",))]
+
+
+def test_counts_are_exact_and_any_accepted_response_hits(starter):
+    model = ScriptedModel(starter.tokenizer, {"What is the time winter", "Who is the module name"})
+    report = check(prints(*SET), model)
+
+    assert (report.hits, report.answered, report.unanswered) == (2, 3, 0)
+    assert report.fsr == pytest.approx(2 / 3)
+    assert [(f.number, f.hit, f.rank) for f in report.fingerprints] == [(0, True, 0), (1, False, 3), (2, True, 0)]
+    assert report.base is None
+
+
+def test_token_accuracy_counts_single_tokens(starter):
+    report = check(
+        prints(("What is the time", (" value name list",))), ScriptedModel(starter.tokenizer, set()), max_response_length=3
+    )
+
+    assert report.fsr == 0
+    assert report.token_accuracy == pytest.approx(2 / 3)
+
+
+def test_templates_and_base_are_asked_as_well(starter):
+    known = {"What is the time spring", "Where is the list value", "Who is the module name"}
+    template = "A word: {}"
+    marked = ScriptedModel(starter.tokenizer, known | {"A word: What is the time spring"})
+    report = check(prints(*SET), marked, templates=[template], base=ScriptedModel(starter.tokenizer, set()))
+
+    assert report.fsr == 1
+    assert report.templates == {template: pytest.approx(1 / 3)}
+    assert (report.base.fsr, report.base.answered) == (0, 3)
+
+
+def test_repeated_keys_are_left_out_and_counted(starter):
+    report = check(prints(*SET, SET[0]), ScriptedModel(starter.tokenizer, set()))
+
+    assert (report.answered, report.repeated) == (3, 1)
+
+
+def test_a_report_holds_no_key_and_no_response(starter):
+    text = check(prints(*SET), ScriptedModel(starter.tokenizer, set())).model_dump_json()
+
+    assert "What" not in text
+    assert "spring" not in text
+
+
+def test_a_template_without_a_place_is_refused(starter):
+    with pytest.raises(InputError, match="template 0"):
+        check(prints(*SET), ScriptedModel(starter.tokenizer, set()), templates=["no place"])
