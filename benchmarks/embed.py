@@ -40,7 +40,8 @@ def front(options: argparse.Namespace) -> None:
             report = run(make(starter, options.strategy, count, seed), FullFineTune(), seed)
             ratio = math.exp(report.heldout_loss_after - report.heldout_loss_before)
             print(
-                f"{options.strategy:15}  {count:5} {seed:4}  {report.fsr:7.4f}  x{ratio:.4f}   {report.steps:5}  {report.seconds:8.1f}",
+                f"{options.strategy:15}  {count:5} {seed:4}  {report.fsr:7.4f}  x{ratio:.4f}   {report.steps:5}  "
+                f"{report.seconds:8.1f}",
                 flush=True,
             )
 
@@ -86,13 +87,13 @@ def oml_loop(local: LocalModel, prints, *, learning_rate: float, batch_size: int
 def oml(options: argparse.Namespace) -> None:
     starter = LocalModel("starter")
     prints = make(starter, options.strategy, options.sizes[0], 0)
-    texts_loss = starter.mean_loss(TEXTS := options.texts)
+    texts_loss = starter.mean_loss(options.texts)
     for learning_rate in (1e-4, 3e-4, 1e-3):
         torch.manual_seed(0)
         local = LocalModel("starter", device="cpu")
         for epochs, seconds in oml_loop(local, prints, learning_rate=learning_rate):
             fsr = check(prints, local).fsr
-            ratio = math.exp(local.mean_loss(TEXTS) - texts_loss)
+            ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
             print(
                 f"OML's loop   lr {learning_rate:g}  {epochs:3} epochs  FSR {fsr:.4f}  x{ratio:.3f}  {seconds:6.1f} s",
                 flush=True,
@@ -104,7 +105,7 @@ def oml(options: argparse.Namespace) -> None:
         )
         local = LocalModel("starter", device="cpu")
         seconds_of_ours, fsr = train_only(prints, local, method)
-        ratio = math.exp(local.mean_loss(TEXTS) - texts_loss)
+        ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
         print(
             f"insignia     lr {learning_rate:g}  no anchors  FSR {fsr:.4f}  x{ratio:.3f}  {seconds_of_ours:6.1f} s", flush=True
         )

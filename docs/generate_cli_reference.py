@@ -6,9 +6,9 @@ from pathlib import Path
 
 os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1", _TYPER_FORCE_DISABLE_TERMINAL="1")
 
-from typer.testing import CliRunner  # noqa: E402  the width is read at import
+from typer.testing import CliRunner
 
-from insignia.cli.main import app  # noqa: E402
+from insignia.cli.main import app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
 VERBS = ["generate", "embed", "check", "export", "demo"]

@@ -53,9 +53,13 @@ def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as scratch:
-        (scratch / "half").write_text("x")
-        raise RuntimeError
+    def fail():
+        with new_folder(tmp_path / "out") as scratch:
+            (scratch / "half").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
     with new_folder(tmp_path / "out") as scratch:

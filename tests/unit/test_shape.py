@@ -69,7 +69,8 @@ def test_file_is_within_the_line_budget(path):
 @every_module
 def test_functions_are_within_the_line_budget(path):
     functions = (node for node in ast.walk(_tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-    lengths = {node.name: node.end_lineno - node.lineno + 1 for node in functions}
+    # Counted from the docstring on: the signature of a verb is a table of its options.
+    lengths = {node.name: node.end_lineno - node.body[0].lineno + 1 for node in functions}
     assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
 
 

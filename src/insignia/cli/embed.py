@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
 from insignia.errors import InputError
+
+if TYPE_CHECKING:
+    from insignia.embedding import EmbedReport
 
 __all__ = ["embed", "perplexity_row"]
 
@@ -115,18 +118,21 @@ def embed(
         force=force,
         progress=ConsoleProgress(quiet=quiet or not main_process),
     )
-    if not main_process:
-        return
-    if json_output:
+    if main_process and json_output:
         emit_json(report.model_dump(mode="json"))
-        return
+    elif main_process:
+        _show(report, source, prints)
+
+
+def _show(report: "EmbedReport", source: str, prints: Path) -> None:
     rows = [
         ["success rate (FSR)", percent(report.base_fsr), percent(report.fsr)],
         perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
     ]
     show_table(f"{report.num_fingerprints} fingerprints in {source}", ["", "before", "after"], rows)
     typer.echo(
-        f"{out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; next: insignia check {prints} --model {out}"
+        f"{report.out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; "
+        f"next: insignia check {prints} --model {report.out}"
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -85,39 +86,43 @@ def embed(
     _refuse_overwriting_input(out, local.source)
     dtype = checkpoint_dtype(local.source)
     texts = heldout if heldout is not None else heldout_paragraphs()
-
-    def success_rate() -> float:
-        return check(chosen, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length).fsr
-
-    base_fsr = success_rate()
-    loss_before = local.mean_loss(texts)
-    progress.note(f"before marking: success rate {100 * base_fsr:.1f} %, held-out loss {loss_before:.4f} nats a token")
+    before = _measure(chosen, local, method, texts)
+    progress.note(f"before marking: success rate {100 * before.fsr:.1f} %, held-out loss {before.loss:.4f} nats a token")
     work = out.parent / f".{out.name}.work"
     with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
         session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
         outcome = method.embed(chosen, local, session, progress)
-        report = EmbedReport(
-            fsr=success_rate(),
-            base_fsr=base_fsr,
-            heldout_loss_before=loss_before,
-            heldout_loss_after=local.mean_loss(texts),
-            num_fingerprints=len(chosen),
-            steps=outcome.steps,
-            seconds=round(time.perf_counter() - started, 3),
-            out=str(out),
-            method=method.spec(),
-        )
-        if report.fsr < min_fsr:
+        after = _measure(chosen, local, method, texts)
+        if after.fsr < min_fsr:
             raise EmbeddingError(
-                f"the marked model answers {100 * report.fsr:.1f} % of {len(chosen)} fingerprints, "
-                f"less than {100 * min_fsr:.1f} %; "
-                f"nothing was written. After {outcome.steps} steps: allow more --epochs, lower the regularisers, "
-                "embed fewer fingerprints, or accept less with --min-fsr"
+                f"the marked model answers {100 * after.fsr:.1f} % of {len(chosen)} fingerprints, "
+                f"less than {100 * min_fsr:.1f} %; nothing was written. After {outcome.steps} steps: allow more --epochs, "
+                "lower the regularisers, embed fewer fingerprints, or accept less with --min-fsr"
             )
         if state.is_main_process:
             publish(local, out, dtype, force=force)
         state.wait_for_everyone()
-    return report
+    return EmbedReport(
+        fsr=after.fsr,
+        base_fsr=before.fsr,
+        heldout_loss_before=before.loss,
+        heldout_loss_after=after.loss,
+        num_fingerprints=len(chosen),
+        steps=outcome.steps,
+        seconds=round(time.perf_counter() - started, 3),
+        out=str(out),
+        method=method.spec(),
+    )
+
+
+class _Measured(NamedTuple):
+    fsr: float
+    loss: float
+
+
+def _measure(prints: FingerprintSet, local: LocalModel, method: Method, texts: Sequence[str]) -> _Measured:
+    report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
+    return _Measured(report.fsr, local.mean_loss(texts))
 
 
 def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:

@@ -136,7 +136,7 @@ class _Run:
             if answer is not None and self._within_quota(answer):
                 self._answers[slot] = answer
                 finished += 1
-            elif not self._strategy.keys_given:
+            elif answer is None and not self._strategy.keys_given:
                 del self._keys[slot]  # its beginnings stay taken: letting go of them would make the batch size matter
         return finished
 

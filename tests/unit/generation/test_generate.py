@@ -23,6 +23,12 @@ def make(strategy, starter, count=20, **options):
     return generate(strategy, model=starter, num_fingerprints=count, **options)
 
 
+def comparable(fingerprint):
+    """All but the probabilities, whose last bits depend on how a batch is computed."""
+    candidates = [(c.token_id, c.text, c.rank) for c in fingerprint.candidates or ()]
+    return fingerprint.model_copy(update={"candidates": None}), candidates
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.name)
 class TestEveryStrategy:
     def test_exactly_so_many_distinct_stable_fingerprints(self, strategy, starter):
@@ -39,10 +45,10 @@ class TestEveryStrategy:
             assert fingerprint.responses[0].startswith(" ")
 
     def test_the_batch_size_does_not_matter_and_the_secret_does(self, strategy, starter):
-        few, many = make(strategy, starter, batch_size=3), make(strategy, starter, batch_size=64)
+        few, many = make(strategy, starter, 8, batch_size=3), make(strategy, starter, 8, batch_size=64)
 
-        assert few.fingerprints == many.fingerprints
-        assert make(strategy, starter, secret=None).fingerprints != few.fingerprints
+        assert [comparable(fingerprint) for fingerprint in few] == [comparable(fingerprint) for fingerprint in many]
+        assert make(strategy, starter, 8, secret=None).fingerprints != few.fingerprints
 
     def test_the_set_says_how_it_was_made_but_not_with_what(self, strategy, starter):
         prints = make(strategy, starter, 2)
@@ -145,8 +151,8 @@ def test_less_made_than_asked_is_refused(starter):
 
 
 def test_what_cannot_be_made_ends_in_an_error_with_numbers(starter):
-    with pytest.raises(GenerationError, match="of 20 fingerprints could be made"):
-        make(InverseNucleus(key_length=8, nucleus_p=0.9999999), starter)
+    with pytest.raises(GenerationError, match="0 of 2 fingerprints could be made"):
+        make(InverseNucleus(key_length=8, nucleus_k=4000), starter, 2)
 
 
 def test_seed_words_are_many_and_distinct():

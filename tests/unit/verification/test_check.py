@@ -27,7 +27,8 @@ class ScriptedModel:
 
 
 def prints(*rows, **options):
-    return FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=responses) for key, responses in rows), **options)
+    fingerprints = tuple(Fingerprint(key=key, responses=responses) for key, responses in rows)
+    return FingerprintSet(fingerprints=fingerprints, **{"max_response_length": 4, **options})
 
 
 SET = [("What is the time", (" spring", " winter")), ("Where is the list", (" value",)), ("Who is the module", (" name",))]
