@@ -10,6 +10,8 @@ _LAUNCHER_NAMES = {"WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROU
 os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers that each use every core wait for one another
 for _name in list(os.environ):
     if _name in _LAUNCHER_NAMES or _name.startswith(_LAUNCHER_PREFIXES):
         del os.environ[_name]

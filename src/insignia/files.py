@@ -74,8 +74,8 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         # The chained error would show the document, hence the secret.
         raise FormatError(f"{path} is not valid JSON (line {error.lineno}, column {error.colno}); is it cut short?") from None
-    except RecursionError:
-        raise FormatError(f"{path} is nested too deeply to be a file of ours") from None
+    except (RecursionError, ValueError):  # ValueError: a number of more than 4300 digits
+        raise FormatError(f"{path} is nested too deeply, or has too long a number, to be a file of ours") from None
 
 
 @contextlib.contextmanager

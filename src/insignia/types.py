@@ -68,6 +68,8 @@ class Fingerprint(Record):
             raise ValueError("a response is empty")
         if self.response_ids is not None and len(self.response_ids) != len(self.responses):
             raise ValueError("response_ids and responses differ in number")
+        if self.key_ids == () or () in (self.response_ids or ()):
+            raise ValueError("a key or a response has no ids")
         return self
 
 

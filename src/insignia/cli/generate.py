@@ -87,7 +87,7 @@ def generate(
     prints = make(
         maker,
         model=LocalModel(model, device=device),
-        num_fingerprints=num_fingerprints or own.num_keys,
+        num_fingerprints=own.num_keys if num_fingerprints is None else num_fingerprints,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
         prompt_form=form_of(prompt_form),
@@ -137,4 +137,7 @@ def _secret_of(path: Path | None) -> bytes | None:
     secret = load_fingerprints(path).secret
     if secret is None:
         raise InputError(f"{path} holds no secret to draw from; only files made by 'insignia generate' do")
-    return bytes.fromhex(secret)
+    try:
+        return bytes.fromhex(secret)
+    except ValueError:  # chained, it would show the place in the secret
+        raise InputError(f"the secret in {path} is not hexadecimal; is the file damaged?") from None

@@ -70,7 +70,9 @@ class Marking:
         rank, processes = process_rank()
         if self._method.skip_learned:
             self._measure()
-        self._lessons.start_pass()
+        if not self._lessons.unlearned:  # a resumed run may have learned all before it was killed
+            self._settled = 0
+        self._lessons.start_pass(everything=not self._lessons.unlearned)
         while True:
             draws = self._lessons.next_batch()
             part, weight = _part(draws, rank, processes)

@@ -89,9 +89,14 @@ class Strategy(Part):
     """Whether a response that is used too often is drawn again."""
 
     @property
+    def num_given(self) -> int | None:
+        """How many keys the owner gave; None when keys are made."""
+        return None
+
+    @property
     def keys_given(self) -> bool:
         """Whether the owner gave the keys, so that a bad one is an error and not a reason to make another."""
-        return False
+        return self.num_given is not None
 
     @abstractmethod
     def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:

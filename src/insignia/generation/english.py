@@ -23,9 +23,9 @@ class EnglishKeys(Strategy):
     """Keys of the owner's own, used in order instead of made ones; not part of the spec, since they are secret."""
 
     @property
-    def keys_given(self) -> bool:
-        """Whether ``keys`` are the owner's."""
-        return self.keys is not None
+    def num_given(self) -> int | None:
+        """How many ``keys`` are the owner's."""
+        return None if self.keys is None else len(self.keys)
 
     def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """Sentences from random words, or the owner's keys cut to ``key_length``."""

@@ -44,6 +44,8 @@ def generate(
     """
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
+    if strategy.num_given is not None and num_fingerprints > strategy.num_given:
+        raise InputError(f"{num_fingerprints} fingerprints were asked for; {strategy.num_given} keys were given")
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
     prompter = Prompter(
         model.tokenizer, form=prompt_form, max_key_length=max_key_length, max_response_length=max_response_length

@@ -21,9 +21,9 @@ class Own(Strategy):
     """(key, response); not part of the spec, since they are secret."""
 
     @property
-    def keys_given(self) -> bool:
-        """Always."""
-        return True
+    def num_given(self) -> int:
+        """All of them."""
+        return len(self.pairs)
 
     def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """The keys as given."""
@@ -32,10 +32,8 @@ class Own(Strategy):
     def make_answers(
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """The responses as given."""
+        """The responses as given; None for one that the tokenizer drops."""
         prompter = workshop.prompter
         texts = [self.pairs[slot][1] for slot in slots]
-        return [
-            Answer(text, tuple(prompter.response_ids(key[: prompter.max_key_length], text)))
-            for key, text in zip(keys, texts, strict=True)
-        ]
+        split = [prompter.response_ids(key[: prompter.max_key_length], text) for key, text in zip(keys, texts, strict=True)]
+        return [Answer(text, tuple(ids)) if ids else None for text, ids in zip(texts, split, strict=True)]

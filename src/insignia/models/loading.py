@@ -42,10 +42,20 @@ def resolve(source: str | Path) -> str:
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` is the first accelerator torch sees, else the CPU."""
-    if device != "auto":
-        return torch.device(device)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    """``auto`` is the first accelerator torch sees, else the CPU.
+
+    Raises:
+        InputError: torch knows no such device, or it is not there.
+    """
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # builds without CUDA assert
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"cannot compute on device {device!r}: {reason}; expected auto, cpu, cuda, cuda:1, ...") from error
+    return place
 
 
 def checkpoint_dtype(source: str) -> torch.dtype:
@@ -58,14 +68,21 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
     """Load a resolved model and its tokenizer for inference.
 
     Raises:
-        ModelError: transformers cannot load it; the message has its reason.
+        ModelError: transformers cannot load it, the message has its reason; or weights are missing, which transformers
+            would make up.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"cannot load a causal language model from {source}: {reason}") from error
+    model, report = loaded  # mypy sees only the form that returns a model alone
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{source} lacks {len(missing)} of its causal language model's weights ({missing[0]} is the first); "
+            "copy the checkpoint again, or give one with a language-model head"
+        )
     return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers' own annotation of "to" is wrong
 
 

@@ -1,7 +1,7 @@
 """A model on this machine, through transformers: batched scoring, ranking and keyed sampling on any device."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class LocalModel:
 
         Raises:
             InputError: an example is longer than the model's context.
+            ModelError: the model computes no numbers (NaN); every rank would read 0, a hit.
         """
         self._refuse_too_long([len(example.ids) for example in examples])
         scores: list[Score] = [Score((), ())] * len(examples)
@@ -78,7 +79,7 @@ class LocalModel:
             wanted = logits.gather(1, targets[:, None])
             before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
             ranks = ((logits > wanted) | ((logits == wanted) & before)).sum(1).tolist()
-            log_probabilities = (wanted[:, 0] - logits.logsumexp(1)).tolist()
+            log_probabilities = self._numbers(wanted[:, 0] - logits.logsumexp(1)).tolist()
             start = 0
             for index, row in zip(batch, rows, strict=True):
                 end = start + len(row.ids) - row.response_start
@@ -94,7 +95,7 @@ class LocalModel:
         examples = [Example((*question, 0), len(question)) for question in questions]
         for start in range(0, len(examples), 128):
             logits, _ = response_logits(self.model, examples[start : start + 128])
-            probabilities, order = logits.softmax(1).sort(dim=1, descending=True, stable=True)
+            probabilities, order = self._numbers(logits.softmax(1)).sort(dim=1, descending=True, stable=True)
             for row in range(len(order)):
                 yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
 
@@ -116,7 +117,8 @@ class LocalModel:
         config = GenerationConfig(
             do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
         )
-        chooser = _KeyedChoice(chances, temperature, torch.tensor(list(forbidden), dtype=torch.long, device=ids.device))
+        banned = torch.tensor(list(forbidden), dtype=torch.long, device=ids.device)
+        chooser = _KeyedChoice(chances, temperature, banned, self._numbers)
         with _bare_generation_config(self.model):
             output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
                 ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
@@ -149,6 +151,15 @@ class LocalModel:
         budget = max(1, _LOGIT_BUDGET // self.model.config.get_text_config().vocab_size)
         return length_batches([len(row) for row in rows], max_rows=max_rows, max_tokens=budget)
 
+    def _numbers(self, values: Tensor) -> Tensor:
+        """The values, none of them NaN."""
+        if values.isnan().any():
+            raise ModelError(
+                f"{self.name} computes NaN instead of probabilities; its weights are damaged or overflow in this precision: "
+                "try --dtype float32"
+            )
+        return values
+
     def _refuse_too_long(self, lengths: Sequence[int]) -> None:
         if self.context_length is None or not lengths or max(lengths) <= self.context_length:
             return
@@ -162,13 +173,16 @@ class LocalModel:
 class _KeyedChoice(LogitsProcessor):
     """Turns the distribution into a certainty for the token that the row's own chance picks (inverse CDF)."""
 
-    def __init__(self, chances: Sequence[KeyedRandom], temperature: float, forbidden: Tensor) -> None:
+    def __init__(
+        self, chances: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
+    ) -> None:
         self._chances = chances
         self._temperature = temperature
         self._forbidden = forbidden
+        self._numbers = numbers
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        scores = scores.float().index_fill(1, self._forbidden, -torch.inf)
+        scores = self._numbers(scores.float()).index_fill(1, self._forbidden, -torch.inf)
         if self._temperature == 0:
             return scores
         # float64: a float32 running sum over a large vocabulary loses the tail.

@@ -91,6 +91,8 @@ class Prompter:
     ) -> None:
         if form == "chat" and not getattr(tokenizer, "chat_template", None):
             raise InputError("the prompt form is 'chat' but the tokenizer has no chat template; use --prompt-form raw")
+        if max_key_length < 1 or max_response_length < 1:
+            raise InputError("--max-key-length and --max-response-length must be at least 1 token")
         self.tokenizer = tokenizer
         self.form = form
         self.max_key_length = max_key_length
@@ -114,8 +116,8 @@ class Prompter:
         prompter = cls(
             tokenizer,
             form=prints.prompt_form,
-            max_key_length=max_key_length or prints.max_key_length,
-            max_response_length=max_response_length or prints.max_response_length,
+            max_key_length=prints.max_key_length if max_key_length is None else max_key_length,
+            max_response_length=prints.max_response_length if max_response_length is None else max_response_length,
         )
         if prints.tokenizer is not None and prints.tokenizer != tokenizer_digest(tokenizer):
             # An added pad token changes the digest but no key; only a different split makes the ids useless.
@@ -139,8 +141,14 @@ class Prompter:
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
-        """The ids of the key's asked part, at most ``max_key_length``."""
+        """The ids of the key's asked part, at most ``max_key_length``.
+
+        Raises:
+            InputError: the tokenizer drops the whole key.
+        """
         ids = fingerprint.key_ids or self.encode(fingerprint.effective_key or fingerprint.key)
+        if not ids:
+            raise InputError("a key has no token in this tokenizer; remove it from the file")
         return tuple(ids[: self.max_key_length])
 
     def question(self, key_ids: Sequence[int], template: str = PLAIN) -> tuple[int, ...]:
@@ -163,10 +171,16 @@ class Prompter:
         return tuple(self.encode(str(text)))
 
     def examples(self, fingerprint: Fingerprint, template: str = PLAIN) -> tuple[Example, ...]:
-        """One training row for each accepted response; each begins with the fingerprint's question."""
+        """One training row for each accepted response; each begins with the fingerprint's question.
+
+        Raises:
+            InputError: the tokenizer drops the whole key or a whole response, which any model would then give.
+        """
         key_ids = self.key_ids(fingerprint)
         question = self.question(key_ids, template)
         responses = fingerprint.response_ids or [self.response_ids(key_ids, text) for text in fingerprint.responses]
+        if not all(responses):
+            raise InputError("a response has no token in this tokenizer; remove its fingerprint from the file")
         rows = (Example((*question, *ids[: self.max_response_length]), len(question)) for ids in responses)
         return tuple(dict.fromkeys(rows))
 
