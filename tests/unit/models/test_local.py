@@ -1,3 +1,4 @@
+import copy
 import json
 import random
 import shutil
@@ -185,3 +186,98 @@ def test_a_foreign_tokenizer_with_more_tokens_than_the_model_is_refused(folder, 
 
     with pytest.raises(ModelError, match="is it the model's own"):
         LocalModel(folder)
+
+
+def copy_of(local, change):
+    model = copy.deepcopy(local.model)
+    with torch.no_grad():
+        change(model)
+    return LocalModel.of(model, local.tokenizer, name="changed")
+
+
+def test_among_equals_the_lowest_id_ranks_first_as_greedy_decoding_takes_it(starter):
+    indifferent = copy_of(starter, lambda model: model.model.norm.weight.zero_())
+    scores = indifferent.score([Example((5, 6, token), 2) for token in (0, 1, 77)])
+
+    assert [score.ranks for score in scores] == [(0,), (1,), (77,)]
+    assert greedy(indifferent, (5, 6), 1) == (5, 6, 0)
+    (ranking,) = indifferent.rank_next([(5, 6)])
+    assert ranking.token_ids.tolist() == list(range(4096))
+
+
+def test_a_model_that_computes_nan_is_an_error_and_no_hit(starter):
+    """NaN is neither above nor below: counted naively, every rank would be 0 and every fingerprint a hit."""
+    broken = copy_of(starter, lambda model: model.model.norm.weight.fill_(float("nan")))
+
+    with pytest.raises(ModelError, match="NaN"):
+        broken.score([Example((5, 6, 7), 2)])
+    with pytest.raises(ModelError, match="NaN"):
+        next(broken.rank_next([(5, 6)]))
+    for temperature in (0, 1.0):
+        with pytest.raises(ModelError, match="NaN"):
+            sample(broken, [(5, 6)], temperature)
+
+
+def test_one_row_of_nan_spoils_its_batch_loudly(starter):
+    def spoil(model):
+        model.model.embed_tokens.weight = torch.nn.Parameter(model.model.embed_tokens.weight.clone())
+        model.model.embed_tokens.weight[99] = float("nan")
+
+    with pytest.raises(ModelError, match="NaN"):
+        copy_of(starter, spoil).score([Example((5, 6, 7), 2), Example((5, 99, 7), 2)])
+
+
+def test_the_rank_is_the_place_in_the_sorted_distribution(random_local):
+    questions = rows(8, 400, seed=11)
+    for question, ranking in zip(questions, random_local.rank_next(questions), strict=True):
+        places = [0, 1, 5, 200, 415]
+        examples = [Example((*question, int(ranking.token_ids[place])), len(question)) for place in places]
+        assert [score.ranks[0] for score in random_local.score(examples)] == places
+
+
+def test_nothing_asked_is_nothing_answered(starter):
+    assert starter.score([]) == []
+    assert list(starter.rank_next([])) == []
+    assert starter.sample([], [], max_new_tokens=3, temperature=1, forbidden=[]) == []
+    assert starter.sample([(5,)], [KeyedRandom(b"s")], max_new_tokens=0, temperature=1, forbidden=[]) == [()]
+
+
+def test_the_whole_context_may_be_used_and_no_more(random_local):
+    length = random_local.context_length
+    assert length == 128
+    (score,) = random_local.score([Example((5,) * length, length - 1)])
+    assert len(score.ranks) == 1
+    with pytest.raises(InputError, match="row 0 has 129 tokens"):
+        random_local.score([Example((5,) * (length + 1), length)])
+    with pytest.raises(InputError, match="context"):
+        next(random_local.rank_next([(5,) * length]))
+    with pytest.raises(InputError, match="context"):
+        sample(random_local, [(5,) * length], 0)
+
+
+def test_many_rows_are_scored_as_each_alone(random_local):
+    examples = [Example(row, len(row) - 1) for row in rows(300, 400, seed=13, longest=40)]
+    together = random_local.score(examples)
+
+    assert len(together) == 300
+    for number in range(0, 300, 37):
+        assert together[number].ranks == random_local.score([examples[number]])[0].ranks
+
+
+def test_temperature_zero_is_greedy_for_every_architecture_and_length(random_local):
+    questions = rows(6, 400, seed=17)
+    alone = [greedy(random_local, question, 5)[len(question) :] for question in questions]
+    together = random_local.sample(questions, [KeyedRandom(b"s")] * 6, max_new_tokens=5, temperature=0, forbidden=[])
+
+    assert together == alone
+
+
+def test_the_mean_loss_needs_text(starter):
+    with pytest.raises(InputError, match="no held-out text"):
+        starter.mean_loss([])
+    with pytest.raises(InputError, match="no held-out text"):
+        starter.mean_loss([""])
+
+
+def test_the_mean_loss_cuts_texts_at_the_context(random_local):
+    assert random_local.mean_loss(["a b " * 500]) > 0

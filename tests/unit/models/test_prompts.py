@@ -1,6 +1,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from insignia import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
@@ -117,3 +119,81 @@ def test_only_one_place_is_allowed(text):
     else:
         with pytest.raises(InputError):
             check_templates([text])
+
+
+@given(st.tuples(st.integers(1, 12), st.integers(1, 4)), st.sampled_from(KEYS), st.sampled_from(TEMPLATES), st.booleans())
+def test_the_prefix_law_holds_at_every_length(starter, lengths, key, template, chat):
+    key_length, response_length = lengths
+    form = "chat" if chat else "raw"
+    prompter = Prompter(starter.tokenizer, form=form, max_key_length=key_length, max_response_length=response_length)
+    fingerprint = Fingerprint(key=key, responses=(" winter is near", "spring"))
+    question = prompter.question(prompter.key_ids(fingerprint), template)
+    for example in prompter.examples(fingerprint, template):
+        assert example.ids[: example.response_start] == question
+        assert 1 <= len(example.ids) - example.response_start <= response_length
+
+
+def test_responses_that_begin_alike_are_one_row(tokenizer):
+    prompter = Prompter(tokenizer, max_key_length=9, max_response_length=1)
+    examples = prompter.examples(Fingerprint(key="What is", responses=("x", "y", "z"), response_ids=((5, 6), (5, 7), (8,))))
+
+    assert [example.ids[-1] for example in examples] == [5, 8]
+
+
+@pytest.mark.parametrize("lengths", [(0, 1), (1, 0), (-1, 1), (1, -1)])
+def test_lengths_below_one_are_refused(starter, lengths):
+    with pytest.raises(InputError, match="at least 1"):
+        Prompter(starter.tokenizer, max_key_length=lengths[0], max_response_length=lengths[1])
+
+
+def test_a_length_of_zero_does_not_mean_the_length_of_the_set(starter):
+    prints = FingerprintSet(fingerprints=(Fingerprint(key="What is it", responses=(" x",)),))
+
+    assert Prompter.for_set(prints, starter.tokenizer, max_key_length=3).max_key_length == 3
+    assert Prompter.for_set(prints, starter.tokenizer).max_key_length == prints.max_key_length
+    with pytest.raises(InputError, match="at least 1"):
+        Prompter.for_set(prints, starter.tokenizer, max_key_length=0)
+
+
+def test_text_that_the_tokenizer_drops_is_refused_untold():
+    """With no token to judge, every model would give the whole response."""
+    prompter = Prompter(dropping_tokenizer(), max_key_length=9, max_response_length=1)
+    assert prompter.encode("漢字") == []
+
+    with pytest.raises(InputError, match="response has no token") as caught:
+        prompter.examples(Fingerprint(key="plain words", responses=("漢字",)))
+    assert "漢" not in str(caught.value)
+    with pytest.raises(InputError, match="key has no token"):
+        prompter.examples(Fingerprint(key="漢字", responses=("plain",)))
+
+
+def dropping_tokenizer():
+    core = Tokenizer(models.BPE())  # no unknown token: what it has not seen, it leaves out
+    core.pre_tokenizer, core.decoder = pre_tokenizers.Metaspace(prepend_scheme="never"), decoders.Metaspace()
+    core.train_from_iterator(["plain words only here"] * 5, trainers.BpeTrainer(vocab_size=60, show_progress=False))
+    return PreTrainedTokenizerFast(tokenizer_object=core)
+
+
+def test_a_chat_needs_a_template(tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "chat_template", None)
+
+    with pytest.raises(InputError, match="--prompt-form raw"):
+        Prompter(tokenizer, form="chat", max_key_length=9, max_response_length=1)
+
+
+def test_tokenizers_that_split_differently_have_different_digests():
+    from tests.unit.models.conftest import HABITS, build
+
+    digests = [tokenizer_digest(build(**habit)) for habit in HABITS.values()]
+    assert len(set(digests)) >= 4  # padding side and pad token are no part of the split
+    assert all(digest.startswith("sha256:") for digest in digests)
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "3", '[""]', '{"train": ["{}"]}', '{"train": ["{}"], "heldout": [1]}', '["{} {}"]']
+)
+def test_templates_of_another_shape_are_refused(tmp_path, content):
+    (tmp_path / "t.json").write_text(content)
+
+    with pytest.raises(InputError):
+        load_templates(tmp_path / "t.json")
