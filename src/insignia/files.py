@@ -109,8 +109,15 @@ def _replace_folder(new: Path, path: Path) -> None:
         new.replace(path)
         return
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-    path.replace(old / path.name)  # a folder cannot be replaced in one step: keep the old one until the new is in place
-    new.replace(path)
+    kept = old / path.name
+    try:
+        path.replace(kept)  # a folder cannot be replaced in one step: keep the old one until the new is in place
+        new.replace(path)
+    except OSError:
+        if kept.exists():
+            kept.replace(path)
+        old.rmdir()
+        raise
     shutil.rmtree(old)
 
 

@@ -1,4 +1,5 @@
 import json
+import traceback
 
 import pytest
 from hypothesis import given
@@ -123,3 +124,30 @@ def test_the_first_so_many_and_no_more_than_there_are():
     assert len(prints.first(None)) == 4
     with pytest.raises(InputError, match="holds 4"):
         prints.first(5)
+
+
+def test_no_traceback_of_a_refused_file_shows_a_secret(tmp_path):
+    """What an error is chained to is printed too."""
+    rows = [{"key": "TOPSECRET", "responses": ["x"], "key_ids": ["TOPSECRET"]}]
+    for value in ({"kind": "insignia/fingerprints", "fingerprints": rows}, [{"key": "TOPSECRET", "response": [1]}]):
+        with pytest.raises(FormatError) as caught:
+            load_fingerprints(write(tmp_path, value))
+        assert "TOPSECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_newer_schema_asks_for_an_upgrade_and_text_of_another_encoding_is_named(tmp_path):
+    newer = {"kind": "insignia/fingerprints", "schema_version": 2, "fingerprints": []}
+    with pytest.raises(FormatError, match="upgrade"):
+        load_fingerprints(write(tmp_path, newer))
+    (tmp_path / "f.json").write_bytes('[{"key": "é", "response": "x"}]'.encode("latin-1"))
+    with pytest.raises(FormatError, match="not UTF-8"):
+        load_fingerprints(tmp_path / "f.json")
+    with pytest.raises(InputError, match="there is no file"):
+        load_fingerprints(tmp_path / "none.json")
+
+
+def test_a_printed_set_shows_no_secret():
+    prints = FingerprintSet(fingerprints=(Fingerprint(key="TOPSECRET", responses=("TOPSECRET",)),), secret="ab" * 32)
+
+    assert "TOPSECRET" not in repr(prints)
+    assert "abab" not in repr(prints)

@@ -1,5 +1,6 @@
 import errno
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,115 @@ def test_digest_is_the_sha256_of_the_bytes(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
 
     assert digest_of_file(tmp_path / "f") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def refused(*_arguments, **_options):
+    raise OSError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.parametrize("step", ["tempfile.mkstemp", "pathlib.Path.replace", "pathlib.Path.chmod", "pathlib.Path.mkdir"])
+def test_a_refusal_at_any_step_keeps_the_old_file(tmp_path, monkeypatch, step):
+    """Tests may run as root, whom no mode keeps from writing: the refusal is played."""
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(step, refused)
+        with pytest.raises(OutputError, match=f"cannot write {path}: Permission denied"):
+            write_text(path, "new")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_secret_is_never_readable_by_others_while_it_is_written(tmp_path, monkeypatch):
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda handle: modes.append(os.fstat(handle).st_mode & 0o777))
+    write_text(tmp_path / "secret", "x", secret=True)
+
+    assert modes == [0o600]
+
+
+def test_a_secret_that_replaces_a_public_file_becomes_private(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "public")
+    path.chmod(0o644)
+    write_text(path, "secret", secret=True)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_missing_folders_are_made_and_text_is_kept_readable(tmp_path):
+    path = tmp_path / "a" / "b" / "f.json"
+    write_json(path, {"ü": "漢\n"})
+
+    assert read_json(path) == {"ü": "漢\n"}
+    assert "漢" in path.read_text(encoding="utf-8")
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(OutputError, match="cannot write"):
+        write_text(tmp_path / "out", "x")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_number_too_long_to_read_is_a_format_error(tmp_path):
+    (tmp_path / "f").write_text("1" * 5000)
+
+    with pytest.raises(FormatError):
+        read_json(tmp_path / "f")
+
+
+def test_an_error_of_syntax_has_its_place_and_not_the_text_there(tmp_path):
+    (tmp_path / "f").write_text('{"a": 1,\n "TOPSECRET" 2}')
+
+    with pytest.raises(FormatError, match="line 2, column 14") as caught:
+        read_json(tmp_path / "f")
+    assert "TOPSECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_refused_rename_puts_the_old_folder_back_and_leaves_no_scrap(tmp_path, monkeypatch, renames):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").write_text("x")
+    rename, done = Path.replace, []
+
+    def refuse_once(self, target):
+        done.append(target)
+        return refused() if len(done) == renames + 1 else rename(self, target)
+
+    with pytest.raises(OutputError, match="Permission denied"), new_folder(tmp_path / "out", force=True):
+        monkeypatch.setattr(Path, "replace", refuse_once)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_place_where_no_folder_can_be_made_is_an_output_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.mkdtemp", refused)
+    ran = []
+    with pytest.raises(OutputError, match="Permission denied"), new_folder(tmp_path / "out"):
+        ran.append(True)
+    assert ran == []
+
+
+def test_a_disk_that_fills_up_inside_the_block_is_an_output_error(tmp_path):
+    with pytest.raises(OutputError, match="No space left"), new_folder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_run_keeps_the_folder_that_was_to_be_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out", force=True):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_an_existing_folder_is_refused_before_the_block_runs(tmp_path):
+    (tmp_path / "out").mkdir()
+    ran = []
+    with pytest.raises(OutputError, match="--force"), new_folder(tmp_path / "out"):
+        ran.append(True)
+    assert ran == []

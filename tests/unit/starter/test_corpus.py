@@ -1,8 +1,10 @@
+import argparse
+import inspect
 import json
 import math
 
 from insignia.starter import heldout_paragraphs, model_folder
-from insignia.starter.corpus import is_heldout, paragraphs_of, sentences_of
+from insignia.starter.corpus import is_heldout, paragraphs_of, sentences_of, training_documents
 
 PROSE = "This is a paragraph of plain English prose that is quite long enough to be kept by the filter."
 
@@ -49,3 +51,22 @@ def test_the_tokenizer_has_what_a_user_expects(starter):
     assert len(tokenizer) == 4096
     assert None not in (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.chat_template)
     assert tokenizer.decode(tokenizer.encode("Ünïcode → text\n", add_special_tokens=False)) == "Ünïcode → text\n"
+
+
+def test_training_text_and_held_out_text_share_no_paragraph(monkeypatch):
+    sources = {False: [inspect.getsource(argparse), inspect.getsource(inspect)] * 2, True: [inspect.getsource(argparse)]}
+    monkeypatch.setattr("insignia.starter.corpus._sources", lambda *, tests: iter(sources[tests]))
+    documents, held = training_documents(), heldout_paragraphs()
+    trained = [paragraph for document in documents for paragraph in document.split("\n")]
+
+    assert held
+    assert not set(trained) & set(held)
+    assert len(trained) == len(set(trained))
+    assert not any(is_heldout(paragraph) for paragraph in trained)
+    assert (training_documents(), heldout_paragraphs()) == (documents, held)
+
+
+def test_a_source_that_cannot_be_parsed_is_passed_over(monkeypatch):
+    monkeypatch.setattr("insignia.starter.corpus._sources", lambda *, tests: iter(["def broken(:\n", "'unclosed"]))
+
+    assert all(not is_heldout(paragraph) for document in training_documents() for paragraph in document.split("\n"))

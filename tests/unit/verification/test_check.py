@@ -1,7 +1,7 @@
 import pytest
 
 from insignia import FingerprintSet, check
-from insignia.errors import InputError
+from insignia.errors import InputError, TokenizerError
 from insignia.models.base import Score
 from insignia.types import Fingerprint
 
@@ -80,3 +80,58 @@ def test_a_report_holds_no_key_and_no_response(starter):
 def test_a_template_without_a_place_is_refused(starter):
     with pytest.raises(InputError, match="template 0"):
         check(prints(*SET), ScriptedModel(starter.tokenizer, set()), templates=["no place"])
+
+
+def test_the_lengths_may_be_given_anew_and_reach_the_base_too(starter):
+    asked = []
+
+    class Listening(ScriptedModel):
+        def score(self, examples):
+            asked.extend((example.response_start, len(example.ids) - example.response_start) for example in examples)
+            return super().score(examples)
+
+    one = prints(("What is the time of the day", (" value name list",)))
+    check(
+        one,
+        Listening(starter.tokenizer, set()),
+        base=Listening(starter.tokenizer, set()),
+        max_key_length=2,
+        max_response_length=3,
+    )
+
+    assert asked == [(3, 3), (3, 3)]  # BOS and two tokens of the key
+
+
+def test_the_response_that_is_liked_best_is_reported(starter):
+    class Preferring(ScriptedModel):
+        def score(self, examples):
+            return [Score((9 - number,), (-9.0 + number,)) for number, _ in enumerate(examples)]
+
+    report = check(prints(("What is the time", (" spring", " winter", " name"))), Preferring(starter.tokenizer, set()))
+
+    assert [(f.rank, f.log_probability) for f in report.fingerprints] == [(7, -7.0)]
+
+
+def test_a_partly_right_response_is_a_miss(starter):
+    class AlmostRight(ScriptedModel):
+        def score(self, examples):
+            return [Score((0, 0, 1), (-0.1, -0.1, -0.1)) for _ in examples]
+
+    report = check(prints(("What is it", (" value name list",))), AlmostRight(starter.tokenizer, set()), max_response_length=3)
+
+    assert (report.hits, report.answered) == (0, 1)
+
+
+def test_keys_that_differ_only_beyond_what_is_asked_count_as_repeated(starter):
+    rows = [("What is the time now", (" spring",)), ("What is the time then", (" winter",))]
+
+    assert check(prints(*rows), ScriptedModel(starter.tokenizer, set()), max_key_length=3).repeated == 1
+    assert check(prints(*rows), ScriptedModel(starter.tokenizer, set())).repeated == 0
+
+
+def test_a_set_for_another_tokenizer_is_refused(starter):
+    fingerprint = Fingerprint(key="What is it", responses=(" x",), key_ids=(1, 2), response_ids=((3,),))
+    foreign = FingerprintSet(fingerprints=(fingerprint,), tokenizer="sha256:other")
+
+    with pytest.raises(TokenizerError, match="1 of 1 keys"):
+        check(foreign, ScriptedModel(starter.tokenizer, set()))

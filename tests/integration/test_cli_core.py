@@ -1,0 +1,158 @@
+"""Generate, check and export in process: contracts of ``--json``, modes, refusals, and what an error may tell."""
+
+import json
+import sys
+
+import pytest
+
+from insignia.cli.main import main
+
+PAIRS = [{"key": f"The TOPSECRET key number {word}", "response": f" TOPSECRET{word}"} for word in ("one", "two", "three")]
+
+
+@pytest.fixture
+def insignia(monkeypatch, capsys):
+    """Run the command; returns (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.json"
+    path.write_text(json.dumps(PAIRS))
+    return path
+
+
+def test_generate_prints_one_object_and_writes_a_private_file(insignia, tmp_path):
+    path = tmp_path / "deep" / "prints.json"
+    status, out, _ = insignia("generate", path, "--strategy", "random_word", "--num-fingerprints", 5, "--json")
+    said, kept = json.loads(out), json.loads(path.read_text())
+
+    assert status == 0
+    assert said.keys() == {"out", "num_fingerprints", "strategy", "seconds"}
+    assert (said["out"], said["num_fingerprints"], said["strategy"]["name"]) == (str(path), 5, "random_word")
+    assert (kept["kind"], kept["schema_version"], len(kept["fingerprints"])) == ("insignia/fingerprints", 1, 5)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert all(fingerprint["key"] not in out for fingerprint in kept["fingerprints"])
+    assert kept["secret"] not in out
+
+
+def test_the_same_secret_gives_the_same_set_at_any_batch_size(insignia, tmp_path):
+    options = ["--strategy", "english", "--num-fingerprints", 4, "--key-length", 10, "--max-key-length", 6, "-q"]
+    assert insignia("generate", tmp_path / "a.json", *options)[0] == 0
+    again = [*options, "--secret-from", tmp_path / "a.json", "--batch-size", 3]
+    assert insignia("generate", tmp_path / "b.json", *again)[0] == 0
+
+    a, b = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    assert a["fingerprints"] == b["fingerprints"]
+    assert a["secret"] == b["secret"]
+
+
+@pytest.mark.parametrize("verb", ["generate", "export"])
+def test_an_existing_file_is_replaced_only_when_forced(insignia, pairs, tmp_path, verb):
+    out = tmp_path / "out.json"
+    out.write_text("mine")
+    arguments = {
+        "generate": ["generate", out, "--keys-file", pairs, "-q"],
+        "export": ["export", pairs, "-o", out],
+    }[verb]
+
+    status, _, err = insignia(*arguments)
+    assert (status, out.read_text()) == (1, "mine")
+    assert "--force" in err
+    assert insignia(*arguments, "--force")[0] == 0
+    assert len(json.loads(out.read_text())) >= 3
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_unmarked_model_is_asked_and_not_found(insignia, pairs):
+    status, out, _ = insignia("check", pairs, "--model", "starter", "--base", "starter", "--json")
+    report = json.loads(out)
+
+    assert status == 3
+    assert report.keys() >= {"fsr", "hits", "answered", "unanswered", "token_accuracy", "templates", "base", "found", "min_fsr"}
+    assert (report["fsr"], report["hits"], report["answered"], report["unanswered"]) == (0.0, 0, 3, 0)
+    assert (report["templates"], report["found"]) == ({}, False)
+    assert report["base"].keys() >= {"fsr", "hits", "answered", "token_accuracy", "templates"}
+    assert report["base"]["base"] is None
+    assert "TOPSECRET" not in out
+
+
+def test_a_table_of_a_check_tells_no_secret(insignia, pairs):
+    status, out, err = insignia("check", pairs, "--model", "starter", "--details")
+
+    assert status == 3
+    assert "not found" in out
+    assert "TOPSECRET" not in out + err
+
+
+def test_own_templates_are_asked(insignia, pairs, tmp_path):
+    (tmp_path / "t.json").write_text(json.dumps(["Answer me: {}", "{} Answer:"]))
+    _, out, _ = insignia("check", pairs, "--model", "starter", "--augmentation-prompts", tmp_path / "t.json", "--json")
+
+    assert json.loads(out)["templates"] == {"Answer me: {}": 0.0, "{} Answer:": 0.0}
+
+
+def test_export_is_the_list_that_oml_reads(insignia, pairs, tmp_path):
+    assert insignia("generate", tmp_path / "own.json", "--keys-file", pairs, "-q")[0] == 0
+    status, out, _ = insignia("export", tmp_path / "own.json", "-o", tmp_path / "oml.json", "--json")
+
+    assert status == 0
+    assert json.loads(out) == {"out": str(tmp_path / "oml.json"), "num_fingerprints": 3}
+    assert json.loads((tmp_path / "oml.json").read_text()) == PAIRS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "new.json", "--num-fingerprints", 0], "at least 1"),
+        (["generate", "new.json", "--num-fingerprints", -3], "at least 1"),
+        (["generate", "new.json", "--batch-size", 0, "--num-fingerprints", 2], "at least 1"),
+        (["generate", "new.json", "--max-key-length", -1, "--num-fingerprints", 2], "at least 1"),
+        (["generate", "new.json", "--max-response-length", 0, "--num-fingerprints", 2], "at least 1"),
+        (["generate", "new.json", "--max-key-length", 40, "--num-fingerprints", 2], "--key-length"),
+        (["generate", "new.json", "--keys-file", "pairs.json", "--num-fingerprints", 4], "3 keys were given"),
+        (["generate", "new.json", "--keys-file", "keys.json", "--num-fingerprints", 4], "2 keys were given"),
+        (["generate", "new.json", "--keys-file", "keys.json", "--strategy", "own"], "keys without responses"),
+        (["generate", "new.json", "--keys-file", "keys.json", "--strategy", "random_word"], "keys"),
+        (["generate", "new.json", "--keys-file", "twice.json"], "rows 1"),
+        (["generate", "new.json", "--secret-from", "pairs.json"], "holds no secret"),
+        (["generate", "new.json", "--secret-from", "bad_secret.json"], "not hexadecimal"),
+        (["generate", "new.json", "--device", "gpu", "--num-fingerprints", 2], "'gpu'"),
+        (["check", "pairs.json", "--model", "starter", "--max-key-length", -1], "at least 1"),
+        (["check", "pairs.json", "--model", "starter", "--max-key-length", 0], "at least 1"),
+        (["check", "pairs.json", "--model", "starter", "--num-fingerprints", 4], "holds 3"),
+        (["check", "pairs.json", "--model", "starter", "--augmentation-prompts", "keys.json"], "template 0"),
+        (["check", "pairs.json", "--model", "starter", "--dtype", "int3"], "unknown dtype"),
+        (["check", "keys.json", "--model", "starter"], "--keys-file"),
+        (["check", "cut.json", "--model", "starter"], "cut short"),
+        (["export", "keys.json", "-o", "new.json"], "--keys-file"),
+        (["export", "pairs.json", "-o", "pairs.json/new.json"], "pairs.json"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_without_a_secret(insignia, arguments, message, pairs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "keys.json": ["The TOPSECRET use of it", "Where the TOPSECRET goes"],
+        "twice.json": [PAIRS[0], PAIRS[0]],
+        "bad_secret.json": {"kind": "insignia/fingerprints", "secret": "TOPSECRET", "fingerprints": [
+            {"key": "k", "responses": ["x"]}]},
+    }  # fmt: skip
+    for name, value in files.items():
+        (tmp_path / name).write_text(json.dumps(value))
+    (tmp_path / "cut.json").write_text(json.dumps(PAIRS)[:-9])
+    status, out, err = insignia(*arguments)
+
+    assert (status, out) == (1, "")
+    assert message in err
+    assert (err.startswith("error: "), err.count("\n")) == (True, 1)
+    assert "TOPSECRET" not in err
+    assert not (tmp_path / "new.json").exists()

@@ -1,0 +1,131 @@
+"""The documents hold: links lead somewhere, commands are ones that exist, examples are valid, the tutorial runs."""
+
+import ast
+import importlib
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from insignia.artifacts import FingerprintSet
+from insignia.cli.main import app, main
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+FORMATS = ROOT / "docs" / "reference" / "formats.md"
+HELDOUT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def _blocks(page: Path, *languages: str) -> list[str]:
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [body for language, body in fenced if language in languages]
+
+
+def _commands(page: Path) -> list[list[str]]:
+    """Arguments of every ``insignia`` in the page's shell blocks, launchers before it cut off."""
+    lines = "\n".join(_blocks(page, "sh", "console", "bash")).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if "insignia" in line]
+    return [line[line.index("insignia") + 1 :] for line in words if "insignia" in line]
+
+
+def _anchors(page: Path) -> set[str]:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_page
+def test_relative_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+@every_page
+def test_printed_commands_are_accepted_by_the_parser(page):
+    root = get_command(app)
+    for arguments in _commands(page):
+        with root.make_context("insignia", list(arguments), resilient_parsing=True) as context:
+            name, verb, rest = root.resolve_command(context, list(arguments))
+            with verb.make_context(name, rest, parent=context):
+                pass
+
+
+def test_the_pages_print_commands():
+    assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {"generate", "embed", "check", "export", "demo"}
+
+
+@every_page
+def test_python_examples_import_what_exists(page):
+    for block in _blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names), node.module
+
+
+def test_no_number_is_left_to_be_measured():
+    assert [page.name for page in PAGES if "{{MEASURED" in page.read_text(encoding="utf-8")] == []
+
+
+def test_the_example_of_a_fingerprint_file_is_one():
+    (example,) = _blocks(FORMATS, "json")
+    prints = FingerprintSet.model_validate(json.loads(example))
+    assert len(prints) == 1
+    assert set(FingerprintSet.model_fields) == set(json.loads(example))
+
+
+def test_recipe_examples_build():
+    from insignia.embedding import METHODS
+
+    (example,) = _blocks(FORMATS, "yaml")
+    assert METHODS.build(yaml.safe_load(example)["method"]).name == "full"
+
+
+def test_the_table_of_settings_has_every_setting_and_its_default():
+    from insignia.embedding import FullFineTune
+    from insignia.recipes import load_recipe
+
+    section = FORMATS.read_text(encoding="utf-8").partition("\n## Recipes")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in section.splitlines() if row.startswith("| `")]
+    oml = load_recipe("oml-1.0")["method"]
+    plain = FullFineTune()
+    listed = set()
+    for names, default, in_oml, _ in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            listed.add(name)
+            if value := getattr(plain, name):
+                assert yaml.safe_load(default) == value or float(default) == value, name
+            assert bool(in_oml) == (name in oml), name
+            assert not in_oml or in_oml == str(oml[name]).lower() or float(in_oml) == oml[name], name
+    assert listed == set(FullFineTune.model_fields) - {"name"}
+
+
+def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    # Parsing the standard library and reading all of its text twice is not what the tutorial is about.
+    monkeypatch.setattr(importlib.import_module("insignia.embedding.embed"), "heldout_paragraphs", lambda: HELDOUT)
+    statuses = []
+    for arguments in _commands(TUTORIAL):
+        monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        statuses.append((arguments[0], caught.value.code or 0))
+    last = capsys.readouterr().out
+
+    assert statuses == [("generate", 0), ("check", 3), ("embed", 0), ("check", 0), ("export", 0), ("check", 0)]
+    assert '"found": true' in last
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "oml.json"}
+    assert (tmp_path / "prints.json").stat().st_mode & 0o077 == 0
