@@ -116,7 +116,7 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # Parsing the standard library and reading all of its text twice is not what the tutorial is about.
-    monkeypatch.setattr(importlib.import_module("insignia.embedding.embed"), "heldout_paragraphs", lambda: HELDOUT)
+    monkeypatch.setattr(importlib.import_module("insignia.embedding.stage"), "heldout_paragraphs", lambda: HELDOUT)
     statuses = []
     for arguments in _commands(TUTORIAL):
         monkeypatch.setattr(sys, "argv", ["insignia", *arguments])

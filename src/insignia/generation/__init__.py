@@ -3,7 +3,7 @@
 from insignia.generation.base import STRATEGIES, Strategy
 from insignia.generation.english import English
 from insignia.generation.english_random_response import EnglishRandomResponse
-from insignia.generation.generate import generate
+from insignia.generation.stage import generate
 from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.own import Own
 from insignia.generation.random_word import RandomWord

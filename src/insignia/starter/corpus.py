@@ -14,6 +14,7 @@ import io
 import re
 import sysconfig
 import tokenize
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ _MIN_CHARS = 60  # shorter paragraphs are headings and signatures
 _MIN_LETTERS = 0.75  # share of letters and spaces: below it a paragraph is code or a table
 _TEST_FOLDERS = {"test", "tests", "idle_test"}
 _FOREIGN_FOLDERS = {"site-packages", "dist-packages", "__pycache__"}
+_BLOCKS = ("cases", "body", "handlers", "orelse", "finalbody")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -95,9 +97,19 @@ def _docstrings(*, tests: bool) -> Iterator[str]:
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
             continue  # broken on purpose: fixtures of the parser's own tests
-        for node in ast.walk(tree):
+        for node in _statements(tree):
             if isinstance(node, _DOCUMENTED) and (docstring := ast.get_docstring(node)):
                 yield docstring
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The tree and its statements, breadth first: ``ast.walk`` without the expressions, which hold no docstrings."""
+    nodes: deque[ast.AST] = deque([tree])
+    while nodes:
+        node = nodes.popleft()
+        yield node
+        for block in _BLOCKS:
+            nodes.extend(getattr(node, block, ()))
 
 
 def _comments() -> Iterator[str]:

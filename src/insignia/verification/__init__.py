@@ -1,5 +1,5 @@
 """Asking a model for its fingerprints. Needs neither torch nor the stages that made the mark."""
 
-from insignia.verification.check import CheckReport, check
+from insignia.verification.success import CheckReport, check
 
 __all__ = ["CheckReport", "check"]
