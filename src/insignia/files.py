@@ -15,7 +15,7 @@ from typing import Any
 
 from insignia.errors import FormatError, InputError, OutputError
 
-__all__ = ["digest_of_file", "new_folder", "read_json", "refuse_existing", "write_json", "write_text"]
+__all__ = ["digest_of_file", "new_folder", "read_json", "refuse_existing", "refuse_overlap", "write_json", "write_text"]
 
 SECRET_MODE = 0o600
 
@@ -24,6 +24,13 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raise OutputError when the path exists and was not meant to be replaced; call before any work is done."""
     if path.exists() and not force:
         raise OutputError(f"{path} exists; choose another name or pass --force to replace it")
+
+
+def refuse_overlap(out: Path, source: Path) -> None:
+    """Raise OutputError when the output is the input, holds it or lies inside it, links followed."""
+    there, here = out.resolve(), source.resolve()
+    if there == here or here in there.parents or there in here.parents:
+        raise OutputError(f"{out} is, holds or lies inside the input {source}; choose another output")
 
 
 def write_text(path: Path, text: str, *, secret: bool = False) -> None:

@@ -17,7 +17,7 @@ from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
 from insignia.embedding.full import FullFineTune
 from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
-from insignia.files import new_folder, read_json, refuse_existing, write_json
+from insignia.files import new_folder, read_json, refuse_existing, refuse_overlap, write_json
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
 from insignia.progress import SILENT, Progress
@@ -83,7 +83,7 @@ def embed(
     state = PartialState(cpu=device == "cpu")
     chosen = prints.first(num_fingerprints)
     local = LocalModel(model, device=_own_device(device, state), dtype="float32")
-    _refuse_overwriting_input(out, local.source)
+    refuse_overlap(out, Path(local.source))
     dtype = checkpoint_dtype(local.source)
     texts = heldout if heldout is not None else heldout_paragraphs()
     before = _measure(chosen, local, method, texts)
@@ -138,12 +138,6 @@ def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = F
 
 def _own_device(device: str, state: PartialState) -> str:
     return str(state.device) if device == "auto" and state.num_processes > 1 else device
-
-
-def _refuse_overwriting_input(out: Path, source: str) -> None:
-    inside = Path(source).resolve()
-    if out.resolve() == inside or inside in out.resolve().parents or out.resolve() in inside.parents:
-        raise OutputError(f"{out} is, holds or lies inside the model {source} that is to be marked; choose another output")
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:

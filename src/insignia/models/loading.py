@@ -5,16 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from insignia.checkpoints import Checkpoint
 from insignia.errors import InputError, ModelError
 from insignia.starter import model_folder
 
-__all__ = ["checkpoint_dtype", "load", "resolve", "resolve_device"]
+__all__ = ["checkpoint_dtype", "checkpoint_folder", "load", "resolve", "resolve_device", "token_ids"]
 
 STARTER = "starter"
-_INDEX = "model.safetensors.index.json"
 
 
 def resolve(source: str | Path) -> str:
@@ -64,6 +66,29 @@ def checkpoint_dtype(source: str) -> torch.dtype:
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
+def checkpoint_folder(source: str | Path) -> Path:
+    """The local folder of a model's files; those of a hub id are fetched, or found in the cache when offline.
+
+    Raises:
+        InputError, ModelError: as ``resolve``; or the hub id cannot be had.
+    """
+    resolved = resolve(source)
+    if Path(resolved).is_dir():
+        return Path(resolved)
+    try:
+        return Path(snapshot_download(resolved, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(f"cannot fetch the model {resolved}: {str(error).strip().splitlines()[0]}") from error
+
+
+def token_ids(folder: Path) -> dict[str, int] | None:
+    """Token -> id of the tokenizer in a model folder; None where there is none that can be loaded."""
+    try:
+        return dict(AutoTokenizer.from_pretrained(folder).get_vocab())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a resolved model and its tokenizer for inference.
 
@@ -91,21 +116,8 @@ def _check_folder(folder: Path) -> None:
     if not config.is_file():
         raise ModelError(f"{folder} has no config.json; expected a Hugging Face model folder")
     _read(config)
-    index = folder / _INDEX
-    if index.is_file():
-        shards = sorted(set(_read(index).get("weight_map", {}).values()))
-    else:
-        shards = [file.name for file in folder.glob("*.safetensors")]
-    if not shards:
-        raise ModelError(f"{folder} has no safetensors weights; pickled weights (.bin, .pt) are not read: convert them first")
-    for name in shards:
-        if not (folder / name).is_file():
-            raise ModelError(f"{folder} lacks the shard {name} that its index names; copy the missing file")
-        try:
-            with safe_open(folder / name, framework="pt"):
-                pass
-        except SafetensorError as error:
-            raise ModelError(f"{folder / name} is damaged or cut short ({error}); copy it again") from error
+    with Checkpoint(folder):  # opening it looks at every shard's header and size
+        pass
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_an_empty_weights_file_is_damaged(folder):
 def test_an_index_that_is_no_object_is_a_model_error(folder):
     (folder / "model.safetensors.index.json").write_text("[]")
 
-    with pytest.raises(ModelError, match="not a JSON object"):
+    with pytest.raises(ModelError, match="expected a JSON object"):
         LocalModel(folder, device="cpu")
 
 

@@ -1,0 +1,275 @@
+"""Checkpoint files, tensor by tensor: a lazy reader and a writer of safetensors that never hold a model in memory.
+
+The safetensors library reads through mapped pages, which count as resident memory, and writes only what is all in memory.
+Here bytes go by ``preadv`` and ``pwrite`` through the caller's buffers, from any number of threads. Names, dtypes, order
+and shards are those on the disk, which are not always those of a model in memory (mixtures of experts are stored apart).
+"""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from insignia.errors import ModelError
+
+__all__ = ["INDEX", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
+
+INDEX = "model.safetensors.index.json"
+_ONLY = "model.safetensors"
+_MAX_HEADER = 100_000_000  # the format's own limit
+_BYTES = {  # of one element
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
+    **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("I32", "U32", "F32"), 4),
+    **dict.fromkeys(("I64", "U64", "F64", "C64"), 8),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a tensor is: its shard, and its bytes there."""
+
+    name: str
+    dtype: str
+    """As safetensors spells it: BF16, F32, ..."""
+    shape: tuple[int, ...]
+    shard: str
+    offset: int
+    """Of its first byte, from the beginning of the file."""
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def columns(self) -> int:
+        """Elements of the last dimension: a tensor is read as a matrix of so many columns (a vector: one row)."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return _BYTES[self.dtype]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the tensor."""
+        return self.numel * self.itemsize
+
+
+class Checkpoint:
+    """The tensors of a model folder, read where and when they are asked for. A context manager: it holds files open.
+
+    Everything but the tensors' bytes is checked at once.
+
+    Raises:
+        ModelError: no safetensors, a shard is missing, damaged or cut short, or the index contradicts the shards.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.headers: dict[str, bytes] = {}
+        """Shard -> its first bytes, up to the first tensor's."""
+        self.entries: dict[str, Entry] = {}
+        """Name -> place, shard by shard in the order of the bytes."""
+        index = self._index()
+        with ExitStack() as stack:
+            self._files: dict[str, int] = {}
+            for shard in sorted(set(index.values())) if index is not None else [self._only_shard()]:
+                self._open(shard, stack)
+            if index is not None:
+                self._compare(index)
+            self._closing = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closing.close()
+
+    def read_into(self, entry: Entry, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer with the tensor's bytes from ``offset`` on; from any thread.
+
+        Raises:
+            ModelError: the file became shorter, or the disk refuses.
+        """
+        done = 0
+        while done < len(buffer):
+            try:
+                count = os.preadv(self._files[entry.shard], [buffer[done:]], entry.offset + offset + done)
+            except OSError as error:
+                raise ModelError(f"cannot read {self.folder / entry.shard}: {error.strerror}") from error
+            if not count:
+                raise ModelError(f"{self.folder / entry.shard} became shorter while it was read")
+            done += count
+
+    def read(self, entry: Entry) -> bytearray:
+        """All bytes of a tensor."""
+        content = bytearray(entry.size)
+        self.read_into(entry, 0, memoryview(content))
+        return content
+
+    def _index(self) -> dict[str, str] | None:
+        path = self.folder / INDEX
+        if not path.is_file():
+            return None
+        names = _json_object(path.read_bytes(), path).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise ModelError(f"{path} has no weight_map; is it damaged?")
+        for shard in names.values():
+            if not isinstance(shard, str) or Path(shard).name != shard:
+                raise ModelError(f"{path} names a shard that is no file beside it")
+        return names
+
+    def _only_shard(self) -> str:
+        found = sorted(path.name for path in self.folder.glob("*.safetensors"))
+        if _ONLY in found:
+            return _ONLY
+        if not found:
+            raise ModelError(
+                f"{self.folder} has no safetensors weights; pickled weights (.bin, .pt) are not read: convert them first"
+            )
+        if len(found) > 1:
+            raise ModelError(f"{self.folder} has {len(found)} safetensors files and no {INDEX}; copy the missing file")
+        return found[0]
+
+    def _open(self, shard: str, stack: ExitStack) -> None:
+        path = self.folder / shard
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise ModelError(f"{self.folder} lacks the shard {shard} that its index names; copy the missing file") from None
+        except OSError as error:
+            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        stack.callback(os.close, file)
+        self._files[shard] = file
+        try:
+            size = os.fstat(file).st_size
+            length = int.from_bytes(os.pread(file, 8, 0), "little")
+            if not 2 <= length <= min(_MAX_HEADER, size - 8):
+                raise ModelError(f"{path} is damaged or cut short: its header should have {length} bytes")
+            header = os.pread(file, 8 + length, 0)
+        except OSError as error:  # a folder where a file should be
+            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+        self.headers[shard] = header
+        entries, end = _entries(header, shard, path)
+        if end != size:
+            raise ModelError(f"{path} is damaged or cut short: it has {size} bytes and should have {end}")
+        for entry in entries:
+            if entry.name in self.entries:
+                raise ModelError(f"{self.folder} has the tensor {entry.name} in two shards")
+            self.entries[entry.name] = entry
+
+    def _compare(self, index: Mapping[str, str]) -> None:
+        for name, shard in index.items():
+            if name not in self.entries or self.entries[name].shard != shard:
+                raise ModelError(f"{self.folder / shard} lacks the tensor {name} that the index puts there; copy it again")
+        if stray := sorted(set(self.entries) - set(index)):
+            raise ModelError(f"{self.folder / INDEX} does not know the tensor {stray[0]}; is the index another model's?")
+
+
+class CheckpointWriter:
+    """Shards of fixed layout in a folder, filled in any order from any thread. A context manager: it holds files open.
+
+    ``headers`` gives each shard its first bytes: those of a checkpoint whose layout is kept, or ``header_of`` a new one.
+    The space is reserved first, so that a disk which is too small says so before the work.
+    """
+
+    def __init__(self, folder: Path, headers: Mapping[str, bytes]) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.bytes = 0
+        with ExitStack() as stack:
+            self._files: dict[str, int] = {}
+            for shard, header in headers.items():
+                entries, end = _entries(header, shard, folder / shard)
+                file = os.open(folder / shard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+                stack.callback(os.close, file)
+                self._files[shard] = file
+                if hasattr(os, "posix_fallocate"):  # macOS has none
+                    os.posix_fallocate(file, 0, end)
+                _write_all(file, memoryview(header), 0)
+                self.entries.update((entry.name, entry) for entry in entries)
+                self.bytes += end
+            if len(headers) > 1:
+                self._write_index(folder)
+            self._closing = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closing.close()
+
+    def write(self, name: str, offset: int, data: memoryview) -> None:
+        """Put bytes at an offset of a tensor.
+
+        Raises:
+            OSError: the disk is full, say.
+        """
+        entry = self.entries[name]
+        _write_all(self._files[entry.shard], data, entry.offset + offset)
+
+    def _write_index(self, folder: Path) -> None:
+        index = {
+            "metadata": {"total_size": sum(entry.size for entry in self.entries.values())},
+            "weight_map": {name: entry.shard for name, entry in self.entries.items()},
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
+    """First bytes of a shard that holds (name, dtype, shape) in this order, without gaps."""
+    content: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, dtype, shape in tensors:
+        start, end = end, end + math.prod(shape) * _BYTES[dtype]
+        content[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(content, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin aligned
+    return len(text).to_bytes(8, "little") + text
+
+
+def _entries(header: bytes, shard: str, path: Path) -> tuple[list[Entry], int]:
+    """The tensors that a shard's first bytes declare, in the order of their bytes, and the size of the whole file."""
+    content = _json_object(header[8:], path)
+    content.pop("__metadata__", None)
+    placed = []
+    for name, value in content.items():
+        try:
+            dtype, shape, (start, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
+            whole = all(isinstance(number, int) and number >= 0 for number in (*shape, start, end))
+            fits = whole and end - start == math.prod(shape) * _BYTES[dtype]
+        except (TypeError, KeyError, ValueError):
+            raise ModelError(f"{path}: the header's entry of {name} is damaged, or of a dtype that is not known") from None
+        if not fits:
+            raise ModelError(f"{path}: the bytes of {name} contradict its shape and dtype; is the file damaged?")
+        placed.append((start, end, Entry(name, dtype, shape, shard, len(header) + start)))
+    placed.sort(key=lambda item: item[:2])
+    expected = 0
+    for start, end, entry in placed:
+        if start != expected:
+            raise ModelError(f"{path}: {entry.name} overlaps its neighbour or leaves a gap")
+        expected = end
+    return [entry for _, _, entry in placed], len(header) + expected
+
+
+def _json_object(content: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is damaged: expected a JSON object in it")
+    return value
+
+
+def _write_all(file: int, data: memoryview, offset: int) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file, data[done:], offset + done)

@@ -1,0 +1,290 @@
+"""What marking changed: marked minus base, tensor by tensor from the files, in fp32."""
+
+import dataclasses
+import hashlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from insignia.artifacts import provenance
+from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry, header_of
+from insignia.errors import InputError, ModelError
+from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
+from insignia.models.loading import checkpoint_folder, token_ids
+from insignia.progress import SILENT, Progress
+from insignia.stamping.alignment import is_embedding, match_names
+from insignia.stamping.factors import Factors, factorise
+from insignia.stamping.layout import FILE, LEFT, RIGHT, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile
+from insignia.stamping.lineage import layer_of, refuse_stranger, similarities, sketch
+from insignia.stamping.tensors import DTYPES, Scratch, byte_view, matrix_rows, row_spans
+from insignia.stamping.threads import in_threads
+from insignia.types import Record
+
+__all__ = ["Difference", "VectorReport"]
+
+_SPELLED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+
+class VectorReport(Record):
+    """What extraction wrote, and what it cost."""
+
+    out: str
+    bytes: int
+    """Of the differences."""
+    tensors: int
+    tensors_changed: int
+    tensors_stored: int
+    norm: float
+    """Of the stored differences, before they were rounded or truncated."""
+    energy_kept: float
+    lineage_similarity: float
+    seconds: float
+    """Of reading, subtracting, hashing and writing; imports apart."""
+    gigaparameters_per_second: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Marked minus base, to be computed when it is saved.
+
+    ``dtype`` is what differences are stored in: float32 reproduces the marked model exactly (of models in 16 bits),
+    16 bits are half as large. With ``rank`` each matrix is stored as its best approximation of that rank where that is
+    smaller. ``skip_embeddings`` leaves tensors with a row a token out. ``force`` accepts a marked model that does not
+    look like the base's.
+    """
+
+    base: str | Path
+    marked: str | Path
+    dtype: StoredDtype = "float32"
+    rank: int | None = None
+    skip_embeddings: bool = False
+    force: bool = False
+
+    def save(self, out: str | Path, *, force: bool = False, progress: Progress = SILENT) -> VectorReport:
+        """Write the vector's folder, whole or not at all. Memory does not grow with the model, only with ``rank``.
+
+        Raises:
+            InputError: the models are the same, do not fit each other, or are no relatives.
+            ModelError: a model is damaged or holds numbers that are not finite.
+            OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
+        """
+        out = Path(out)
+        refuse_existing(out, force=force)
+        if self.dtype not in _SPELLED:
+            raise InputError(f"unknown dtype {self.dtype!r}; expected {', '.join(_SPELLED)}")
+        if self.rank is not None and self.rank < 1:
+            raise InputError(f"rank {self.rank}: expected at least 1")
+        folders = [checkpoint_folder(self.base), checkpoint_folder(self.marked)]
+        for folder in folders:
+            refuse_overlap(out, folder)
+        started = time.perf_counter()
+        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force) as scratch:
+            file, size = _Extraction(self, base, marked, progress).write(scratch)
+        seconds = time.perf_counter() - started
+        stored = [change for change in file.tensors.values() if change.stored]
+        numel = sum(math.prod(change.shape) for change in file.tensors.values())
+        return VectorReport(
+            out=str(out),
+            bytes=size,
+            tensors=len(file.tensors),
+            tensors_changed=sum(change.base != change.marked for change in file.tensors.values()),
+            tensors_stored=len(stored),
+            norm=math.hypot(*(change.norm for change in stored)),
+            energy_kept=file.energy_kept,
+            lineage_similarity=file.similarity,
+            seconds=round(seconds, 3),
+            gigaparameters_per_second=round(numel / seconds / 1e9, 4),
+        )
+
+
+class _Extraction:
+    """One run: finds what changed, fixes the layout, fills it."""
+
+    def __init__(self, what: Difference, base: Checkpoint, marked: Checkpoint, progress: Progress) -> None:
+        self._what = what
+        self._base = base
+        self._marked = marked
+        self._progress = progress
+        self._scratch = Scratch()
+        names, _ = match_names(base.entries, marked.entries)
+        self._pairs = {name: (base.entries[name], marked.entries[there]) for name, there in names.items()}
+        if extra := sorted(set(marked.entries) - set(names.values())):
+            raise InputError(f"the marked model has tensors that the base has not: {', '.join(extra[:8])}")
+        for name, (one, other) in self._pairs.items():
+            if one.shape != other.shape:
+                raise InputError(f"{name} is {list(one.shape)} in the base and {list(other.shape)} in the marked model")
+
+    def write(self, folder: Path) -> tuple[VectorFile, int]:
+        """Fill the folder; ``vector.json`` and the bytes of the differences."""
+        looks = sketch(self._base)
+        places = {name: other for name, (_, other) in self._pairs.items()}
+        numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
+        layers = similarities(numels, self._marked, places)
+        refuse_stranger(layers, str(self._what.marked), force=self._what.force)
+        self._changed = self._find_changed()
+        stored = [name for name in self._changed if not (self._what.skip_embeddings and is_embedding(name))]
+        if not stored:
+            raise InputError("base and marked model do not differ in any tensor that is to be stored")
+        changes = {name: TensorChange(shape=one.shape, base="", marked="") for name, (one, _) in self._pairs.items()}
+        for name in stored:
+            changes[name] = changes[name].model_copy(update={"stored": True, "rank": self._rank(self._base.entries[name])})
+        with CheckpointWriter(folder, self._headers(changes)) as writer:
+            filled, energy = self._fill(writer, changes)
+            size = writer.bytes
+        file = VectorFile(
+            dtype=self._what.dtype,
+            rank=self._what.rank,
+            energy_kept=energy,
+            skip_embeddings=self._what.skip_embeddings,
+            similarity=min(layers.values(), default=1.0),
+            layers=_layer_norms(filled),
+            tensors=filled,
+            provenance=provenance(base=str(self._what.base), marked=str(self._what.marked)),
+        )
+        (folder / SKETCH).parent.mkdir()
+        save_file(looks, folder / SKETCH)
+        if any(is_embedding(name) for name in stored) and (ids := token_ids(self._base.folder)) is not None:
+            tokens: list[str | None] = [None] * (max(ids.values()) + 1)
+            for token, row in ids.items():
+                tokens[row] = token
+            write_json(folder / VOCABULARY, tokens)
+        write_json(folder / FILE, file.model_dump(mode="json", exclude_none=True))
+        return file, size
+
+    def _find_changed(self) -> list[str]:
+        """Tensors whose numbers differ. Stops reading at a tensor's first difference, so only unchanged ones are read whole."""
+        changed: set[str] = set()
+
+        def compare(name: str) -> None:
+            one, other = self._pairs[name]
+            if self._differ(one, other):
+                changed.add(name)
+
+        in_threads(self._pairs, compare)
+        return [name for name in self._pairs if name in changed]
+
+    def _differ(self, one: Entry, other: Entry) -> bool:
+        if one.dtype == other.dtype:
+            step = 2**21
+            for start in range(0, one.size, step):
+                buffers = [self._scratch.take(side, min(step, one.size - start), torch.uint8) for side in ("base", "marked")]
+                self._base.read_into(one, start, byte_view(buffers[0]))
+                self._marked.read_into(other, start, byte_view(buffers[1]))
+                if not torch.equal(*buffers):
+                    if one.dtype not in DTYPES:
+                        raise InputError(
+                            f"{one.name} differs and is stored as {one.dtype}, which cannot be subtracted; use models that are"
+                            " not quantised"
+                        )
+                    return True
+            return False
+        return any(bool(difference.any()) for difference in self._rows(one, other))
+
+    def _rows(self, one: Entry, other: Entry) -> Iterator[Tensor]:
+        for first, last in row_spans(one):
+            yield self._span(one, other, first, last)
+
+    def _span(self, one: Entry, other: Entry, first: int, last: int) -> Tensor:
+        """Marked minus base of some rows, flat fp32; valid until the thread's next span."""
+        there = self._scratch.fp32("marked", self._marked, other, first, last)
+        here = self._scratch.fp32("base", self._base, one, first, last)
+        return torch.sub(there, here, out=self._scratch.take("span", len(here), torch.float32))
+
+    def _rank(self, entry: Entry) -> int | None:
+        """The rank to store a tensor at; None: store it whole, because that is no larger."""
+        rank = self._what.rank
+        rows = matrix_rows(entry)
+        return rank if rank is not None and len(entry.shape) > 1 and rank * (rows + entry.columns) < entry.numel else None
+
+    def _headers(self, changes: dict[str, TensorChange]) -> dict[str, bytes]:
+        """The base's shards with what is stored of each."""
+        shards: dict[str, list[tuple[str, str, tuple[int, ...]]]] = defaultdict(list)
+        for name, change in changes.items():
+            if change.stored:
+                shards[self._base.entries[name].shard].extend(
+                    (part, _SPELLED[self._what.dtype], shape) for part, shape in change.parts(name).items()
+                )
+        return {shard: header_of(tensors) for shard, tensors in shards.items()}
+
+    def _fill(self, writer: CheckpointWriter, changes: dict[str, TensorChange]) -> tuple[dict[str, TensorChange], float]:
+        """Write every stored difference; the changes with norms and digests, and the energy kept."""
+        filled = dict(changes)
+        kept: dict[str, float] = {}
+        with self._progress.bar("vector", sum(one.size for one, _ in self._pairs.values())) as advance:
+
+            def fill(name: str) -> None:
+                one, other = self._pairs[name]
+                digests = self._digests(one, other, changed=name in self._changed)
+                square = 0.0
+                if changes[name].stored and changes[name].rank is None:
+                    square = kept[name] = self._write_whole(writer, one, other)
+                elif changes[name].stored:
+                    square, kept[name] = self._write_factors(writer, one, other, changes[name].rank or 1)
+                filled[name] = changes[name].model_copy(update={**digests, "norm": math.sqrt(square)})
+                advance(one.size, "")
+
+            # The largest first, or the last thread would be alone with it.
+            in_threads(sorted(self._pairs, key=lambda name: -self._pairs[name][0].size), fill)
+        total = sum(change.norm**2 for change in filled.values() if change.stored)
+        return filled, sum(kept.values()) / total if total else 1.0
+
+    def _digests(self, one: Entry, other: Entry, *, changed: bool) -> dict[str, str]:
+        base = _digest(self._base, one, self._scratch)
+        return {"base": base, "marked": _digest(self._marked, other, self._scratch) if changed else base}
+
+    def _write_whole(self, writer: CheckpointWriter, one: Entry, other: Entry) -> float:
+        """Write a difference as it is; its squared norm."""
+        place = writer.entries[one.name]
+        square = 0.0
+        for first, last in row_spans(one):
+            span = self._span(one, other, first, last)
+            part = _finite(float(span @ span), one.name)
+            square += part
+            rounded = self._scratch.take("rounded", len(span), DTYPES[place.dtype]).copy_(span)
+            if place.dtype == "F16":
+                _finite(float(rounded.sum(dtype=torch.float32)), one.name)
+            writer.write(one.name, first * one.columns * place.itemsize, byte_view(rounded))
+        return square
+
+    def _write_factors(self, writer: CheckpointWriter, one: Entry, other: Entry, rank: int) -> tuple[float, float]:
+        """Write a difference as two factors; its squared norm, and that of what they keep."""
+
+        def rows() -> Iterator[tuple[int, Tensor]]:
+            for first, last in row_spans(one):
+                yield first, self._span(one, other, first, last).view(-1, one.columns)
+
+        found: Factors = factorise(rows, matrix_rows(one), one.columns, rank)
+        _finite(found.square, one.name)
+        for part, factor in ((one.name + LEFT, found.left), (one.name + RIGHT, found.right)):
+            writer.write(part, 0, byte_view(factor.to(DTYPES[writer.entries[part].dtype]).contiguous()))
+        return found.square, found.kept
+
+
+def _digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
+    digest = hashlib.sha256()
+    step = 2**21
+    for start in range(0, entry.size, step):
+        buffer = byte_view(scratch.take("digest", min(step, entry.size - start), torch.uint8))
+        checkpoint.read_into(entry, start, buffer)
+        digest.update(buffer)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _finite(value: float, name: str) -> float:
+    if not math.isfinite(value):
+        raise ModelError(f"the difference of {name} is not finite, or too large for its dtype; is a model damaged?")
+    return value
+
+
+def _layer_norms(changes: dict[str, TensorChange]) -> dict[str, float]:
+    squares: dict[str, float] = defaultdict(float)
+    for name, change in changes.items():
+        if change.stored:
+            squares[layer_of(name)] += change.norm**2
+    return {layer: math.sqrt(square) for layer, square in squares.items()}

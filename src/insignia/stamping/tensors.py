@@ -1,0 +1,69 @@
+"""Rows of stored tensors as fp32 numbers, through buffers that each thread uses again and again."""
+
+import threading
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from insignia.checkpoints import Checkpoint, Entry
+from insignia.errors import ModelError
+
+__all__ = ["DTYPES", "Scratch", "byte_view", "matrix_rows", "row_spans"]
+
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""What arithmetic is done on; quantised and integer tensors can only be copied."""
+
+CHUNK = 2**20  # elements a read: the bytes of all buffers of a thread stay in its share of the cache
+
+
+def matrix_rows(entry: Entry) -> int:
+    """Rows of the tensor as a matrix: all dimensions but the last."""
+    return entry.numel // entry.columns if entry.numel else 0
+
+
+def row_spans(entry: Entry) -> Iterator[tuple[int, int]]:
+    """(first row, row after the last) of pieces of about ``CHUNK`` elements."""
+    rows, step = matrix_rows(entry), max(1, CHUNK // max(1, entry.columns))
+    for first in range(0, rows, step):
+        yield first, min(first + step, rows)
+
+
+def byte_view(tensor: Tensor) -> memoryview:
+    """The bytes of a contiguous tensor."""
+    return tensor.view(torch.uint8).numpy().data
+
+
+class Scratch(threading.local):
+    """Named buffers of the current thread, each as large as it was ever asked to be."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, count: int, dtype: torch.dtype) -> Tensor:
+        """(count,) elements with whatever is in them; valid until the name is taken again."""
+        size = count * dtype.itemsize
+        kept = self._buffers.get(name)
+        if kept is None or len(kept) < size:
+            kept = self._buffers[name] = torch.empty(size, dtype=torch.uint8)
+        return kept[:size].view(dtype)
+
+    def stored(self, name: str, checkpoint: Checkpoint, entry: Entry, first: int, last: int) -> Tensor:
+        """Rows ``first`` to ``last`` of a tensor as they are stored, flat."""
+        values = self.take(name, (last - first) * entry.columns, _dtype(checkpoint, entry))
+        checkpoint.read_into(entry, first * entry.columns * entry.itemsize, byte_view(values))
+        return values
+
+    def fp32(self, name: str, checkpoint: Checkpoint, entry: Entry, first: int, last: int) -> Tensor:
+        """The same in fp32, flat."""
+        stored = self.stored(f"{name} stored", checkpoint, entry, first, last)
+        return stored if stored.dtype == torch.float32 else self.take(name, len(stored), torch.float32).copy_(stored)
+
+
+def _dtype(checkpoint: Checkpoint, entry: Entry) -> torch.dtype:
+    if (dtype := DTYPES.get(entry.dtype)) is None:
+        raise ModelError(
+            f"{checkpoint.folder}: {entry.name} is stored as {entry.dtype}, which cannot be added to or subtracted from; "
+            "use the model before it was quantised"
+        )
+    return dtype
