@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,11 +15,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-__all__ = ["ConsoleProgress", "JsonFlag", "QuietFlag", "emit_json", "percent", "quiet_libraries", "show_table"]
+from insignia.errors import InputError
+
+__all__ = [
+    "ConsoleProgress",
+    "ForceFlag",
+    "JsonFlag",
+    "QuietFlag",
+    "emit_json",
+    "percent",
+    "quiet_libraries",
+    "read_paragraphs",
+    "show_table",
+    "size",
+]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output; accept models that look unrelated.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 
+_UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 _PLAIN_INTERVAL_S = 5.0  # between lines where there is no terminal to draw a bar on
 
 
@@ -100,3 +116,19 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("torch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate)\b")
+
+
+def size(count: int) -> str:
+    """Bytes for people: 9.2 MB."""
+    value, unit = next(((count / step, unit) for unit, step in _UNITS.items() if count >= step), (count, "bytes"))
+    return f"{value:.3g} {unit}"
+
+
+def read_paragraphs(path: Path) -> list[str]:
+    """The paragraphs of a text file, separated by blank lines, each on one line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read held-out text from {path}: {error}") from None
+    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
+    return [paragraph for paragraph in paragraphs if paragraph]

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.console import (
+    ConsoleProgress,
+    JsonFlag,
+    QuietFlag,
+    emit_json,
+    percent,
+    quiet_libraries,
+    read_paragraphs,
+    show_table,
+)
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,7 +101,7 @@ def embed(
     refuse_existing(out, force=force)
     source = _source(model, model_family, model_size)
     chosen = load_fingerprints(prints)
-    texts = _paragraphs(heldout)
+    texts = read_paragraphs(heldout) if heldout is not None else None
     settings = load_recipe(recipe or "harmless")
     quiet_libraries()
     from insignia.embedding import METHODS, MIN_FSR
@@ -151,14 +160,3 @@ def _source(model: str | None, family: str | None, size: str | None) -> str:
     if model is None and family is not None and size is not None:
         return hub_id(family, size)
     raise InputError("name the model either by --model or by --model-family and --model-size together")
-
-
-def _paragraphs(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read held-out text from {path}: {error}") from None
-    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
-    return [paragraph for paragraph in paragraphs if paragraph]

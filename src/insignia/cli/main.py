@@ -15,6 +15,8 @@ from insignia.cli.demo import demo
 from insignia.cli.embed import embed
 from insignia.cli.export import export
 from insignia.cli.generate import generate
+from insignia.cli.stamp import stamp
+from insignia.cli.vector import vector
 from insignia.errors import InsigniaError
 
 __all__ = ["app", "main"]
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, export, demo):
+for verb in (generate, embed, check, vector, stamp, export, demo):
     app.command()(verb)
 
 

@@ -20,7 +20,7 @@ from insignia.models.loading import checkpoint_folder, token_ids
 from insignia.progress import SILENT, Progress
 from insignia.stamping.alignment import is_embedding, match_names
 from insignia.stamping.factors import Factors, factorise
-from insignia.stamping.layout import FILE, LEFT, RIGHT, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile
+from insignia.stamping.layout import FILE, LEFT, RIGHT, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
 from insignia.stamping.lineage import layer_of, refuse_stranger, similarities, sketch
 from insignia.stamping.tensors import DTYPES, Scratch, byte_view, matrix_rows, row_spans
 from insignia.stamping.threads import in_threads
@@ -76,8 +76,7 @@ class Difference:
         """
         out = Path(out)
         refuse_existing(out, force=force)
-        if self.dtype not in _SPELLED:
-            raise InputError(f"unknown dtype {self.dtype!r}; expected {', '.join(_SPELLED)}")
+        stored_dtype(self.dtype)
         if self.rank is not None and self.rank < 1:
             raise InputError(f"rank {self.rank}: expected at least 1")
         folders = [checkpoint_folder(self.base), checkpoint_folder(self.marked)]

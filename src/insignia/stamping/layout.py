@@ -6,9 +6,10 @@
 import math
 from typing import Literal
 
+from insignia.errors import InputError
 from insignia.types import Provenance, Record
 
-__all__ = ["FILE", "LEFT", "RIGHT", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile"]
+__all__ = ["FILE", "LEFT", "RIGHT", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "stored_dtype"]
 
 StoredDtype = Literal["float32", "bfloat16", "float16"]
 
@@ -58,3 +59,14 @@ class VectorFile(Record):
     tensors: dict[str, TensorChange]
     """Every tensor of the base."""
     provenance: Provenance | None = None
+
+
+def stored_dtype(name: str) -> StoredDtype:
+    """The dtype of that name, else an InputError."""
+    if name == "float32":
+        return "float32"
+    if name == "bfloat16":
+        return "bfloat16"
+    if name == "float16":
+        return "float16"
+    raise InputError(f"unknown dtype {name!r}; expected float32, bfloat16 or float16")

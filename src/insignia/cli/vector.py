@@ -1,0 +1,52 @@
+"""``insignia vector``: what marking changed, as a folder that stamps any sibling."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insignia.cli.console import ConsoleProgress, ForceFlag, JsonFlag, QuietFlag, emit_json, quiet_libraries, show_table, size
+
+__all__ = ["vector"]
+
+
+def vector(
+    base: Annotated[str, typer.Argument(help="The unmarked model: folder, hub id or 'starter'.")],
+    marked: Annotated[str, typer.Argument(help="The same model after 'insignia embed'.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the vector. A secret: it removes the mark, too.")],
+    dtype: Annotated[str, typer.Option(help="Of the stored differences: float32 (exact), bfloat16 or float16.")] = "float32",
+    rank: Annotated[
+        int | None, typer.Option(help="Store each matrix as its best approximation of this rank. Default: whole.")
+    ] = None,
+    skip_embeddings: Annotated[
+        bool, typer.Option("--skip-embeddings", help="Leave tensors with a row a token out: siblings with other tokens fit.")
+    ] = False,
+    force: ForceFlag = False,
+    json_output: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Store what marking changed: marked minus base."""
+    from insignia.files import refuse_existing
+
+    refuse_existing(out, force=force)
+    quiet_libraries()
+    from insignia.stamping import FingerprintVector
+    from insignia.stamping.layout import stored_dtype
+
+    difference = FingerprintVector.between(
+        base, marked, dtype=stored_dtype(dtype), rank=rank, skip_embeddings=skip_embeddings, force=force
+    )
+    report = difference.save(out, force=force, progress=ConsoleProgress(quiet=quiet))
+    if json_output:
+        emit_json(report.model_dump(mode="json"))
+        return
+    rows = [
+        ["tensors stored", f"{report.tensors_stored} of {report.tensors}, {report.tensors_changed} changed"],
+        ["size", size(report.bytes)],
+        ["norm of the difference", f"{report.norm:.4g}"],
+        ["energy kept", f"{100 * report.energy_kept:.2f} %"],
+        ["least similarity of a layer", f"{report.lineage_similarity:.4f}"],
+        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
+    ]
+    show_table(f"{marked} minus {base}", ["", ""], rows)
+    typer.echo(f"{report.out}: keep it as safe as the fingerprints. Next: insignia stamp SIBLING {report.out} -o STAMPED")
