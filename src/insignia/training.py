@@ -54,6 +54,8 @@ class LoopOptions:
     weight_decay: float = 0.0
     warmup_steps: int = 0
     max_grad_norm: float = 1.0
+    accumulation: int = 1
+    """Batches of the task that make one step; the step's loss is the mean of theirs."""
     seed: int = 0
     save_steps: int = 100
     """A checkpoint for ``resume`` this often."""
@@ -120,6 +122,7 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         max_grad_norm=options.max_grad_norm,
+        gradient_accumulation_steps=options.accumulation,
         optim="adamw_torch",
         seed=options.seed,
         save_strategy="steps",

@@ -9,17 +9,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from accelerate import PartialState
-from safetensors import SafetensorError
 
 from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
 from insignia.embedding.full import FullFineTune
 from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
-from insignia.files import new_folder, read_json, refuse_existing, refuse_overlap, write_json
+from insignia.files import read_json, refuse_existing, refuse_overlap, write_json
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
+from insignia.models.saving import publish
 from insignia.progress import SILENT, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.types import Record
@@ -123,17 +122,6 @@ class _Measured(NamedTuple):
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, texts: Sequence[str]) -> _Measured:
     report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
     return _Measured(report.fsr, local.mean_loss(texts))
-
-
-def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:
-    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made."""
-    with new_folder(out, force=force) as scratch:
-        try:
-            torch.nn.Module.to(local.model, dtype)  # transformers' own annotation of "to" is wrong
-            local.model.save_pretrained(scratch)
-            local.tokenizer.save_pretrained(scratch)
-        except SafetensorError as error:  # how a full disk shows
-            raise OutputError(f"cannot write {out}: {error}") from error
 
 
 def _own_device(device: str, state: PartialState) -> str:
