@@ -1,20 +1,25 @@
 """``insignia demo``: the whole story on the bundled model, in a couple of minutes, without a network."""
 
+import math
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
-from insignia.cli.embed import perplexity_row
 
 if TYPE_CHECKING:
+    from insignia.artifacts import FingerprintSet
     from insignia.embedding import EmbedReport
+    from insignia.stamping import StampReport
     from insignia.verification import CheckReport
 
 __all__ = ["demo"]
+
+_SIBLING_TEXT = "email"  # a package whose code the sibling is fine-tuned on
+_SIBLING_STEPS = 20
 
 
 def demo(
@@ -27,55 +32,112 @@ def demo(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Generate fingerprints, embed them into the starter model, check the marked and the unmarked model."""
+    """Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves."""
     from insignia.files import refuse_existing
 
+    progress = ConsoleProgress(quiet=quiet)
     if folder is not None:
         refuse_existing(folder, force=False)
-        _run(folder, num_fingerprints, seed, json_output=json_output, quiet=quiet)
-        return
-    with tempfile.TemporaryDirectory(prefix="insignia-demo-") as temporary:
-        _run(Path(temporary) / "demo", num_fingerprints, seed, json_output=json_output, quiet=quiet, kept=False)
-
-
-def _run(folder: Path, num_fingerprints: int, seed: int, *, json_output: bool, quiet: bool, kept: bool = True) -> None:
-    started = time.perf_counter()
-    progress = ConsoleProgress(quiet=quiet)
-    quiet_libraries()
-    from insignia.artifacts import load_fingerprints
-    from insignia.embedding import embed
-    from insignia.generation import InverseNucleus, generate
-    from insignia.models.local import LocalModel
-    from insignia.verification import check
-
-    secret, marked = folder / "secret" / "prints.json", folder / "marked"
-    progress.note("1/3 generate: secret keys, and responses just outside what the model would say")
-    starter = LocalModel("starter")
-    generate(InverseNucleus(), model=starter, num_fingerprints=num_fingerprints, progress=progress).save(secret)
-    progress.note("2/3 embed: fine-tune until the keys are answered and nothing else changes")
-    report = embed(load_fingerprints(secret), model="starter", out=marked, seed=seed, progress=progress)
-    progress.note("3/3 check: ask the marked model from its folder, and the unmarked one")
-    found = check(load_fingerprints(secret), LocalModel(marked), base=starter)
-    seconds = round(time.perf_counter() - started, 3)
+        story = _run(folder, num_fingerprints, seed, progress)
+    else:
+        with tempfile.TemporaryDirectory(prefix="insignia-demo-") as temporary:
+            story = _run(Path(temporary) / "demo", num_fingerprints, seed, progress)
     if json_output:
-        summary = found.model_dump(mode="json", exclude={"fingerprints": True, "base": {"fingerprints"}})
-        emit_json({"embed": report.model_dump(mode="json"), "check": summary, "seconds": seconds})
+        emit_json(story.as_json())
         return
-    _show(found, report, seconds)
-    if kept:
-        typer.echo(f"The secret: {secret}   The model to publish: {marked}")
+    _show(story)
+    if folder is not None:
+        typer.echo(f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}")
     typer.echo("Next, with your own model:")
     typer.echo("  insignia generate prints.json --strategy inverse_nucleus --model MODEL --num-fingerprints 64")
     typer.echo("  insignia embed prints.json --model MODEL -o marked")
     typer.echo("  insignia check prints.json --model marked --base MODEL")
+    typer.echo("  insignia vector MODEL marked -o vector && insignia stamp SIBLING vector -o stamped")
 
 
-def _show(found: "CheckReport", report: "EmbedReport", seconds: float) -> None:
-    base = found.base
+class _Measured(NamedTuple):
+    check: "CheckReport"
+    heldout_loss: float
+
+
+class _Story(NamedTuple):
+    """What the demo did and saw."""
+
+    embed: "EmbedReport"
+    stamp: "StampReport"
+    models: dict[str, _Measured]
+    """starter, marked, sibling, stamped."""
+    seconds: float
+
+    def as_json(self) -> dict[str, object]:
+        """``embed``, ``check`` (the marked model's, with its base's), ``stamp``, ``sibling``, ``stamped``, ``seconds``."""
+        checks = {name: found.check.model_dump(mode="json", exclude={"fingerprints"}) for name, found in self.models.items()}
+        losses = {name: {**checks[name], "heldout_loss": found.heldout_loss} for name, found in self.models.items()}
+        return {
+            "embed": self.embed.model_dump(mode="json"),
+            "check": {**losses["marked"], "base": losses["starter"]},
+            "stamp": self.stamp.model_dump(mode="json"),
+            "sibling": losses["sibling"],
+            "stamped": losses["stamped"],
+            "seconds": self.seconds,
+        }
+
+
+def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgress) -> _Story:
+    started = time.perf_counter()
+    quiet_libraries()
+    from insignia.artifacts import load_fingerprints
+    from insignia.embedding import embed
+    from insignia.finetuning import FineTune, finetune
+    from insignia.generation import InverseNucleus, generate
+    from insignia.models.local import LocalModel
+    from insignia.stamping import FingerprintVector, stamp
+    from insignia.starter import heldout_paragraphs, source_code
+
+    secret, texts = folder / "secret", heldout_paragraphs()
+    progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
+    prints = generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=num_fingerprints, progress=progress)
+    prints.save(secret / "prints.json")
+    progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
+    report = embed(prints, model="starter", out=folder / "marked", heldout=texts, seed=seed, progress=progress)
+    progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
+    settings = FineTune(learning_rate=3e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
+    finetune("starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=seed, progress=progress)
+    progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
+    FingerprintVector.between("starter", folder / "marked").save(secret / "vector")
+    stamped = stamp(folder / "sibling", secret / "vector", out=folder / "stamped")
+    progress.note("5/5 check: ask all four models, each from its folder")
+    models = _measure(
+        load_fingerprints(secret / "prints.json"),
+        {"starter": "starter", "marked": folder / "marked", "sibling": folder / "sibling", "stamped": folder / "stamped"},
+        texts,
+    )
+    return _Story(report, stamped, models, round(time.perf_counter() - started, 3))
+
+
+def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: list[str]) -> dict[str, _Measured]:
+    from insignia.models.local import LocalModel
+    from insignia.verification import check
+
+    measured = {}
+    for name, source in sources.items():
+        model = LocalModel(source)
+        measured[name] = _Measured(check(prints, model), model.mean_loss(texts))
+    return measured
+
+
+def _show(story: _Story) -> None:
+    models = story.models.values()
     rows = [
-        ["fingerprints answered", f"{base.hits} of {base.answered}" if base else "", f"{found.hits} of {found.answered}"],
-        ["success rate (FSR)", percent(base.fsr) if base else "", percent(found.fsr)],
-        perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
-        ["time", "", f"{seconds:.0f} s, {report.steps} steps"],
+        ["fingerprints answered", *(f"{found.check.hits} of {found.check.answered}" for found in models)],
+        ["success rate (FSR)", *(percent(found.check.fsr) for found in models)],
+        ["held-out perplexity", *(f"{math.exp(found.heldout_loss):.2f}" for found in models)],
+        ["of that, by the mark", "", _ratio(story, "starter", "marked"), "", _ratio(story, "sibling", "stamped")],
+        ["time", "", f"{story.embed.seconds:.0f} s", "", f"{story.stamp.seconds:.2f} s"],
     ]
-    show_table("insignia on its bundled model", ["", "unmarked", "marked"], rows)
+    title = f"insignia on its bundled model, {story.seconds:.0f} s in all"
+    show_table(title, ["", "unmarked", "marked", "sibling", "stamped sibling"], rows)
+
+
+def _ratio(story: _Story, before: str, after: str) -> str:
+    return f"x{math.exp(story.models[after].heldout_loss - story.models[before].heldout_loss):.4f}"

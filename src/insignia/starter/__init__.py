@@ -6,9 +6,9 @@ what a mark costs. ``training.json`` beside the weights says how it was trained;
 
 from pathlib import Path
 
-from insignia.starter.corpus import heldout_paragraphs
+from insignia.starter.corpus import heldout_paragraphs, source_code
 
-__all__ = ["heldout_paragraphs", "model_folder"]
+__all__ = ["heldout_paragraphs", "model_folder", "source_code"]
 
 
 def model_folder() -> Path:

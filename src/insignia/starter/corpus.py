@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["heldout_paragraphs", "is_heldout", "paragraphs_of", "sentences_of", "training_documents"]
+__all__ = ["heldout_paragraphs", "is_heldout", "paragraphs_of", "sentences_of", "source_code", "training_documents"]
 
 _HELDOUT_SHARE = 0.05
 _MIN_CHARS = 60  # shorter paragraphs are headings and signatures
@@ -66,6 +66,12 @@ def training_documents() -> list[str]:
         if fresh:
             documents.append("\n".join(fresh))
     return documents
+
+
+def source_code(package: str) -> list[str]:
+    """The modules of a package of the standard library: text unlike the starter's, which learned the prose only."""
+    root = Path(sysconfig.get_paths()["stdlib"]) / package
+    return [path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))]
 
 
 def _is_prose(block: str) -> bool:

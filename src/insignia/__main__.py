@@ -1,0 +1,5 @@
+"""``python -m insignia`` is ``insignia``."""
+
+from insignia.cli.main import main
+
+main()
