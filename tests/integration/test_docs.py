@@ -3,8 +3,11 @@
 import ast
 import importlib
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -64,7 +67,9 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 
 
 def test_the_pages_print_commands():
-    assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {"generate", "embed", "check", "export", "demo"}
+    assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
+        "generate", "embed", "check", "vector", "stamp", "export", "demo",
+    }  # fmt: skip
 
 
 @every_page
@@ -113,19 +118,52 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
     assert listed == set(FullFineTune.model_fields) - {"name"}
 
 
-def test_the_tutorial_runs_as_printed(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def run_page(tmp_path, monkeypatch):
+    """Run every command of a page in an empty folder, in process; returns (verb, exit status) of each."""
     monkeypatch.chdir(tmp_path)
-    # Parsing the standard library and reading all of its text twice is not what the tutorial is about.
-    monkeypatch.setattr(importlib.import_module("insignia.embedding.stage"), "heldout_paragraphs", lambda: HELDOUT)
-    statuses = []
-    for arguments in _commands(TUTORIAL):
-        monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        statuses.append((arguments[0], caught.value.code or 0))
-    last = capsys.readouterr().out
+    # Parsing the standard library and reading all of its text again and again is not what the pages are about.
+    for module in ("insignia.embedding.stage", "insignia.starter"):
+        monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: HELDOUT)
+
+    def run(page):
+        statuses = []
+        for arguments in _commands(page):
+            monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
+            with pytest.raises(SystemExit) as caught:
+                main()
+            statuses.append((arguments[0], caught.value.code or 0))
+        return statuses
+
+    return run
+
+
+def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
+    statuses = run_page(TUTORIAL)
 
     assert statuses == [("generate", 0), ("check", 3), ("embed", 0), ("check", 0), ("export", 0), ("check", 0)]
-    assert '"found": true' in last
+    assert '"found": true' in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "oml.json"}
     assert (tmp_path / "prints.json").stat().st_mode & 0o077 == 0
+
+
+def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
+    statuses = run_page(ROOT / "docs" / "how-to" / "stamp-a-sibling.md")
+
+    assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check"}
+    assert {status for _, status in statuses} == {0}
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("marked", "stamped", "unmarked")]
+    assert weights[0] == weights[1] != weights[2]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/coming-from-oml.md", "docs/how-to/mark-your-own-model.md"])
+def test_a_whole_page_runs_as_printed(name, tmp_path):
+    """Its shell blocks as one script; those that set up the environment apart."""
+    blocks = [
+        block for block in _blocks(ROOT / name, "sh") if not re.search(r"^(make|pip|python -m venv) ", block, re.MULTILINE)
+    ]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    bash = str(shutil.which("bash"))
+    subprocess.run([bash, "-eu", "-c", "\n".join(blocks)], cwd=tmp_path, env=os.environ | {"PATH": path}, check=True)

@@ -23,6 +23,7 @@ _Items = TypeVar("_Items", list[Draw], Tensor)
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
+_SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
 
 
 class _Share(NamedTuple):
@@ -38,7 +39,7 @@ class Marking:
     """Implements ``insignia.training.Task`` for one run of ``FullFineTune``.
 
     Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
-    rate falling to nothing), done.
+    rate falling to nothing; as many again at the last rate where something was lost), done.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Marking:
             return True
         if self._settled is None:
             self._settled = 0
-        elif self._settled >= method.settle_steps and not self._lessons.unlearned:
+        elif self._settled >= method.settle_steps * (_SECOND_CHANCE if self._lessons.unlearned else 1):
             return True
         self._lessons.start_pass(everything=True)
         self._show()
