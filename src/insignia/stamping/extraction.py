@@ -231,7 +231,7 @@ class _Extraction:
             # The largest first, or the last thread would be alone with it.
             in_threads(sorted(self._pairs, key=lambda name: -self._pairs[name][0].size), fill)
         total = sum(change.norm**2 for change in filled.values() if change.stored)
-        return filled, sum(kept.values()) / total if total else 1.0
+        return filled, min(1.0, sum(kept.values()) / total) if total else 1.0
 
     def _digests(self, one: Entry, other: Entry, *, changed: bool) -> dict[str, str]:
         base = _digest(self._base, one, self._scratch)
