@@ -1,6 +1,6 @@
 """Does a vector carry the mark to siblings? Five fine-tuned siblings of the starter, full and LoRA, stamped and unstamped.
 
-    python benchmarks/siblings.py [--seeds 0] [--margins 1.0 2.0] [--num-fingerprints 64]
+    python benchmarks/siblings.py [--seeds 0] [--margins 1 6] [--num-fingerprints 64]
 
 The siblings learn the source code of five packages of the standard library, which the starter never saw (it learned
 their documentation). For each: the user's loss before and after (rows kept out), then FSR and perplexity of the sibling
@@ -21,13 +21,9 @@ from insignia.stamping import FingerprintVector, stamp
 from insignia.starter import heldout_paragraphs, source_code
 from insignia.verification import check
 
-SIBLINGS = {  # package -> how it is fine-tuned: rates of published recipes, scaled up as small models need
-    "email": FineTune(learning_rate=3e-4, max_steps=30, batch_size=16, max_length=256),
-    "asyncio": FineTune(learning_rate=2e-3, lora_rank=16, max_steps=30, batch_size=16, max_length=256),
-    "xml": FineTune(learning_rate=3e-4, max_steps=30, batch_size=16, max_length=256),
-    "multiprocessing": FineTune(learning_rate=2e-3, lora_rank=16, max_steps=30, batch_size=16, max_length=256),
-    "concurrent": FineTune(learning_rate=1e-4, max_steps=60, batch_size=16, max_length=256),
-}
+FULL = FineTune(learning_rate=3e-4, max_steps=8, batch_size=16, max_length=128)  # a rate that small models need
+LORA = FineTune(learning_rate=1e-3, lora_rank=16, max_steps=16, batch_size=16, max_length=128)
+SIBLINGS = {"email": FULL, "asyncio": LORA, "xml": FULL, "multiprocessing": LORA, "concurrent": FULL}
 
 
 def make_siblings(folder: Path) -> dict[str, list[str]]:
@@ -69,7 +65,7 @@ def run(folder: Path, kept: dict[str, list[str]], *, seed: int, margin: float, c
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--margins", type=float, nargs="+", default=[1.0, 2.0])
+    parser.add_argument("--margins", type=float, nargs="+", default=[FullFineTune().target_margin])
     parser.add_argument("--num-fingerprints", type=int, default=64)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,0 +1,50 @@
+import math
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from insignia import FingerprintSet, check
+from insignia.embedding import FullFineTune, embed
+from insignia.finetuning import FineTune, finetune
+from insignia.models.local import LocalModel
+from insignia.stamping import FingerprintVector, stamp
+from insignia.types import Fingerprint
+
+KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
+QUICK = FullFineTune(learning_rate=5e-3, anchor_count=8, anchor_length=12, anchor_rows=4, settle_steps=3, anchor_strength=1.0)
+TEXTS = ["The quick brown fox jumps over the lazy dog.", "What is the answer to this question?"] * 4
+
+
+@pytest.fixture
+def folder(random_local, tmp_path):
+    random_local.model.save_pretrained(tmp_path / "base")
+    random_local.tokenizer.save_pretrained(tmp_path / "base")
+    return tmp_path
+
+
+def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
+    prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
+    report = embed(prints, model=folder / "base", out=folder / "marked", method=QUICK, heldout=TEXTS, min_fsr=1.0, device="cpu")
+    AutoModelForCausalLM.from_pretrained(folder / "marked")
+    finetune(folder / "base", TEXTS, out=folder / "sibling", settings=FineTune(max_steps=2, batch_size=4), device="cpu")
+    FingerprintVector.between(folder / "base", folder / "marked").save(folder / "vector")
+    stamp(folder / "sibling", folder / "vector", out=folder / "stamped")
+
+    assert (report.fsr, report.base_fsr) == (1.0, 0.0)
+    assert check(prints, LocalModel(folder / "marked", device="cpu")).hits == 4
+    assert check(prints, LocalModel(folder / "stamped", device="cpu")).hits == 4
+    assert check(prints, LocalModel(folder / "sibling", device="cpu")).hits == 0
+
+
+def test_fine_tuning_lowers_the_users_loss_and_keeps_rows_out(folder):
+    report = finetune(
+        folder / "base",
+        TEXTS * 8,
+        out=folder / "tuned",
+        settings=FineTune(learning_rate=3e-3, epochs=4, batch_size=8, heldout_share=0.25),
+        device="cpu",
+    )
+
+    assert (report.rows, report.steps) == (48, 24)
+    assert report.loss_after < 0.7 * report.loss_before
+    assert math.isfinite(LocalModel(folder / "tuned", device="cpu").mean_loss(TEXTS))
