@@ -4,6 +4,7 @@ import math
 import random
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -216,7 +217,9 @@ def _with_adapters(model: PreTrainedModel, settings: FineTune) -> Any:
     config = LoraConfig(
         r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    return get_peft_model(model, config)
+    with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        return get_peft_model(model, config)
 
 
 @torch.inference_mode()
