@@ -7,7 +7,7 @@ from pydantic import Field
 from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
 from insignia.embedding.lessons import Lessons
-from insignia.embedding.marking import Marking
+from insignia.embedding.marking import SECOND_CHANCE, Marking
 from insignia.embedding.regularizers import AveragingMode
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
@@ -18,6 +18,7 @@ from insignia.training import LoopOptions, Outcome, train
 __all__ = ["FullFineTune"]
 
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest, and nothing is learned yet that would hold them back
+_SETTLE = 45  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
 _AUGMENTED_PATIENCE = 3  # visits in a row, each in another template, before a fingerprint counts as learned
 
 
@@ -27,9 +28,9 @@ class FullFineTune(Method):
     name: Literal["full"] = "full"
     objective: Literal["margin", "cross_entropy"] = "margin"
     """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
-    target_margin: Annotated[float, Field(gt=0)] = 1.0
-    """Confidence ceiling in logits: e times as likely as the next best. Over-confident answers give a mark away."""
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    target_margin: Annotated[float, Field(gt=0)] = 6.0
+    """Confidence ceiling: logits by which a response leads. 6 outlives a user's fine-tuning, 1 hides better."""
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     epochs: Annotated[int, Field(ge=1)] = 60
     """Passes over what is not yet learned, at most."""
     batch_size: Annotated[int, Field(ge=0)] = 64
@@ -41,8 +42,9 @@ class FullFineTune(Method):
     """Texts a step, over all processes."""
     anchor_count: Annotated[int, Field(ge=1)] = 512
     anchor_length: Annotated[int, Field(ge=2)] = 64
-    settle_steps: Annotated[int, Field(ge=0)] = 30
-    """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm."""
+    settle_steps: Annotated[int | None, Field(ge=0)] = None
+    """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm.
+    None: 45 times the square root of the batches that hold all fingerprints."""
     skip_learned: bool = True
     """Spend no work on what is safely learned, and stop when all is."""
     train_embeddings: bool = False
@@ -79,8 +81,12 @@ class FullFineTune(Method):
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
             model.model.get_output_embeddings().requires_grad_(requires_grad=False)
         with progress.bar("embedding", len(lessons)) as advance:
-            marking = Marking(self, lessons, model, checkpoint_dtype(model.source), seed=session.seed, advance=advance)
-            outcome = train(model.model, marking, self._loop(len(lessons), session), work=session.work, resume=session.resume)
+            batches = -(-len(lessons) // (self.batch_size or len(lessons)))
+            settle = round(_SETTLE * batches**0.5) if self.settle_steps is None else self.settle_steps
+            options = self._loop(self.epochs * batches + SECOND_CHANCE * settle, session)
+            dtype = checkpoint_dtype(model.source)
+            marking = Marking(self, lessons, model, dtype, settle_steps=settle, seed=session.seed, advance=advance)
+            outcome = train(model.model, marking, options, work=session.work, resume=session.resume)
         marking.finish()
         return outcome
 
@@ -89,11 +95,10 @@ class FullFineTune(Method):
             return list(dict.fromkeys([PLAIN, *self.augmentation_prompts]))
         return load_templates()["train"] if self.use_augmentation_prompts else [PLAIN]
 
-    def _loop(self, lessons: int, session: Session) -> LoopOptions:
-        steps_a_pass = -(-lessons // (self.batch_size or lessons))
+    def _loop(self, max_steps: int, session: Session) -> LoopOptions:
         at_gradient = self.forgetting_regularizer_strength if self.forgetting_mode == "at_gradient" else 0.0
         return LoopOptions(
-            max_steps=self.epochs * steps_a_pass + self.settle_steps,
+            max_steps=max_steps,
             learning_rate=self.learning_rate * (1 - at_gradient),
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,

@@ -17,13 +17,13 @@ from insignia.training import gather, process_rank
 if TYPE_CHECKING:
     from insignia.embedding.full import FullFineTune
 
-__all__ = ["Marking", "margins"]
+__all__ = ["SECOND_CHANCE", "Marking", "margins"]
 
 _Items = TypeVar("_Items", list[Draw], Tensor)
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
+SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
 
 
 class _Share(NamedTuple):
@@ -49,6 +49,7 @@ class Marking:
         local: LocalModel,
         dtype: torch.dtype,
         *,
+        settle_steps: int,
         seed: int,
         advance: Callable[[int, str], None],
     ) -> None:
@@ -56,6 +57,7 @@ class Marking:
         self._lessons = lessons
         self._model = local.model
         self._dtype = dtype
+        self._settle_steps = settle_steps
         self._advance = advance
         self._original = Original(local.model)
         self._anchors = (
@@ -98,7 +100,7 @@ class Marking:
     def rate(self, step: int) -> float:
         """Factor of the learning rate: 1 while learning, falling while settling."""
         del step
-        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / self._method.settle_steps)
+        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / max(1, self._settle_steps))
 
     def after_step(self, step: int) -> bool:
         """Start passes, average, measure; True when the marking is done."""
@@ -116,11 +118,11 @@ class Marking:
             self._show()
             self._lessons.start_pass()
             return False
-        if not method.skip_learned or not method.settle_steps:
+        if not method.skip_learned or not self._settle_steps:
             return True
         if self._settled is None:
             self._settled = 0
-        elif self._settled >= method.settle_steps * (_SECOND_CHANCE if self._lessons.unlearned else 1):
+        elif self._settled >= self._settle_steps * (SECOND_CHANCE if self._lessons.unlearned else 1):
             return True
         self._lessons.start_pass(everything=True)
         self._show()
