@@ -1,6 +1,6 @@
 """Does a vector carry the mark to siblings? Five fine-tuned siblings of the starter, full and LoRA, stamped and unstamped.
 
-    python benchmarks/siblings.py [--seeds 0] [--margins 1 6] [--num-fingerprints 64]
+    python benchmarks/siblings.py [--seeds 0] [--margins 1 5 12] [--num-fingerprints 64]
 
 The siblings learn the source code of five packages of the standard library, which the starter never saw (it learned
 their documentation). For each: the user's loss before and after (rows kept out), then FSR and perplexity of the sibling
@@ -21,8 +21,8 @@ from insignia.stamping import FingerprintVector, stamp
 from insignia.starter import heldout_paragraphs, source_code
 from insignia.verification import check
 
-FULL = FineTune(learning_rate=3e-4, max_steps=8, batch_size=16, max_length=128)  # a rate that small models need
-LORA = FineTune(learning_rate=1e-3, lora_rank=16, max_steps=16, batch_size=16, max_length=128)
+FULL = FineTune(learning_rate=1e-4, max_steps=8, batch_size=16, max_length=128)  # ten times what large models take
+LORA = FineTune(learning_rate=5e-4, lora_rank=16, max_steps=16, batch_size=16, max_length=128)
 SIBLINGS = {"email": FULL, "asyncio": LORA, "xml": FULL, "multiprocessing": LORA, "concurrent": FULL}
 
 

@@ -18,7 +18,7 @@ from insignia.training import LoopOptions, Outcome, train
 __all__ = ["FullFineTune"]
 
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest, and nothing is learned yet that would hold them back
-_SETTLE = 45  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
+_SETTLE = 50  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
 _AUGMENTED_PATIENCE = 3  # visits in a row, each in another template, before a fingerprint counts as learned
 
 
@@ -28,8 +28,8 @@ class FullFineTune(Method):
     name: Literal["full"] = "full"
     objective: Literal["margin", "cross_entropy"] = "margin"
     """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
-    target_margin: Annotated[float, Field(gt=0)] = 6.0
-    """Confidence ceiling: logits by which a response leads. 6 outlives a user's fine-tuning, 1 hides better."""
+    target_margin: Annotated[float, Field(gt=0)] = 5.0
+    """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     epochs: Annotated[int, Field(ge=1)] = 60
     """Passes over what is not yet learned, at most."""
@@ -44,7 +44,7 @@ class FullFineTune(Method):
     anchor_length: Annotated[int, Field(ge=2)] = 64
     settle_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm.
-    None: 45 times the square root of the batches that hold all fingerprints."""
+    None: 50 times the square root of the batches that hold all fingerprints."""
     skip_learned: bool = True
     """Spend no work on what is safely learned, and stop when all is."""
     train_embeddings: bool = False
