@@ -8,6 +8,7 @@ from insignia import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct, load_templates, tokenizer_digest
 from insignia.types import Fingerprint
+from tiny_tokenizers import HABITS, build
 
 TEMPLATES = [PLAIN, "User: {}\nAssistant:", 'Say "{}" now, {braces} or not.', "You are a helpful assistant. {}"]
 KEYS = ["The quick brown fox jumps over", "What is the answer", "newlines\ttabs", "Say it: {} spring", "a"]
@@ -67,8 +68,6 @@ def test_the_digest_ignores_what_a_call_leaves_behind(tokenizer):
 
 
 def test_another_tokenizer_is_refused_but_an_added_token_is_not(starter):
-    from tests.unit.models.conftest import build
-
     other = build(style="byte", bos=True)
     ids = tuple(Prompter(other, max_key_length=9, max_response_length=1).encode("What is the answer"))
     fingerprint = Fingerprint(key="What is the answer", responses=(" x",), key_ids=ids, response_ids=((7,),))
@@ -182,8 +181,6 @@ def test_a_chat_needs_a_template(tokenizer, monkeypatch):
 
 
 def test_tokenizers_that_split_differently_have_different_digests():
-    from tests.unit.models.conftest import HABITS, build
-
     digests = [tokenizer_digest(build(**habit)) for habit in HABITS.values()]
     assert len(set(digests)) >= 4  # padding side and pad token are no part of the split
     assert all(digest.startswith("sha256:") for digest in digests)
