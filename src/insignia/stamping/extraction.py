@@ -53,7 +53,7 @@ class VectorReport(Record):
 class Difference:
     """Marked minus base, to be computed when it is saved.
 
-    ``dtype`` is what differences are stored in: float32 reproduces a marked model of 16 bits (its weights to 24 bits of the change),
+    ``dtype`` is what differences are stored in: float32 reproduces a marked model of 16 bits (to 24 bits of the change),
     16 bits are half as large. With ``rank`` each matrix is stored as its best approximation of that rank where that is
     smaller. ``skip_embeddings`` leaves tensors with a row a token out. ``force`` accepts a marked model that does not
     look like the base's.
