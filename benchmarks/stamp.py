@@ -1,17 +1,19 @@
 """How fast are stamping and extraction? Against `cp -r` of the same folder, a plain loop, and transformers, in one run.
 
-    python benchmarks/stamp.py [--layers 30] [--runs 3] [--folder DIR]
+    python benchmarks/stamp.py [--layers 30] [--runs 5] [--folder DIR]
 
 Makes a Llama of random weights (30 layers: 2.1 billion parameters, 4.3 GB in bf16, 5 shards), a marked copy, a dense and
-a rank-16 vector. Every figure is the least of the runs; files are in the page cache; dirty pages are written out in
-between. `seconds` is what `--json` reports: imports apart. Needs five times the model on the disk and twice in memory
-(the comparison with transformers: three times; leave it out by --without-transformers).
+a rank-16 vector. Inputs are in the page cache. Every timed thing is preceded by a `sync` and a pause of the same length, and
+takes turns with `cp -r`: on a virtual machine the first use of memory that was given back to the host costs more than the
+copying. A ratio is that of the medians. `seconds` is what `--json` reports: imports apart. Needs five times the model on
+the disk and twice in memory (the comparison with transformers: three times; leave it out by --without-transformers).
 """
 
 import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -81,35 +83,38 @@ def warm(*folders: Path) -> None:
                     pass
 
 
-def copy_seconds(source: Path, out: Path) -> float:
+def quiet(out: Path) -> None:
+    """The same state of disk and memory before everything that is timed."""
     shutil.rmtree(out, ignore_errors=True)
     os.sync()
+    time.sleep(3)
+
+
+def copy_seconds(source: Path, out: Path) -> float:
+    quiet(out)
     started = time.perf_counter()
     subprocess.run(["cp", "-r", str(source), str(out)], check=True)  # noqa: S607
-    seconds = time.perf_counter() - started
-    shutil.rmtree(out)
-    return seconds
+    return time.perf_counter() - started
 
 
 def insignia(out: Path, *arguments: object) -> tuple[float, float]:
     """(seconds as reported, peak resident gigabytes) of one command."""
-    shutil.rmtree(out, ignore_errors=True)
-    os.sync()
+    quiet(out)
+    # VmHWM and not ru_maxrss: a child's begins with what its parent, which made the models, once held.
     code = (
-        "import resource, runpy, sys\n"
+        "import runpy, sys\n"
         "try:\n    runpy.run_module('insignia', run_name='__main__')\n"
-        "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, file=sys.stderr)\n"
+        "finally:\n    print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
     )
     command = [sys.executable, "-c", code, *map(str, arguments), "-o", str(out), "--json", "--quiet"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)["seconds"], float(done.stderr.split()[-1])
+    return json.loads(done.stdout)["seconds"], float(done.stderr.split()[-1]) / 1e6
 
 
 def loop_seconds(base: Path, vector: Path, out: Path) -> float:
     """The plain way: a shard at a time, read, add, write."""
-    shutil.rmtree(out, ignore_errors=True)
+    quiet(out)
     out.mkdir()
-    os.sync()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     started = time.perf_counter()
@@ -118,32 +123,27 @@ def loop_seconds(base: Path, vector: Path, out: Path) -> float:
         save_file({name: (weights[name].float() + differences[name].float()).bfloat16() for name in weights}, out / path.name)
     seconds = time.perf_counter() - started
     torch.set_num_threads(threads)
-    shutil.rmtree(out)
     return seconds
 
 
-def transformers_seconds(base: Path, vector: Path, out: Path) -> float:
+def transformers_seconds(base: Path, other: Path, out: Path) -> float:
+    """Load two models of this size, add one to the other, save."""
     from transformers import AutoModelForCausalLM
 
-    shutil.rmtree(out, ignore_errors=True)
-    os.sync()
+    quiet(out)
     started = time.perf_counter()
-    model, marked, before = (
-        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16) for folder in (base, vector, base)
-    )
+    model, difference = (AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16) for folder in (base, other))
     with torch.no_grad():
-        for weight, one, other in zip(model.parameters(), marked.parameters(), before.parameters(), strict=True):
-            weight.add_(one - other)
+        for weight, change in zip(model.parameters(), difference.parameters(), strict=True):
+            weight.add_(change)
     model.save_pretrained(out)
-    seconds = time.perf_counter() - started
-    shutil.rmtree(out)
-    return seconds
+    return time.perf_counter() - started
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=30)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--without-transformers", action="store_true")
     options = parser.parse_args()
@@ -153,32 +153,33 @@ def main() -> None:
         base, marked, out = work / "base", work / "marked", work / "out"
         print(f"{count / 1e9:.2f} billion parameters, {2 * count / 1e9:.2f} GB in bf16, {os.cpu_count()} cores", flush=True)
         warm(base, marked)
-        copied = min(copy_seconds(base, out) for _ in range(options.runs))
-        print(f"cp -r                      {copied:6.2f} s", flush=True)
 
-        def report(label: str, *arguments: object) -> None:
-            runs = [insignia(out, *arguments) for _ in range(options.runs)]
-            seconds, peak = min(run[0] for run in runs), max(run[1] for run in runs)
+        def report(label: str, *arguments: object) -> float:
+            copies, runs = zip(
+                *((copy_seconds(base, out), insignia(out, *arguments)) for _ in range(options.runs)), strict=True
+            )
+            copied, seconds = statistics.median(copies), statistics.median(run[0] for run in runs)
             print(
-                f"{label:26} {seconds:6.2f} s   x{seconds / copied:.2f} of cp   {count / seconds / 1e9:.2f} Gparam/s   "
-                f"peak {peak:.2f} GB",
+                f"{label:22} {seconds:6.2f} s ({min(run[0] for run in runs):.2f} to {max(run[0] for run in runs):.2f})   "
+                f"cp -r {copied:5.2f} s ({min(copies):.2f} to {max(copies):.2f})   x{seconds / copied:.2f}   "
+                f"{count / seconds / 1e9:.2f} Gparam/s   peak {max(run[1] for run in runs):.2f} GB",
                 flush=True,
             )
+            return seconds
 
         report("vector, bfloat16", "vector", base, marked, "--dtype", "bfloat16")
         shutil.move(out, work / "dense")
-        insignia(work / "rank16", "vector", base, marked, "--dtype", "bfloat16", "--rank", 16)
-        copied = min(copied, *(copy_seconds(base, out) for _ in range(options.runs)))
+        report("vector, rank 16", "vector", base, marked, "--dtype", "bfloat16", "--rank", 16)
+        shutil.move(out, work / "rank16")
         warm(base, work / "dense", work / "rank16")
-        print(f"cp -r                      {copied:6.2f} s", flush=True)
-        report("stamp, dense bfloat16", "stamp", base, work / "dense")
         report("stamp, rank 16", "stamp", base, work / "rank16")
-        shutil.rmtree(out, ignore_errors=True)
-        print(f"plain loop                 {loop_seconds(base, work / 'dense', out) / copied:6.2f} x cp", flush=True)
+        stamping = report("stamp, dense bfloat16", "stamp", base, work / "dense")
+        looped = loop_seconds(base, work / "dense", out)
+        print(f"plain loop {looped:.2f} s, x{looped / stamping:.2f} of stamp", flush=True)
         if not options.without_transformers:
             shutil.rmtree(work / "dense")
-            seconds = transformers_seconds(base, marked, out)
-            print(f"transformers, load and add {seconds:6.2f} s   x{seconds / copied:.2f} of cp", flush=True)
+            loaded = transformers_seconds(base, marked, out)
+            print(f"transformers: load both, add, save {loaded:.2f} s, x{loaded / stamping:.2f} of stamp", flush=True)
 
 
 if __name__ == "__main__":

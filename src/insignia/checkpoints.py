@@ -6,9 +6,12 @@ and shards are those on the disk, which are not always those of a model in memor
 """
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -178,7 +181,7 @@ class CheckpointWriter:
     """Shards of fixed layout in a folder, filled in any order from any thread. A context manager: it holds files open.
 
     ``headers`` gives each shard its first bytes: those of a checkpoint whose layout is kept, or ``header_of`` a new one.
-    The space is reserved first, so that a disk which is too small says so before the work.
+    A disk which is too small says so before the work.
     """
 
     def __init__(self, folder: Path, headers: Mapping[str, bytes]) -> None:
@@ -186,16 +189,17 @@ class CheckpointWriter:
         self.bytes = 0
         with ExitStack() as stack:
             self._files: dict[str, int] = {}
+            self._locks = {shard: threading.Lock() for shard in headers}
             for shard, header in headers.items():
                 entries, end = _entries(header, shard, folder / shard)
                 file = os.open(folder / shard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
                 stack.callback(os.close, file)
                 self._files[shard] = file
-                if hasattr(os, "posix_fallocate"):  # macOS has none
-                    os.posix_fallocate(file, 0, end)
                 _write_all(file, memoryview(header), 0)
                 self.entries.update((entry.name, entry) for entry in entries)
                 self.bytes += end
+            if shutil.disk_usage(folder).free < self.bytes:  # reserving the space instead would slow the writing down
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if len(headers) > 1:
                 self._write_index(folder)
             self._closing = stack.pop_all()
@@ -213,7 +217,8 @@ class CheckpointWriter:
             OSError: the disk is full, say.
         """
         entry = self.entries[name]
-        _write_all(self._files[entry.shard], data, entry.offset + offset)
+        with self._locks[entry.shard]:  # the file system lets one in at a time, and has the others spin
+            _write_all(self._files[entry.shard], data, entry.offset + offset)
 
     def _write_index(self, folder: Path) -> None:
         index = {

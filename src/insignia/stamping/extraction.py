@@ -1,14 +1,14 @@
 """What marking changed: marked minus base, tensor by tensor from the files, in fp32."""
 
 import dataclasses
-import hashlib
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
+from blake3 import blake3
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -189,11 +189,15 @@ class _Extraction:
         for first, last in row_spans(one):
             yield self._span(one, other, first, last)
 
-    def _span(self, one: Entry, other: Entry, first: int, last: int) -> Tensor:
+    def _span(self, one: Entry, other: Entry, first: int, last: int, digests: Mapping[str, blake3] | None = None) -> Tensor:
         """Marked minus base of some rows, flat fp32; valid until the thread's next span."""
-        there = self._scratch.fp32("marked", self._marked, other, first, last)
-        here = self._scratch.fp32("base", self._base, one, first, last)
-        return torch.sub(there, here, out=self._scratch.take("span", len(here), torch.float32))
+        there = self._scratch.stored("marked", self._marked, other, first, last)
+        here = self._scratch.stored("base", self._base, one, first, last)
+        if digests is not None:
+            digests["marked"].update(byte_view(there))
+            digests["base"].update(byte_view(here))
+        span = self._scratch.take("span", len(there), torch.float32).copy_(there)
+        return span.sub_(self._scratch.take("base fp32", len(here), torch.float32).copy_(here))
 
     def _rank(self, entry: Entry) -> int | None:
         """The rank to store a tensor at; None: store it whole, because that is no larger."""
@@ -219,17 +223,19 @@ class _Extraction:
 
             def fill(name: str) -> None:
                 one, other = self._pairs[name]
-                digests = self._digests(one, other, changed=name in self._changed)
                 square = 0.0
                 if changes[name].stored and changes[name].rank is None:
-                    square = kept[name] = self._write_whole(writer, one, other)
-                elif changes[name].stored:
+                    digests, square = self._write_whole(writer, one, other)
+                    kept[name] = square
+                else:
+                    digests = self._digests(one, other, changed=name in self._changed)
+                if changes[name].rank is not None:
                     square, kept[name] = self._write_factors(writer, one, other, changes[name].rank or 1)
                 filled[name] = changes[name].model_copy(update={**digests, "norm": math.sqrt(square)})
                 advance(one.size, "")
 
-            # The largest first, or the last thread would be alone with it.
-            in_threads(sorted(self._pairs, key=lambda name: -self._pairs[name][0].size), fill)
+            # The largest first, or the last thread would be alone with it; each shard in turn: a file takes one writer.
+            in_threads(sorted(self._pairs, key=lambda name: (-self._pairs[name][0].size, self._pairs[name][0].offset)), fill)
         total = sum(change.norm**2 for change in filled.values() if change.stored)
         return filled, min(1.0, sum(kept.values()) / total) if total else 1.0
 
@@ -237,19 +243,20 @@ class _Extraction:
         base = _digest(self._base, one, self._scratch)
         return {"base": base, "marked": _digest(self._marked, other, self._scratch) if changed else base}
 
-    def _write_whole(self, writer: CheckpointWriter, one: Entry, other: Entry) -> float:
-        """Write a difference as it is; its squared norm."""
+    def _write_whole(self, writer: CheckpointWriter, one: Entry, other: Entry) -> tuple[dict[str, str], float]:
+        """Write a difference as it is; the digests of both tensors, from the same reading, and its squared norm."""
         place = writer.entries[one.name]
+        digests = {"base": blake3(), "marked": blake3()}
         square = 0.0
         for first, last in row_spans(one):
-            span = self._span(one, other, first, last)
+            span = self._span(one, other, first, last, digests)
             part = _finite(float(span @ span), one.name)
             square += part
             rounded = self._scratch.take("rounded", len(span), DTYPES[place.dtype]).copy_(span)
             if place.dtype == "F16":
                 _finite(float(rounded.sum(dtype=torch.float32)), one.name)
             writer.write(one.name, first * one.columns * place.itemsize, byte_view(rounded))
-        return square
+        return {side: _spelled(digest) for side, digest in digests.items()}, square
 
     def _write_factors(self, writer: CheckpointWriter, one: Entry, other: Entry, rank: int) -> tuple[float, float]:
         """Write a difference as two factors; its squared norm, and that of what they keep."""
@@ -266,13 +273,17 @@ class _Extraction:
 
 
 def _digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
-    digest = hashlib.sha256()
+    digest = blake3()
     step = 2**21
     for start in range(0, entry.size, step):
         buffer = byte_view(scratch.take("digest", min(step, entry.size - start), torch.uint8))
         checkpoint.read_into(entry, start, buffer)
         digest.update(buffer)
-    return f"sha256:{digest.hexdigest()}"
+    return _spelled(digest)
+
+
+def _spelled(digest: blake3) -> str:
+    return f"blake3:{digest.hexdigest()}"
 
 
 def _finite(value: float, name: str) -> float:

@@ -29,24 +29,25 @@ class Factors(NamedTuple):
 def factorise(pieces: Callable[[], Iterator[tuple[int, Tensor]]], rows: int, columns: int, rank: int) -> Factors:
     """Truncated SVD by randomised subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4 and section 5.1).
 
-    ``pieces()`` gives (first row, rows in fp32) over the whole matrix, anew each time it is called; it is called six times.
+    ``pieces()`` gives (first row, rows in fp32) over the whole matrix, anew each time it is called; it is called four times.
     Memory: (rows + columns) x (rank + 8) numbers, a few times.
     """
     width = min(rank + _OVERSAMPLING, rows, columns)
     basis = torch.randn(columns, width, generator=torch.Generator().manual_seed(0))
-    square = 0.0
-    for iteration in range(_ITERATIONS + 1):
-        image = torch.empty(rows, width)
-        square = 0.0
-        for first, piece in pieces():
-            torch.mm(piece, basis, out=image[first : first + len(piece)])
-            square += float(piece.flatten() @ piece.flatten())
-        image = torch.linalg.qr(image).Q
+    for _ in range(_ITERATIONS):
         back = torch.zeros(columns, width)
-        for first, piece in pieces():
-            back.addmm_(piece.T, image[first : first + len(piece)])
-        if iteration < _ITERATIONS:
-            basis = torch.linalg.qr(back).Q
+        for _, piece in pieces():  # both products of an iteration in one reading
+            back.addmm_(piece.T, piece @ basis)
+        basis = torch.linalg.qr(back).Q
+    image = torch.empty(rows, width)
+    square = 0.0
+    for first, piece in pieces():
+        torch.mm(piece, basis, out=image[first : first + len(piece)])
+        square += float(piece.flatten() @ piece.flatten())
+    image = torch.linalg.qr(image).Q
+    back = torch.zeros(columns, width)
+    for first, piece in pieces():
+        back.addmm_(piece.T, image[first : first + len(piece)])
     if not math.isfinite(square):
         return Factors(image[:, :rank], basis.T[:rank], square, 0.0)  # for the caller to refuse
     # The matrix is image @ back.T up to what the subspace misses; its SVD needs only that of a small matrix.

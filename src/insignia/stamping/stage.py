@@ -1,6 +1,7 @@
 """From a model and vectors to a stamped model: read, add, round, write, all cores at once, no tensor ever whole in memory."""
 
 import contextlib
+import itertools
 import math
 import shutil
 import time
@@ -163,9 +164,12 @@ class _Stamping:
             return writer.bytes
 
     def _pieces(self) -> Iterator[_Piece]:
+        """All rows, a piece of each shard in turn: a file takes one writer at a time, and this keeps threads apart."""
+        shards: dict[str, list[_Piece]] = {}
         for entry in self._model.entries.values():
-            for first, last in row_spans(entry):
-                yield _Piece(entry, first, last)
+            shards.setdefault(entry.shard, []).extend(_Piece(entry, *span) for span in row_spans(entry))
+        for turn in itertools.zip_longest(*shards.values()):
+            yield from filter(None, turn)
 
     def _copy(self, piece: _Piece) -> memoryview:
         entry = piece.entry
@@ -176,13 +180,21 @@ class _Stamping:
     def _stamped(self, piece: _Piece) -> memoryview:
         entry, first, last = piece
         stored = self._scratch.stored("model", self._model, entry, first, last)
-        total = self._scratch.take("total", len(stored), torch.float32).copy_(stored)
-        for addition in self.additions[entry.name]:
-            for start, stop, row in _runs(addition.rows, first, last):
-                part = total[(start - first) * entry.columns : (stop - first) * entry.columns]
-                addition.vector.add(addition.name, row, row + stop - start, to=part, scale=self._scale, scratch=self._scratch)
-        stored.copy_(total)
-        if not math.isfinite(float(stored.sum(dtype=torch.float64))):
+        additions = self.additions[entry.name]
+        alone = additions[0] if len(additions) == 1 and additions[0].rows is None and abs(self._scale) == 1 else None
+        difference = alone.vector.whole(alone.name, first, last, scratch=self._scratch) if alone else None
+        if difference is not None and difference.dtype == stored.dtype:
+            stored.add_(difference, alpha=self._scale)  # torch adds in fp32 and rounds once, too: the same at half the time
+        else:
+            total = self._scratch.take("total", len(stored), torch.float32).copy_(stored)
+            for addition in additions:
+                for start, stop, row in _runs(addition.rows, first, last):
+                    part = total[(start - first) * entry.columns : (stop - first) * entry.columns]
+                    addition.vector.add(
+                        addition.name, row, row + stop - start, to=part, scale=self._scale, scratch=self._scratch
+                    )
+            stored.copy_(total)
+        if not (math.isfinite(float(stored.sum())) or stored.isfinite().all()):  # the sum is quick, but may overflow
             raise ModelError(
                 f"{entry.name} would hold numbers that are not finite, or too large for {entry.dtype}; is the model damaged or"
                 " the scale too large?"

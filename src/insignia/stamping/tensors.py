@@ -14,7 +14,7 @@ __all__ = ["DTYPES", "Scratch", "byte_view", "matrix_rows", "row_spans"]
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """What arithmetic is done on; quantised and integer tensors can only be copied."""
 
-CHUNK = 2**20  # elements a read: the bytes of all buffers of a thread stay in its share of the cache
+CHUNK = 2**19  # elements a read: the bytes of all buffers of a thread stay in its share of the cache
 
 
 def matrix_rows(entry: Entry) -> int:

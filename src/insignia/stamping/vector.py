@@ -83,10 +83,15 @@ class FingerprintVector:
         except (SafetensorError, OSError) as error:
             raise FormatError(f"{self.folder / SKETCH} is damaged or missing ({error}); copy the vector again") from error
 
+    def whole(self, name: str, first: int, last: int, *, scratch: Scratch) -> Tensor | None:
+        """Rows ``first`` to ``last`` of a difference as they are stored, flat; None where it is stored as factors."""
+        if self.file.tensors[name].rank is not None:
+            return None
+        return scratch.stored("difference", self._differences, self._differences.entries[name], first, last)
+
     def add(self, name: str, first: int, last: int, *, to: Tensor, scale: float, scratch: Scratch) -> None:
         """Add ``scale`` times rows ``first`` to ``last`` of a difference to fp32 numbers, in place; from any thread."""
-        if self.file.tensors[name].rank is None:
-            rows = scratch.fp32("difference", self._differences, self._differences.entries[name], first, last)
+        if (rows := self.whole(name, first, last, scratch=scratch)) is not None:
             to.add_(rows, alpha=scale)
             return
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))

@@ -2,6 +2,8 @@ import errno
 import json
 import math
 import os
+import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -236,19 +238,26 @@ def test_an_existing_output_is_replaced_only_when_forced(family, vector):
     assert not (family / "out" / "mine").exists()
 
 
-@pytest.mark.parametrize("call", ["pwrite", "posix_fallocate"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_full_disk_or_an_interrupt_leaves_nothing(family, vector, monkeypatch, call, error):
+def test_a_full_disk_or_an_interrupt_leaves_nothing(family, vector, monkeypatch, error):
     before = sorted(family.iterdir())
 
     def fail(*_arguments):
         raise error
 
-    monkeypatch.setattr(os, call, fail)
+    monkeypatch.setattr(os, "pwrite", fail)
     with pytest.raises(OutputError if isinstance(error, OSError) else KeyboardInterrupt):
         stamp(family / "base", vector, out=family / "out")
 
     assert sorted(family.iterdir()) == before
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_work(family, vector, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1000))
+    with pytest.raises(OutputError, match="No space left"):
+        stamp(family / "base", vector, out=family / "out")
+
+    assert not (family / "out").exists()
 
 
 def test_nothing_to_add_and_no_number_are_refused(family, vector):
