@@ -155,19 +155,21 @@ class _Stamping:
             progress.bar("stamp", sum(entry.size for entry in self._model.entries.values())) as advance,
         ):
 
-            def run(piece: _Piece) -> None:
-                data = self._stamped(piece) if piece.entry.name in self.additions else self._copy(piece)
-                writer.write(piece.entry.name, piece.first * piece.entry.columns * piece.entry.itemsize, data)
-                advance(len(data), "")
+            def run(entry: Entry) -> None:
+                for first, last in row_spans(entry):
+                    piece = _Piece(entry, first, last)
+                    data = self._stamped(piece) if entry.name in self.additions else self._copy(piece)
+                    writer.write(entry.name, first * entry.columns * entry.itemsize, data)
+                    advance(len(data), "")
 
-            in_threads(self._pieces(), run)
+            in_threads(self._turns(), run)
             return writer.bytes
 
-    def _pieces(self) -> Iterator[_Piece]:
-        """All rows, a piece of each shard in turn: a file takes one writer at a time, and this keeps threads apart."""
-        shards: dict[str, list[_Piece]] = {}
+    def _turns(self) -> Iterator[Entry]:
+        """All tensors, one of each shard in turn: a file takes one writer at a time, and this keeps threads apart."""
+        shards: dict[str, list[Entry]] = {}
         for entry in self._model.entries.values():
-            shards.setdefault(entry.shard, []).extend(_Piece(entry, *span) for span in row_spans(entry))
+            shards.setdefault(entry.shard, []).append(entry)
         for turn in itertools.zip_longest(*shards.values()):
             yield from filter(None, turn)
 

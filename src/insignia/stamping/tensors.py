@@ -1,7 +1,7 @@
 """Rows of stored tensors as fp32 numbers, through buffers that each thread uses again and again."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -39,6 +39,13 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
+        self._kept: tuple[object, Tensor] | None = None
+
+    def kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:
+        """What was made for the key, made anew only where another key came between."""
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, make())
+        return self._kept[1]
 
     def take(self, name: str, count: int, dtype: torch.dtype) -> Tensor:
         """(count,) elements with whatever is in them; valid until the name is taken again."""

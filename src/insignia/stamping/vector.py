@@ -96,7 +96,9 @@ class FingerprintVector:
             return
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
         one = scratch.fp32("left", self._differences, left, first, last).view(-1, left.columns)
-        other = scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+        other = scratch.kept(
+            (self, name), lambda: scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+        )
         torch.addmm(to.view(-1, right.columns), one, other, alpha=scale, out=to.view(-1, right.columns))
 
     def _check(self) -> None:
