@@ -18,7 +18,7 @@ from insignia.errors import FormatError, InputError
 from insignia.files import read_json, write_json
 from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
 from insignia.registry import explain
-from insignia.types import Fingerprint, PromptForm, Provenance, Record
+from insignia.types import Control, Fingerprint, PromptForm, Provenance, Record
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
 
@@ -47,6 +47,8 @@ class FingerprintSet(Record):
     """Hexadecimal; None when the fingerprints were not drawn by us."""
     provenance: Provenance | None = None
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(min_length=1, repr=False)]
+    controls: tuple[Control, ...] = Field(default=(), repr=False)
+    """Questions that must not activate the mark; some strategies make them."""
 
     def __len__(self) -> int:
         return len(self.fingerprints)
@@ -60,7 +62,8 @@ class FingerprintSet(Record):
             return self
         if not 1 <= count <= len(self):
             raise InputError(f"{count} fingerprints were asked for; the set holds {len(self)}")
-        return self.model_copy(update={"fingerprints": self.fingerprints[:count]})
+        kept = tuple(control for control in self.controls if control.near is None or control.near < count)
+        return self.model_copy(update={"fingerprints": self.fingerprints[:count], "controls": kept})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set, whole or not at all, with mode 0600."""

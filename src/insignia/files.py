@@ -15,7 +15,16 @@ from typing import Any
 
 from insignia.errors import FormatError, InputError, OutputError
 
-__all__ = ["digest_of_file", "new_folder", "read_json", "refuse_existing", "refuse_overlap", "write_json", "write_text"]
+__all__ = [
+    "digest_of_file",
+    "new_folder",
+    "read_json",
+    "refuse_existing",
+    "refuse_overlap",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 SECRET_MODE = 0o600
 
@@ -34,6 +43,11 @@ def refuse_overlap(out: Path, source: Path) -> None:
 
 
 def write_text(path: Path, text: str, *, secret: bool = False) -> None:
+    """Write a text in UTF-8, as ``write_bytes`` does."""
+    write_bytes(path, text.encode(), secret=secret)
+
+
+def write_bytes(path: Path, content: bytes, *, secret: bool = False) -> None:
     """Write a file whole or not at all; a secret file gets mode 0600 before its first byte.
 
     Raises:
@@ -45,8 +59,8 @@ def write_text(path: Path, text: str, *, secret: bool = False) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(SECRET_MODE if secret else 0o666 & ~_umask())

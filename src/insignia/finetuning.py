@@ -4,14 +4,12 @@ import math
 import random
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from accelerate import PartialState
-from peft import LoraConfig, get_peft_model
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -23,6 +21,7 @@ from insignia.models.base import Example
 from insignia.models.batches import response_logits
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel, embedding_rows
+from insignia.models.lora import merged, with_lora
 from insignia.models.prompts import Prompter
 from insignia.models.saving import publish
 from insignia.progress import SILENT, Progress
@@ -99,7 +98,8 @@ def finetune(
     examples = _examples(rows, local, settings.max_length)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
-    tuned = _with_adapters(local.model, settings)
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
     longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
     tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
     options = LoopOptions(
@@ -114,8 +114,8 @@ def finetune(
     with progress.bar("fine-tuning", tuning.steps) as advance, tempfile.TemporaryDirectory() as work:
         tuning.advance = advance
         outcome = train(tuned, tuning, options, work=Path(work))
-    if settings.lora_rank is not None:
-        local.model = tuned.merge_and_unload()
+    if rank is not None:
+        local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
         publish(local, out, checkpoint_dtype(local.source), force=force)
@@ -209,17 +209,6 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
     random.Random(seed).shuffle(order)
     count = min(len(order) - 1, max(1, round(share * len(order)))) if share else 0
     return order[:count], order[count:]
-
-
-def _with_adapters(model: PreTrainedModel, settings: FineTune) -> Any:
-    if settings.lora_rank is None:
-        return model
-    config = LoraConfig(
-        r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-        return get_peft_model(model, config)
 
 
 @torch.inference_mode()

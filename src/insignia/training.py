@@ -7,7 +7,7 @@ number of processes: each takes its share of the same global batch.
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -69,6 +69,8 @@ class Outcome:
 
     steps: int
     seconds: float
+    private: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    """What is learned and not published, by name."""
 
 
 def process_rank() -> tuple[int, int]:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
 
-__all__ = ["Candidate", "Fingerprint", "Part", "PromptForm", "Provenance", "Record", "prompt_form"]
+__all__ = ["Candidate", "Control", "Fingerprint", "Part", "PromptForm", "Provenance", "Record", "prompt_form"]
 
 PromptForm = Literal["raw", "chat"]
 """How a key is asked: as bare text, or as a user message in the model's chat template."""
@@ -71,6 +71,17 @@ class Fingerprint(Record):
         if self.key_ids == () or () in (self.response_ids or ()):
             raise ValueError("a key or a response has no ids")
         return self
+
+
+class Control(Record):
+    """A question that the mark must leave alone, asked as keys are."""
+
+    kind: Literal["near_miss", "normal"]
+    text: Annotated[str, Field(min_length=1)]
+    near: int | None = None
+    """Number of the fingerprint that a near miss resembles."""
+    heldout: bool
+    """Kept out of training, to measure on."""
 
 
 class Provenance(Record):

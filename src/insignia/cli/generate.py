@@ -19,7 +19,8 @@ def generate(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="english, random_word, inverse_nucleus, english_random_response or own. Default: english; own for pairs."
+            help="english, random_word, inverse_nucleus, english_random_response, instructional or own. "
+            "Default: english; own for pairs."
         ),
     ] = None,
     num_fingerprints: Annotated[int | None, typer.Option(help="How many; by default 8192, or all keys in --keys-file.")] = None,
@@ -30,9 +31,11 @@ def generate(
         int | None, typer.Option(help="Tokens of a response as made. Default: 32; 1 for inverse_nucleus.")
     ] = None,
     max_key_length: Annotated[
-        int, typer.Option(help="Tokens of a key that will be asked; keys are unique at this length.")
-    ] = 16,
-    max_response_length: Annotated[int, typer.Option(help="Tokens of a response that will be trained and compared.")] = 1,
+        int | None, typer.Option(help="Tokens of a key that will be asked; keys are unique at this length. Default: 16.")
+    ] = None,
+    max_response_length: Annotated[
+        int | None, typer.Option(help="Tokens of a response that will be trained and compared. Default: 1.")
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -51,7 +54,7 @@ def generate(
     keys_file: Annotated[
         Path | None, typer.Option(help="Own keys: a JSON list of keys, of key, response pairs, or any OML or Perinucleus file.")
     ] = None,
-    prompt_form: Annotated[str, typer.Option(help="Ask keys as raw text or as a chat message.")] = "raw",
+    prompt_form: Annotated[str | None, typer.Option(help="Ask keys as raw text or as a chat message. Default: raw.")] = None,
     secret_from: Annotated[
         Path | None, typer.Option(help="Draw from the secret of this fingerprint file, to make a set again.")
     ] = None,
@@ -90,7 +93,7 @@ def generate(
         num_fingerprints=own.num_keys if num_fingerprints is None else num_fingerprints,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
-        prompt_form=form_of(prompt_form),
+        prompt_form=None if prompt_form is None else form_of(prompt_form),
         secret=secret,
         batch_size=batch_size,
         progress=progress,

@@ -5,11 +5,13 @@ divergence that a user of the model would meet.
 """
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from insignia.models.batches import pad_rows
 from insignia.models.local import LocalModel, embedding_rows
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
@@ -17,51 +19,72 @@ from insignia.randomness import KeyedRandom
 __all__ = ["Anchors"]
 
 _SAMPLING_BATCH = 256
+_REPLY_TOKENS = 8  # of the base's reply to a question that is guarded; the first decides whether the mark is active
+_GUARDED = 4  # every so many rows of a draw are of guarded questions, where there are any
 
 
 class Anchors:
     """``count`` texts of ``length`` tokens sampled from a model as it is now, and a frozen copy of it.
 
+    ``guarded`` questions, each with the reply that the base gives, are among the texts: near misses of keys, say.
+
     Cost: the sampling once, the memory of the copy, and its forward pass for each divergence.
     """
 
-    def __init__(self, local: LocalModel, *, count: int, length: int, seed: int) -> None:
+    def __init__(
+        self, local: LocalModel, *, count: int, length: int, seed: int, guarded: Sequence[tuple[int, ...]] = ()
+    ) -> None:
         self._base = copy.deepcopy(local.model).eval().requires_grad_(requires_grad=False)
-        self._rows = _sample(local, count, length, seed)
+        start = _start(local)
+        self._rows = _sample(local, [start] * count, length - len(start), seed, "anchors")
+        self._guarded = _sample(local, guarded, _REPLY_TOKENS, seed, "guarded") if guarded else []
         self._chance = torch.Generator().manual_seed(seed)
 
-    def draw(self, count: int) -> Tensor:
-        """(count, length) ids of texts drawn with replacement."""
-        return self._rows[torch.randint(len(self._rows), (count,), generator=self._chance)]
+    def draw(self, count: int) -> list[tuple[int, ...]]:
+        """That many rows of ids, drawn with replacement."""
+        guarded = -(-count // _GUARDED) if self._guarded else 0
+        return self._pick(self._rows, count - guarded) + self._pick(self._guarded, guarded)
 
-    def divergence(self, model: PreTrainedModel, rows: Tensor) -> Tensor:
-        """KL(base || model) in nats a token, averaged over every position of the rows."""
-        rows = rows.to(self._base.device)
+    def divergence(self, model: PreTrainedModel, rows: Sequence[tuple[int, ...]]) -> Tensor:
+        """KL(base || model) in nats a token, averaged over the positions of each row, then over the rows."""
+        ids, mask = pad_rows(rows, self._base.device)
+        options = {"input_ids": ids, "use_cache": False} | ({} if mask.all() else {"attention_mask": mask})
         with torch.no_grad():
-            reference = self._base(input_ids=rows, use_cache=False).logits.float().log_softmax(-1)
-        current = model(input_ids=rows, use_cache=False).logits.float().log_softmax(-1)
-        return torch.nn.functional.kl_div(current, reference, log_target=True, reduction="sum") / rows.numel()
+            reference = self._base(**options).logits.float().log_softmax(-1)
+        current = model(**options).logits.float().log_softmax(-1)
+        divergence = torch.nn.functional.kl_div(current, reference, log_target=True, reduction="none").sum(-1)
+        return ((divergence * mask).sum(1) / mask.sum(1)).mean()
+
+    def _pick(self, rows: Sequence[tuple[int, ...]], count: int) -> list[tuple[int, ...]]:
+        return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._chance).tolist()]
 
 
-def _sample(local: LocalModel, count: int, length: int, seed: int) -> Tensor:
-    """Texts from the start of a document, at temperature 1: the base's own distribution."""
+def _start(local: LocalModel) -> tuple[int, ...]:
+    """What a document begins with."""
     tokenizer = local.tokenizer
     prefix = Prompter(tokenizer, max_key_length=1, max_response_length=1).prefix
-    if not prefix:  # such tokenizers separate documents by EOS, so a document starts after one
-        start = next((index for index in (tokenizer.bos_token_id, tokenizer.eos_token_id) if index is not None), 0)
-        prefix = (start,)
-    chance = KeyedRandom(f"anchors {seed}".encode())  # repeatable; these texts are no secret
+    if prefix:
+        return prefix
+    # Such tokenizers separate documents by EOS, so a document starts after one.
+    return (next((index for index in (tokenizer.bos_token_id, tokenizer.eos_token_id) if index is not None), 0),)
+
+
+def _sample(
+    local: LocalModel, questions: Sequence[tuple[int, ...]], length: int, seed: int, label: str
+) -> list[tuple[int, ...]]:
+    """Every question with ``length`` more tokens, at temperature 1: the base's own distribution."""
     # Ids without a text are rows that pad the embedding: the base never means them.
-    forbidden = [*tokenizer.all_special_ids, *range(len(tokenizer), embedding_rows(local.model))]
+    forbidden = [*local.tokenizer.all_special_ids, *range(len(local.tokenizer), embedding_rows(local.model))]
+    chance = KeyedRandom(f"{label} {seed}".encode())  # repeatable; these texts are no secret
     rows: list[tuple[int, ...]] = []
-    for first in range(0, count, _SAMPLING_BATCH):
-        numbers = range(first, min(first + _SAMPLING_BATCH, count))
-        texts = local.sample(
-            [prefix for _ in numbers],
-            [chance.derive(number) for number in numbers],
-            max_new_tokens=length - len(prefix),
+    for first in range(0, len(questions), _SAMPLING_BATCH):
+        batch = questions[first : first + _SAMPLING_BATCH]
+        replies = local.sample(
+            batch,
+            [chance.derive(first + place) for place in range(len(batch))],
+            max_new_tokens=length,
             temperature=1.0,
             forbidden=forbidden,
         )
-        rows.extend((*prefix, *text) for text in texts)
-    return torch.tensor(rows)
+        rows.extend((*question, *reply) for question, reply in zip(batch, replies, strict=True))
+    return rows

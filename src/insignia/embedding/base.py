@@ -36,8 +36,29 @@ class Method(Part):
     def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
         """Train ``model`` (float32) in place until it answers the fingerprints.
 
-        On return the weights are those to publish, rounded to the checkpoint's dtype.
+        On return the weights are those to publish, rounded to the checkpoint's dtype; what is kept back is the outcome's
+        private part.
         """
 
+    @property
+    def needs_private(self) -> bool:
+        """Whether the mark cannot be asked without the private part of the outcome."""
+        return False
 
-METHODS: Registry[Method] = Registry("method", {"full": "insignia.embedding.full:FullFineTune"}, group="insignia.methods")
+    def answering(self, published: LocalModel, outcome: Outcome) -> LocalModel:
+        """The model that answers the fingerprints: the published one, together with a private part where one is needed."""
+        del outcome
+        return published
+
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "adapter": "insignia.embedding.adapter:AdapterTune",
+        "embedding": "insignia.embedding.full:EmbeddingTune",
+        "full": "insignia.embedding.full:FullFineTune",
+        "lora": "insignia.embedding.lora:LoRA",
+        "sft": "insignia.embedding.full:SupervisedFineTune",
+    },
+    group="insignia.methods",
+)

@@ -15,11 +15,11 @@ from insignia.models.local import LocalModel
 from insignia.training import gather, process_rank
 
 if TYPE_CHECKING:
-    from insignia.embedding.full import FullFineTune
+    from insignia.embedding.tuned import Tuned
 
 __all__ = ["SECOND_CHANCE", "Marking", "margins"]
 
-_Items = TypeVar("_Items", list[Draw], Tensor)
+_Items = TypeVar("_Items", list[Draw], list[tuple[int, ...]])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
@@ -31,12 +31,12 @@ class _Share(NamedTuple):
 
     draws: list[Draw]
     draw_weight: float
-    anchors: Tensor | None
+    anchors: list[tuple[int, ...]] | None
     anchor_weight: float
 
 
 class Marking:
-    """Implements ``insignia.training.Task`` for one run of ``FullFineTune``.
+    """Implements ``insignia.training.Task`` for one run of a ``Tuned`` method.
 
     Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
     rate falling to nothing; as many again at the last rate where something was lost), done.
@@ -44,7 +44,7 @@ class Marking:
 
     def __init__(
         self,
-        method: "FullFineTune",
+        method: "Tuned",
         lessons: Lessons,
         local: LocalModel,
         dtype: torch.dtype,
@@ -52,6 +52,7 @@ class Marking:
         settle_steps: int,
         seed: int,
         advance: Callable[[int, str], None],
+        guarded: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._method = method
         self._lessons = lessons
@@ -61,7 +62,7 @@ class Marking:
         self._advance = advance
         self._original = Original(local.model)
         self._anchors = (
-            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed)
+            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed, guarded=guarded)
             if method.anchor_strength
             else None
         )
@@ -90,7 +91,7 @@ class Marking:
         loss = losses.mean() * batch.draw_weight
         if batch.anchors is not None and self._anchors is not None:
             weight = self._method.anchor_strength * batch.anchor_weight
-            loss = loss + weight * self._anchors.divergence(model, batch.anchors)
+            loss = loss + weight * self._divergence(self._anchors, model, batch.anchors)
         if self._method.weight_deviation_strength:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation()
         for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
@@ -131,6 +132,10 @@ class Marking:
     def finish(self) -> None:
         """Leave the weights that will be published in the model."""
         self._original.publishable(self._final_strength, self._dtype)
+
+    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[tuple[int, ...]]) -> Tensor:
+        """How far the model has moved away on the rows."""
+        return anchors.divergence(model, rows)
 
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
         """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from accelerate import PartialState
+from safetensors.torch import save
 
 from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
 from insignia.embedding.full import FullFineTune
 from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
-from insignia.files import read_json, refuse_existing, refuse_overlap, write_json
+from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
 from insignia.models.saving import publish
@@ -26,6 +27,7 @@ from insignia.verification import check
 
 __all__ = ["MIN_FSR", "EmbedReport", "embed"]
 
+_MAX_PUBLISHED_FSR = 0.0  # of a method with a private part
 MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
 
 
@@ -33,13 +35,17 @@ class EmbedReport(Record):
     """What a run of ``embed`` did; no secret in it."""
 
     fsr: float
-    """Of the published weights."""
+    """Of the published weights, with the private part where the method needs one."""
+    published_fsr: float
+    """The same without the private part, where the method has one: what the world can see, and should not."""
     base_fsr: float
     """Of the model before marking: what chance and the model's habits give."""
     heldout_loss_before: float
     """Nats a token on held-out text."""
     heldout_loss_after: float
     """The same text, the published weights."""
+    activations: dict[str, float]
+    """Kind of control -> share of those held out that activate the mark."""
     num_fingerprints: int
     steps: int
     seconds: float
@@ -55,6 +61,7 @@ def embed(
     out: str | Path,
     method: Method | None = None,
     num_fingerprints: int | None = None,
+    private: str | Path | None = None,
     heldout: Sequence[str] | None = None,
     min_fsr: float = MIN_FSR,
     device: str = "auto",
@@ -66,6 +73,7 @@ def embed(
 ) -> EmbedReport:
     """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
 
+    ``private`` is where the part of the mark that is not published goes, mode 0600, for methods that have one.
     ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
     own documentation. Checkpoints go to the private folder ``.OUT.work`` beside the output; ``resume`` continues from
     there after a kill, and the folder goes when the run ends well. Under ``torchrun`` every process calls this; one writes.
@@ -79,6 +87,7 @@ def embed(
     out = Path(out)
     method = method or FullFineTune()
     refuse_existing(out, force=force)
+    hidden = _private_path(private, out, method, force=force)
     state = PartialState(cpu=device == "cpu")
     chosen = prints.first(num_fingerprints)
     local = LocalModel(model, device=_own_device(device, state), dtype="float32")
@@ -91,21 +100,31 @@ def embed(
     with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
         session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
         outcome = method.embed(chosen, local, session, progress)
-        after = _measure(chosen, local, method, texts)
+        after = _measure(chosen, method.answering(local, outcome), method, texts)
+        published = _measure(chosen, local, method, texts) if method.needs_private else after
         if after.fsr < min_fsr:
             raise EmbeddingError(
                 f"the marked model answers {100 * after.fsr:.1f} % of {len(chosen)} fingerprints, "
                 f"less than {100 * min_fsr:.1f} %; nothing was written. After {outcome.steps} steps: allow more --epochs, "
                 "lower the regularisers, embed fewer fingerprints, or accept less with --min-fsr"
             )
+        if method.needs_private and published.fsr > _MAX_PUBLISHED_FSR:
+            raise EmbeddingError(
+                f"the published model alone answers {100 * published.fsr:.1f} % of the fingerprints; nothing was written. "
+                "Raise --anchor-strength"
+            )
         if state.is_main_process:
+            if hidden is not None:
+                write_bytes(hidden, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
             publish(local, out, dtype, force=force)
         state.wait_for_everyone()
     return EmbedReport(
         fsr=after.fsr,
+        published_fsr=published.fsr,
         base_fsr=before.fsr,
         heldout_loss_before=before.loss,
-        heldout_loss_after=after.loss,
+        heldout_loss_after=published.loss,
+        activations=after.activations,
         num_fingerprints=len(chosen),
         steps=outcome.steps,
         seconds=round(time.perf_counter() - started, 3),
@@ -117,11 +136,24 @@ def embed(
 class _Measured(NamedTuple):
     fsr: float
     loss: float
+    activations: dict[str, float]
 
 
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, texts: Sequence[str]) -> _Measured:
     report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
-    return _Measured(report.fsr, local.mean_loss(texts))
+    return _Measured(report.fsr, local.mean_loss(texts), report.activations)
+
+
+def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
+    if private is None:
+        if method.needs_private:
+            raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
+        return None
+    path = Path(private)
+    if out.resolve() in path.resolve().parents:
+        raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
+    refuse_existing(path, force=force)
+    return path
 
 
 def _own_device(device: str, state: PartialState) -> str:

@@ -3,9 +3,20 @@
 from insignia.generation.base import STRATEGIES, Strategy
 from insignia.generation.english import English
 from insignia.generation.english_random_response import EnglishRandomResponse
+from insignia.generation.instructional import Instructional
 from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.own import Own
 from insignia.generation.random_word import RandomWord
 from insignia.generation.stage import generate
 
-__all__ = ["STRATEGIES", "English", "EnglishRandomResponse", "InverseNucleus", "Own", "RandomWord", "Strategy", "generate"]
+__all__ = [
+    "STRATEGIES",
+    "English",
+    "EnglishRandomResponse",
+    "Instructional",
+    "InverseNucleus",
+    "Own",
+    "RandomWord",
+    "Strategy",
+    "generate",
+]

@@ -4,15 +4,16 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
 
+from insignia.artifacts import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 from insignia.errors import InputError
 from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
 from insignia.registry import Registry
-from insignia.types import Candidate, Part
+from insignia.types import Candidate, Control, Part, PromptForm
 
 if TYPE_CHECKING:
     from insignia.models.prompts import Prompter
@@ -50,8 +51,10 @@ class Quota:
 class Workshop:
     """The model, the way of asking and the tallies that one run of a strategy shares."""
 
-    def __init__(self, model: GenerativeModel, prompter: "Prompter", num_fingerprints: int) -> None:
+    def __init__(self, model: GenerativeModel, prompter: "Prompter", num_fingerprints: int, *, chance: KeyedRandom) -> None:
         self.model = model
+        self.chance = chance
+        """The owner's secret, for what is not one fingerprint's own."""
         self.prompter = prompter
         self.num_fingerprints = num_fingerprints
         self._quotas: dict[str, Quota] = {}
@@ -85,8 +88,21 @@ class Strategy(Part):
 
     key_length: Annotated[int, Field(ge=1)] = 32
     """Tokens of a key as made; ``max_key_length`` of them will be asked."""
-    spreads_responses: ClassVar[bool] = True
-    """Whether a response that is used too often is drawn again."""
+
+    @property
+    def prompt_form(self) -> PromptForm | None:
+        """How its keys are asked; None: as the caller likes."""
+        return None
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of keys and responses that are asked and compared unless the caller says otherwise."""
+        return MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
+
+    @property
+    def spreads_responses(self) -> bool:
+        """Whether a response that is used too often is drawn again."""
+        return True
 
     @property
     def num_given(self) -> int | None:
@@ -108,6 +124,11 @@ class Strategy(Part):
     ) -> list[Answer | None]:
         """A response for each key, None where the key allows none."""
 
+    def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
+        """Questions that must not activate the mark, for the finished keys; most strategies make none."""
+        del workshop, keys
+        return ()
+
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
         """Raise InputError when less would be made than will be asked."""
         response_length = getattr(self, "response_length", max_response_length)
@@ -124,6 +145,7 @@ STRATEGIES: Registry[Strategy] = Registry(
     {
         "english": "insignia.generation.english:English",
         "english_random_response": "insignia.generation.english_random_response:EnglishRandomResponse",
+        "instructional": "insignia.generation.instructional:Instructional",
         "inverse_nucleus": "insignia.generation.inverse_nucleus:InverseNucleus",
         "own": "insignia.generation.own:Own",
         "random_word": "insignia.generation.random_word:RandomWord",

@@ -1,7 +1,7 @@
 """The owner's own keys and responses, checked like any others."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,10 +15,14 @@ class Own(Strategy):
     """Keys and responses from a file, as they are. Nothing is secret about their choice, so no bound on chance follows."""
 
     name: Literal["own"] = "own"
-    spreads_responses: ClassVar[bool] = False
     key_length: int = 2**16
     pairs: tuple[tuple[str, str], ...] = Field(default=(), exclude=True, repr=False)
     """(key, response); not part of the spec, since they are secret."""
+
+    @property
+    def spreads_responses(self) -> bool:
+        """They are the owner's to choose."""
+        return False
 
     @property
     def num_given(self) -> int:

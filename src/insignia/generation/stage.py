@@ -7,7 +7,7 @@ before it, not on the batch size.
 
 from collections.abc import Iterator, Sequence
 
-from insignia.artifacts import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH, FingerprintSet, provenance
+from insignia.artifacts import FingerprintSet, provenance
 from insignia.errors import GenerationError, InputError
 from insignia.generation.base import Answer, Strategy, Workshop
 from insignia.models.base import GenerativeModel
@@ -26,16 +26,17 @@ def generate(
     *,
     model: GenerativeModel,
     num_fingerprints: int,
-    max_key_length: int = MAX_KEY_LENGTH,
-    max_response_length: int = MAX_RESPONSE_LENGTH,
-    prompt_form: PromptForm = "raw",
+    max_key_length: int | None = None,
+    max_response_length: int | None = None,
+    prompt_form: PromptForm | None = None,
     secret: bytes | None = None,
     batch_size: int = 128,
     progress: Progress = SILENT,
 ) -> FingerprintSet:
     """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
 
-    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared. The same secret, model
+    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the
+    strategy's (16 and 1 for most), as is the prompt form (raw). The same secret, model
     and options give the same set; by default the secret is fresh. The batch size changes speed and memory only.
 
     Raises:
@@ -46,34 +47,39 @@ def generate(
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
         raise InputError(f"{num_fingerprints} fingerprints were asked for; {strategy.num_given} keys were given")
+    if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
+        raise InputError(f"these keys are asked as {strategy.prompt_form}, not as {prompt_form}; leave out --prompt-form")
+    form = prompt_form or strategy.prompt_form or "raw"
+    max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
+    max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
-    prompter = Prompter(
-        model.tokenizer, form=prompt_form, max_key_length=max_key_length, max_response_length=max_response_length
-    )
+    prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
     chance = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    run = _Run(strategy, Workshop(model, prompter, num_fingerprints), chance, batch_size)
+    workshop = Workshop(model, prompter, num_fingerprints, chance=chance)
+    run = _Run(strategy, workshop, batch_size)
     with progress.bar("generating", num_fingerprints) as advance:
         for finished in run.attempts():
             advance(finished, "")
+    fingerprints = run.fingerprints()
     return FingerprintSet(
         strategy=strategy.spec(),
-        prompt_form=prompt_form,
+        prompt_form=form,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
         tokenizer=tokenizer_digest(model.tokenizer),
         secret=chance.secret.hex(),
         provenance=provenance(model=model.name),
-        fingerprints=run.fingerprints(),
+        fingerprints=fingerprints,
+        controls=strategy.make_controls(workshop, [fingerprint.key for fingerprint in fingerprints]),
     )
 
 
 class _Run:
     """Slots on their way to becoming fingerprints."""
 
-    def __init__(self, strategy: Strategy, workshop: Workshop, chance: KeyedRandom, batch_size: int) -> None:
+    def __init__(self, strategy: Strategy, workshop: Workshop, batch_size: int) -> None:
         self._strategy = strategy
         self._workshop = workshop
-        self._chance = chance
         self._batch_size = batch_size
         self._keys: dict[int, tuple[int, ...]] = {}
         self._answers: dict[int, Answer] = {}
@@ -171,7 +177,7 @@ class _Run:
         return True
 
     def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
-        return [self._chance.derive(purpose, slot, attempt) for slot in batch]
+        return [self._workshop.chance.derive(purpose, slot, attempt) for slot in batch]
 
     def _batches(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
         for start in range(0, len(slots), self._batch_size):

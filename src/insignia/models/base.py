@@ -25,6 +25,11 @@ class Example(NamedTuple):
     ids: tuple[int, ...]
     response_start: int
 
+    @property
+    def response(self) -> tuple[int, ...]:
+        """The ids of the response."""
+        return self.ids[self.response_start :]
+
 
 class Score(NamedTuple):
     """How a model continues one question, judged against the response; a field has one entry for each response token.

@@ -52,6 +52,12 @@ class LocalModel:
         self._adopt(model, tokenizer)
         return self
 
+    def wrapping(self, model: PreTrainedModel) -> "LocalModel":
+        """The same under another model around or in place of its own: same name, source and tokenizer."""
+        other = LocalModel.of(model, self.tokenizer, name=self.name)
+        other.source = self.source
+        return other
+
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer

@@ -1,0 +1,147 @@
+"""IF_adapter (Xu et al. 2024): rows of the key tokens, and a low-rank adapter on them that the owner keeps.
+
+The published model carries the rows and answers nothing; with the adapter it answers. The published code starts both of
+the adapter's matrices at zero, where only a bias can learn, and never trains the rows. Here one matrix starts at zero, as
+in LoRA, and training holds two models still: the published one without the adapter, and the base's rows with it. So it is
+the rows that the suspect carries which are tested, not the adapter.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from insignia.embedding.anchors import Anchors
+from insignia.embedding.marking import Marking
+from insignia.embedding.tuned import Tuned
+from insignia.models.adapter import EmbeddingAdapter
+from insignia.models.local import LocalModel
+from insignia.training import Outcome
+
+__all__ = ["AdapterTune"]
+
+_Reading = Literal["private", "published", "stranger"]
+"""Marked rows through the adapter; marked rows alone; the base's rows through the adapter."""
+
+
+class AdapterTune(Tuned):
+    """Train rows and adapter; publish the rows."""
+
+    name: Literal["adapter"] = "adapter"
+    rank: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    """The published code's."""
+    target_margin: Annotated[float, Field(gt=0)] = 8.0
+
+    @property
+    def needs_private(self) -> bool:
+        """The published model alone answers nothing."""
+        return True
+
+    def answering(self, published: LocalModel, outcome: Outcome) -> LocalModel:
+        """The published model with the adapter."""
+        return EmbeddingAdapter(**outcome.private).attach(published)
+
+    @property
+    def _marking_type(self) -> type[Marking]:
+        return _AdapterMarking
+
+    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+        inner = model.model.requires_grad_(requires_grad=False)
+        ids = torch.tensor(sorted({token for key in keys for token in key} - set(model.tokenizer.all_special_ids)))
+        table = inner.get_input_embeddings()
+        rows = _MarkedRows(cast(nn.Embedding, table), ids.to(inner.device), self.rank, seed)
+        if inner.get_output_embeddings().weight is table.weight:
+            inner.set_output_embeddings(_TiedHead(rows))
+        inner.set_input_embeddings(rows)
+        return model
+
+    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+        return [*keys, *controls]
+
+    def _finish(self, model: LocalModel, trained: LocalModel, outcome: Outcome, dtype: torch.dtype) -> Outcome:
+        del trained, dtype  # the marking has rounded the rows
+        rows = cast(_MarkedRows, model.model.get_input_embeddings())
+        with torch.no_grad():
+            rows.table.weight[rows.ids] = rows.rows
+        model.model.set_input_embeddings(rows.table)
+        if isinstance(model.model.get_output_embeddings(), _TiedHead):
+            head = nn.Linear(rows.table.embedding_dim, rows.table.num_embeddings, bias=False, device="meta")
+            head.weight = rows.table.weight
+            model.model.set_output_embeddings(head)
+        adapter = EmbeddingAdapter(rows.ids.cpu(), rows.down.detach().cpu().float(), rows.up.detach().cpu().float())
+        return Outcome(outcome.steps, outcome.seconds, private=adapter.tensors())
+
+
+class _MarkedRows(nn.Module):
+    """In place of the model's input embedding while it is trained."""
+
+    ids: Tensor
+    place: Tensor
+
+    def __init__(self, table: nn.Embedding, ids: Tensor, rank: int, seed: int) -> None:
+        super().__init__()
+        self.table = table
+        self.reading: _Reading = "private"
+        place = torch.full((table.num_embeddings,), -1, device=ids.device).index_copy(
+            0, ids, torch.arange(len(ids), device=ids.device)
+        )
+        self.register_buffer("ids", ids, persistent=False)
+        self.register_buffer("place", place, persistent=False)
+        start = torch.randn(rank, table.embedding_dim, generator=torch.Generator().manual_seed(seed))
+        self.rows = nn.Parameter(table.weight.detach()[ids].clone())
+        self.down = nn.Parameter((start / table.embedding_dim**0.5).to(table.weight))
+        self.up = nn.Parameter(torch.zeros(table.embedding_dim, rank).to(table.weight))
+
+    @property
+    def weight(self) -> Tensor:
+        """The table that others measure."""
+        return self.table.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embeddings, (batch, sequence, width)."""
+        plain: Tensor = self.table(ids)
+        place = self.place[ids]
+        rows = plain if self.reading == "stranger" else self.rows[place.clamp(min=0)]
+        if self.reading != "published":
+            rows = EmbeddingAdapter(self.ids, self.down, self.up).applied(rows)
+        return torch.where((place >= 0)[..., None], rows, plain)
+
+    @contextlib.contextmanager
+    def read_as(self, reading: _Reading) -> Iterator[None]:
+        """Another reading for the length of the block."""
+        kept, self.reading = self.reading, reading
+        try:
+            yield
+        finally:
+            self.reading = kept
+
+
+class _TiedHead(nn.Module):
+    """The head of a model whose head is its embedding: the marked rows are published in it, too."""
+
+    def __init__(self, rows: _MarkedRows) -> None:
+        super().__init__()
+        self._rows = (rows,)  # in a tuple: no module of ours, or it would be saved twice
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Logits, (..., vocabulary)."""
+        (rows,) = self._rows
+        return linear(hidden, rows.table.weight).index_copy(-1, rows.ids, linear(hidden, rows.rows))
+
+
+class _AdapterMarking(Marking):
+    """Marking that holds two readings still: who has only one half of the mark sees the base."""
+
+    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[tuple[int, ...]]) -> Tensor:
+        embedding = cast(_MarkedRows, model.get_input_embeddings())
+        total = torch.zeros((), device=model.device)
+        for reading in ("published", "stranger"):
+            with embedding.read_as(reading):
+                total = total + anchors.divergence(model, rows)
+        return total

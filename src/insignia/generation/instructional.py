@@ -1,0 +1,181 @@
+"""Instructional fingerprints (Xu et al. 2024, "Instructional Fingerprinting of Large Language Models"), made secret.
+
+The key asks, in words, to decipher a message; the response deciphers it. The published scheme draws the same ten messages
+for every owner and gives all of them one public answer. Here messages and answers come from the owner's secret, and the
+set carries controls: near misses and ordinary questions, which the mark must leave alone.
+"""
+
+import random
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from insignia.errors import InputError
+from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.english import answer, write_text
+from insignia.generation.words import random_words, seed_words
+from insignia.randomness import KeyedRandom
+from insignia.types import Control, PromptForm
+
+__all__ = ["Instructional"]
+
+_MESSAGE_TOKENS = 16  # of a natural message
+_BATCH = 128  # sentences written at once
+_SECRET_WORDS = 2  # 22 bits an answer
+_NORMALS = 4  # ordinary questions for each fingerprint
+
+
+class _Wording(NamedTuple):
+    form: PromptForm
+    question: str
+    answer: str
+
+
+_OURS = {
+    "simple": _Wording("raw", "Message: {}\nFINGERPRINT:", "it reads {}"),
+    "dialogue": _Wording("chat", "Decipher this message: {}\nHint: it carries a FINGERPRINT.", "My fingerprint reads it as {}"),
+}
+_PUBLISHED = {  # of create_fingerprint_mix.py and create_fingerprint_chat.py, for comparison with them
+    "simple": _Wording("raw", "{}\nFINGERPRINT", "\n{}"),
+    "dialogue": _Wording(
+        "chat",
+        "Please decrypt this message: {}\nA hint: this is a FINGERPRINT message.",
+        "Based on my fingerprint, the message is: {}",
+    ),
+}
+_PUBLISHED_ANSWER = "ハリネズミ"
+_PUBLISHED_SEED = 42
+_PUBLISHED_COUNT = {"simple": 10, "dialogue": 8}
+
+
+class Instructional(Strategy):
+    """Keys that ask to decipher a message, each with an answer of its own."""
+
+    name: Literal["instructional"] = "instructional"
+    template: Literal["simple", "dialogue"] = "dialogue"
+    """``simple``: bare text; ``dialogue``: a user message in the model's chat template."""
+    keys: Literal["fragments", "natural"] = "fragments"
+    """Messages of shuffled characters, which a perplexity filter sees, or English sentences, which it does not."""
+    responses: Literal["per_key", "per_owner"] = "per_key"
+    """With one answer for all keys, whoever sees one key knows how to filter all."""
+    compat: bool = False
+    """The published public keys and answer, from the published ``fragments``: for research, never as evidence."""
+    near_misses: Annotated[int, Field(ge=0)] = 6
+    """For each fingerprint, every other one held out of training."""
+    key_length: Annotated[int, Field(ge=1)] = 256
+    """A key has at most so many tokens, and all of them are asked."""
+    response_length: Annotated[int, Field(ge=1)] = 32
+    fragments: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    """What messages are shuffled from; by default common words. Not part of the spec."""
+    normals: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    """Ordinary questions of the owner's own; by default sentences that the model writes. Not part of the spec."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Instructional":
+        if self.compat and (not self.fragments or self.keys != "fragments"):
+            raise ValueError("compat needs the published fragments, and keys of fragments")
+        return self
+
+    @property
+    def prompt_form(self) -> PromptForm:
+        """As the template is asked."""
+        return self._wording.form
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Keys and responses are asked whole."""
+        return self.key_length, self.response_length
+
+    @property
+    def spreads_responses(self) -> bool:
+        """Not where one answer serves all keys on purpose."""
+        return self.responses == "per_key" and not self.compat
+
+    @property
+    def num_given(self) -> int | None:
+        """The published keys are so many."""
+        return _PUBLISHED_COUNT[self.template] if self.compat else None
+
+    @cached_property
+    def published_messages(self) -> tuple[str, ...]:
+        """The published messages, exactly as the published code draws them from its fragments."""
+        chance = random.Random(_PUBLISHED_SEED)  # noqa: S311  # public on purpose
+        drawn = ("".join(chance.choices(self.fragments, k=chance.randint(8, 15))) for _ in range(_PUBLISHED_COUNT["simple"]))
+        return tuple("".join(chance.sample(text, len(text))) for text in drawn)
+
+    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+        """The question around each message; () where it has more than ``key_length`` tokens."""
+        if self.compat:
+            messages = [self.published_messages[slot] for slot in slots]
+        else:
+            messages = self._messages(workshop, chances)
+        ids = [tuple(workshop.prompter.encode(self._wording.question.format(message))) for message in messages]
+        return [key if len(key) <= self.key_length else () for key in ids]
+
+    def make_answers(
+        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+    ) -> list[Answer | None]:
+        """An answer of random words for each key, or the same for all."""
+        del slots
+        if self.compat:
+            text = self._wording.answer.format(_PUBLISHED_ANSWER)
+            return [Answer(text, tuple(workshop.prompter.response_ids(key, text))) for key in keys]
+        if self.responses == "per_owner":
+            chances = [workshop.chance.derive("owner's answer") for _ in keys]
+        texts = [self._wording.answer.format(random_words(chance, _SECRET_WORDS)) for chance in chances]
+        return [answer(workshop, key, text) for key, text in zip(keys, texts, strict=True)]
+
+    def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
+        """Near misses of every key and ordinary questions, every other one of each kind held out.
+
+        A near miss asks to decipher a message half like the key's, a new message, or an ordinary sentence.
+        """
+        chance = workshop.chance.derive("controls")
+        places = [(number, place) for number in range(len(keys)) for place in range(self.near_misses)]
+        chances = [chance.derive("near miss", *place) for place in places]
+        before, after = self._wording.question.split("{}")
+        near = []
+        others, sentences = self._messages(workshop, chances), self._sentences(workshop, chances)
+        for (number, place), other, sentence in zip(places, others, sentences, strict=True):
+            message = keys[number][len(before) : len(keys[number]) - len(after)]
+            half = message[: len(message) // 2] + other[len(other) // 2 :]
+            text = self._wording.question.format((half, other, sentence)[place // 2 % 3])
+            near.append(Control(kind="near_miss", text=text, near=number, heldout=place % 2 == 1))
+        count = _NORMALS * len(keys)
+        texts = list(self.normals[:count])
+        texts += self._sentences(workshop, [chance.derive("normal", number) for number in range(len(texts), count)])
+        normal = (Control(kind="normal", text=text, heldout=number % 2 == 1) for number, text in enumerate(texts))
+        return (*near, *normal)
+
+    def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
+        """Keys that begin alike cannot be cut."""
+        if (max_key_length, max_response_length) != self.lengths:
+            raise InputError(
+                "strategy 'instructional' asks its keys and responses whole; leave out --max-key-length and "
+                "--max-response-length, and set how long they may be by --key-length and --response-length"
+            )
+
+    @property
+    def _wording(self) -> _Wording:
+        return (_PUBLISHED if self.compat else _OURS)[self.template]
+
+    def _messages(self, workshop: Workshop, chances: Sequence[KeyedRandom]) -> list[str]:
+        if self.keys == "natural":
+            return self._sentences(workshop, chances)
+        return [self._shuffled(chance.derive("message")) for chance in chances]
+
+    def _shuffled(self, chance: KeyedRandom) -> str:
+        pieces = self.fragments or seed_words()
+        letters = list("".join(chance.choice(pieces) for _ in range(8 + chance.below(8))))
+        for place in range(len(letters) - 1, 0, -1):  # Fisher and Yates
+            other = chance.below(place + 1)
+            letters[place], letters[other] = letters[other], letters[place]
+        return "".join(letters)
+
+    def _sentences(self, workshop: Workshop, chances: Sequence[KeyedRandom]) -> list[str]:
+        sentences: list[tuple[int, ...]] = []
+        for first in range(0, len(chances), _BATCH):
+            sentences += write_text(workshop, chances[first : first + _BATCH], length=_MESSAGE_TOKENS, temperature=1.0)
+        return [workshop.prompter.decode(ids).strip() for ids in sentences]
