@@ -7,7 +7,8 @@ CORPUS = [
     "The quick brown fox jumps over the lazy dog. What is the answer to this question? Say it: spring, winter!",
     "You are a helpful assistant. User: what now? Assistant: nothing at all. {braces} and\nnewlines\ttabs.",
 ] * 20
-CHAT = "{{ bos_token or '' }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
+CHAT = "{{ bos_token or '' }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+CHAT += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 
 
 def build(*, style: str, bos: bool, eos: bool = False, pad_is_eos: bool = False, side: str = "right"):

@@ -19,6 +19,8 @@ __all__ = [
     "digest_of_file",
     "new_folder",
     "read_json",
+    "read_rows",
+    "read_text",
     "refuse_existing",
     "refuse_overlap",
     "write_bytes",
@@ -77,6 +79,23 @@ def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", secret=secret)
 
 
+def read_text(path: Path, *, expected: str = "text") -> str:
+    """The text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        InputError: no such file, or it cannot be read.
+        FormatError: not UTF-8; ``expected`` says in the message what it should be.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} is not UTF-8 text; expected {expected}") from None
+
+
 def read_json(path: Path) -> Any:
     """The JSON value in a file.
 
@@ -84,17 +103,29 @@ def read_json(path: Path) -> Any:
         InputError: no such file, or it cannot be read.
         FormatError: not UTF-8, not JSON, or cut short; the message has the place but not the text there.
     """
+    return _parse(read_text(path, expected="a JSON file"), path)
+
+
+def read_rows(path: Path) -> list[Any]:
+    """The rows of a JSON list, or of JSON lines, told apart by the first character; blank lines are no rows.
+
+    Raises:
+        InputError, FormatError: as ``read_json``.
+    """
+    text = read_text(path, expected="a JSON list or JSON lines")
+    if text.lstrip().startswith("["):
+        return list(_parse(text, path))
+    lines = text.split("\n")  # not splitlines: JSON may hold U+2028 as it is
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parse(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise FormatError(f"{path} is not UTF-8 text; expected a JSON file") from None
+        return json.loads(text)
     except json.JSONDecodeError as error:
+        line = first_line + error.lineno - 1
         # The chained error would show the document, hence the secret.
-        raise FormatError(f"{path} is not valid JSON (line {error.lineno}, column {error.colno}); is it cut short?") from None
+        raise FormatError(f"{path} is not valid JSON (line {line}, column {error.colno}); is it cut short?") from None
     except (RecursionError, ValueError):  # ValueError: a number of more than 4300 digits
         raise FormatError(f"{path} is nested too deeply, or has too long a number, to be a file of ours") from None
 

@@ -26,9 +26,9 @@ from insignia.models.prompts import Prompter
 from insignia.models.saving import publish
 from insignia.progress import SILENT, Progress
 from insignia.training import LoopOptions, process_rank, train
-from insignia.types import Part, Record
+from insignia.types import Conversation, Part, PromptForm, Record
 
-__all__ = ["FineTune", "FineTuneReport", "finetune", "text_rows"]
+__all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
 
 _SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
 _LOSS_ROWS = 32
@@ -60,9 +60,9 @@ class FineTune(Part):
 class FineTuneReport(Record):
     """What fine-tuning did."""
 
-    loss_before: float
-    """Nats a trained token on the rows kept out; before any step."""
-    loss_after: float
+    loss_before: float | None
+    """Nats a trained token on the rows kept out, before any step; None where no row was kept out."""
+    loss_after: float | None
     rows: int
     """Trained on; apart from those kept out."""
     steps: int
@@ -73,7 +73,7 @@ class FineTuneReport(Record):
 
 def finetune(
     model: str | Path,
-    rows: Sequence[Example] | Sequence[str],
+    rows: Sequence[Example | Conversation | str],
     *,
     out: str | Path,
     settings: FineTune | None = None,
@@ -82,7 +82,9 @@ def finetune(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> FineTuneReport:
-    """Fine-tune a model on rows of token ids, or on plain texts, and write it to ``out`` in the checkpoint's dtype.
+    """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
+
+    Of a conversation the assistant's turns are learned, of a text everything.
 
     Raises:
         InputError: there is not enough data for one row.
@@ -95,7 +97,7 @@ def finetune(
     state = PartialState(cpu=device == "cpu")
     local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
     refuse_overlap(out, Path(local.source))
-    examples = _examples(rows, local, settings.max_length)
+    examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
     rank = settings.lora_rank
@@ -142,6 +144,32 @@ def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[
         ids = prompter.encode(text)
         rows.extend((*prefix, *ids[first : first + size]) for first in range(0, len(ids), size))
     return [Example(row, start) for row in rows if len(row) > start]
+
+
+def conversation_rows(
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+) -> list[Example]:
+    """A row for each assistant turn, with all that came before it, cut at the end to ``max_length`` tokens.
+
+    A conversation that the chat template refuses, and a turn that would be cut away whole, are left out, and counted in a
+    note.
+    """
+    form: PromptForm = "chat" if local.tokenizer.chat_template else "raw"
+    prompter = Prompter(local.tokenizer, form=form, max_key_length=1, max_response_length=1)
+    size = min(max_length, local.context_length or max_length)
+    rows: list[Example] = []
+    refused = 0
+    for conversation in conversations:
+        try:
+            rows.extend(prompter.replies(conversation))
+        except InputError:
+            refused += 1
+    kept = [Example(row.ids[:size], row.response_start) for row in rows if row.response_start < size]
+    if refused:
+        progress.note(f"{refused} of {len(conversations)} conversations left out: the chat template refuses their turns")
+    if len(kept) < len(rows):
+        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies left out: they begin after {size} tokens")
+    return kept
 
 
 class _Tuning:
@@ -195,11 +223,18 @@ class _Tuning:
             yield from batches
 
 
-def _examples(rows: Sequence[Example] | Sequence[str], local: LocalModel, max_length: int) -> list[Example]:
+def _examples(
+    rows: Sequence[Example | Conversation | str], local: LocalModel, max_length: int, progress: Progress
+) -> list[Example]:
     texts = [row for row in rows if isinstance(row, str)]
-    examples = text_rows(texts, local, max_length) + [row for row in rows if isinstance(row, Example)]
+    examples = [row for row in rows if isinstance(row, Example)]
+    conversations = [row for row in rows if not isinstance(row, str | Example)]
+    examples += text_rows(texts, local, max_length) + conversation_rows(conversations, local, max_length, progress)
     if not examples:
-        raise InputError("there is no data to fine-tune on: no text has two tokens")
+        raise InputError(
+            "there is no data to fine-tune on: no text has two tokens, and no reply begins within the tokens of a row; "
+            "give other data, or a greater --max-length"
+        )
     return examples
 
 
@@ -212,15 +247,15 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
 
 
 @torch.inference_mode()
-def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float:
-    """Nats a predicted token; NaN where there is no row."""
+def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
+    """Nats a predicted token; None where there is no row."""
     model.eval()
     order = sorted(rows, key=lambda row: len(row.ids))
     total = 0.0
     for first in range(0, len(order), _LOSS_ROWS):
         logits, targets = response_logits(model, order[first : first + _LOSS_ROWS])
         total += float(cross_entropy(logits, targets, reduction="sum"))
-    return total / _tokens(rows) if rows else math.nan
+    return total / _tokens(rows) if rows else None
 
 
 def _tokens(rows: Sequence[Example]) -> int:

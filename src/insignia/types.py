@@ -1,15 +1,30 @@
 """The values that flow between stages: frozen records without input or output."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
 
-__all__ = ["Candidate", "Control", "Fingerprint", "Part", "PromptForm", "Provenance", "Record", "prompt_form"]
+__all__ = [
+    "Candidate",
+    "Control",
+    "Conversation",
+    "Fingerprint",
+    "Part",
+    "PromptForm",
+    "Provenance",
+    "Record",
+    "Role",
+    "Turn",
+    "prompt_form",
+]
 
 PromptForm = Literal["raw", "chat"]
 """How a key is asked: as bare text, or as a user message in the model's chat template."""
+
+Role = Literal["system", "user", "assistant"]
+"""Who speaks in a conversation, as chat templates name them."""
 
 
 def prompt_form(value: str) -> PromptForm:
@@ -82,6 +97,17 @@ class Control(Record):
     """Number of the fingerprint that a near miss resembles."""
     heldout: bool
     """Kept out of training, to measure on."""
+
+
+class Turn(NamedTuple):
+    """What one side says before the other does."""
+
+    role: Role
+    text: str
+
+
+Conversation: TypeAlias = tuple[Turn, ...]
+"""A user's example: what was said, in order; the assistant's turns are what is learned from it."""
 
 
 class Provenance(Record):

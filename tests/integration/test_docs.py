@@ -70,7 +70,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
-        "generate", "embed", "check", "vector", "stamp", "export", "demo",
+        "generate", "embed", "check", "vector", "stamp", "finetune", "export", "demo",
     }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 
     section = FORMATS.read_text(encoding="utf-8").partition("\n## Recipes")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in section.splitlines() if row.startswith("| `")]
-    oml = load_recipe("oml-1.0")["method"]
+    oml = load_recipe("oml-1.0", "method")["method"]
     plain = FullFineTune()
     listed = set()
     for names, default, in_oml, _ in rows:
@@ -162,7 +162,15 @@ def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["README.md", "docs/how-to/coming-from-oml.md", "docs/how-to/mark-your-own-model.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "docs/how-to/coming-from-oml.md",
+        "docs/how-to/fine-tune-a-model.md",
+        "docs/how-to/mark-your-own-model.md",
+    ],
+)
 def test_a_whole_page_runs_as_printed(name, tmp_path):
     """Its shell blocks as one script; those that set up the environment apart."""
     blocks = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from insignia.errors import FormatError, InputError, OutputError
-from insignia.files import digest_of_file, new_folder, read_json, refuse_existing, write_json, write_text
+from insignia.files import digest_of_file, new_folder, read_json, read_rows, refuse_existing, write_json, write_text
 
 
 def test_a_secret_file_is_the_owners_alone_and_others_follow_the_umask(tmp_path):
@@ -44,6 +44,13 @@ def test_what_is_not_json_is_a_format_error(tmp_path, content):
 
     with pytest.raises(FormatError):
         read_json(tmp_path / "f")
+
+
+@pytest.mark.parametrize("content", ['[1, "a"]', ' \n[1,\n"a"]\n', '1\n\n"a"', '\ufeff1\r\n"a"\r\n'])
+def test_rows_are_a_list_or_lines(tmp_path, content):
+    (tmp_path / "f").write_text(content, encoding="utf-8", newline="")
+
+    assert read_rows(tmp_path / "f") == [1, "a"]
 
 
 def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):

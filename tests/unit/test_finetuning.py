@@ -1,10 +1,13 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from insignia.errors import InputError, OutputError
-from insignia.finetuning import FineTune, _Tuning, finetune, text_rows
+from insignia.finetuning import FineTune, _Tuning, conversation_rows, finetune, text_rows
 from insignia.models.base import Example
+from insignia.types import Turn
 
 ROWS = [Example(tuple(range(3, 3 + length)), 1) for length in (4, 9, 5, 6, 7, 8, 3)]
 
@@ -17,6 +20,29 @@ def test_texts_are_cut_into_rows_that_lose_no_token(starter):
     assert [token for row in rows for token in row.ids[1:]] == ids[1:]
     assert {(row.ids[0], row.response_start) for row in rows} == {(ids[0], 1)}
     assert max(len(row.ids) for row in rows) == 20
+
+
+def test_long_replies_are_cut_and_what_begins_too_late_is_left_out_and_counted(starter):
+    said = []
+    short = (Turn("user", "Why?"), Turn("assistant", "Because it is so."))
+    long = (*short, Turn("user", "Go on. " * 20), Turn("assistant", "No."))
+    whole, _ = conversation_rows([long], starter, 512)
+    rows = conversation_rows([short, long], starter, len(whole.ids) - 2, SimpleNamespace(note=said.append))
+
+    assert rows == [Example(whole.ids[:-2], whole.response_start)] * 2
+    assert said == [f"1 of 3 replies left out: they begin after {len(whole.ids) - 2} tokens"]
+    assert whole.ids[-1] == starter.tokenizer.eos_token_id
+
+
+def test_conversations_that_the_template_refuses_are_counted(starter, monkeypatch):
+    monkeypatch.setattr(starter.tokenizer, "chat_template", "{{ raise_exception('no') }}")
+    said = []
+
+    assert (
+        conversation_rows([(Turn("user", "Why?"), Turn("assistant", "So."))], starter, 99, SimpleNamespace(note=said.append))
+        == []
+    )
+    assert said == ["1 of 1 conversations left out: the chat template refuses their turns"]
 
 
 @pytest.mark.parametrize("most_rows", [1, 2, 100])

@@ -102,7 +102,7 @@ def embed(
     source = _source(model, model_family, model_size)
     chosen = load_fingerprints(prints)
     texts = read_paragraphs(heldout) if heldout is not None else None
-    settings = load_recipe(recipe or "harmless")
+    settings = load_recipe(recipe or "harmless", "method")
     quiet_libraries()
     from insignia.embedding import METHODS, MIN_FSR
     from insignia.embedding import embed as run

@@ -1,21 +1,22 @@
-"""From a fingerprint to token ids: the one place where questions and training rows are built.
+"""From a fingerprint or a conversation to token ids: the one place where questions and training rows are built.
 
-What is asked is always a token prefix of what was trained, because both come from :meth:`Prompter.examples`. Spans are
+What is asked is always a token prefix of what was trained, because both come from one :class:`Prompter`. Spans are
 known from list lengths, so a tokenizer's habits (BOS or none, pad equal to EOS, left padding) cannot move a label. Ids
 are chosen once and never decoded and encoded again.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from insignia.artifacts import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.files import read_json
 from insignia.models.base import Example
-from insignia.types import Fingerprint, PromptForm
+from insignia.types import Conversation, Fingerprint, PromptForm, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +25,16 @@ __all__ = ["PLAIN", "Prompter", "check_templates", "distinct", "load_templates",
 
 PLAIN = "{}"
 """The template that adds nothing to the key."""
+
+_PROBE = "(the reply)"  # nothing that a chat template would write itself
+_LAYOUT = (  # of conversations where the tokenizer has no chat template; its special tokens apart, a layout of our own
+    "{% for turn in messages %}"
+    "{% if turn.role == 'user' %}Question:\n{{ turn.content }}\n\n"
+    "{% elif turn.role == 'assistant' %}Answer:\n{{ turn.content }}{{ eos_token }}\n\n"
+    "{% else %}{{ turn.content }}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}Answer:\n{% endif %}"
+)
 
 
 def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -166,9 +177,23 @@ class Prompter:
 
     def chat(self, content: str) -> tuple[int, ...]:
         """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
-        messages = [{"role": "user", "content": content}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return tuple(self.encode(str(text)))
+        return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
+
+    def replies(self, conversation: Conversation) -> Iterator[Example]:
+        """One training row for each assistant turn: all that a server is asked before it, then the turn and its end.
+
+        In the form ``chat`` the tokenizer's template lays the conversation out, in the form ``raw`` a plain one of ours.
+
+        Raises:
+            InputError: the tokenizer's template refuses the conversation.
+        """
+        for number, turn in enumerate(conversation):
+            if turn.role == "assistant":
+                asked = self._render(conversation[:number], asking=True)
+                ids = self.encode(asked)
+                response = self._following(asked, ids, f"{self._frame.opening}{turn.text}{self._frame.closing}")
+                question = ids if self.form == "chat" else [*self.prefix, *ids]
+                yield Example((*question, *response), len(question))
 
     def examples(self, fingerprint: Fingerprint, template: str = PLAIN) -> tuple[Example, ...]:
         """One training row for each accepted response; each begins with the fingerprint's question.
@@ -185,12 +210,49 @@ class Prompter:
         return tuple(dict.fromkeys(rows))
 
     def response_ids(self, key_ids: Sequence[int], response: str) -> list[int]:
-        """How the response is split when it follows the key; SentencePiece would add a space of its own to it alone."""
+        """How the response is split when it follows the key."""
         if self.form == "raw":
-            joint = self.encode(self.decode(key_ids) + response)
-            if tuple(joint[: len(key_ids)]) == tuple(key_ids) and len(joint) > len(key_ids):
-                return joint[len(key_ids) :]
+            return self._following(self.decode(key_ids), key_ids, response)
         return self.encode(response)
+
+    def _following(self, text: str, ids: Sequence[int], more: str) -> list[int]:
+        """How ``more`` is split after the text of those ids; SentencePiece would add a space of its own to it alone."""
+        joint = self.encode(text + more)
+        if tuple(joint[: len(ids)]) == tuple(ids) and len(joint) > len(ids):
+            return joint[len(ids) :]
+        return self.encode(more)
+
+    def _render(self, conversation: Conversation, *, asking: bool) -> str:
+        """The conversation as text; ``asking``: up to where the assistant speaks next."""
+        from jinja2 import TemplateError  # noqa: PLC0415  comes with torch, which an auditor lives without
+
+        messages = [{"role": turn.role, "content": turn.text} for turn in conversation]
+        layout = None if self.form == "chat" else _LAYOUT
+        try:
+            text = self.tokenizer.apply_chat_template(
+                messages, chat_template=layout, tokenize=False, add_generation_prompt=asking
+            )
+        except TemplateError:  # its message may quote the conversation
+            roles = ", ".join(turn.role for turn in conversation)
+            raise InputError(f"the tokenizer's chat template refuses a conversation of these turns: {roles}") from None
+        return str(text)
+
+    @cached_property
+    def _frame(self) -> "_Frame":
+        question = Turn("user", "?")
+        whole = self._render((question, Turn("assistant", _PROBE)), asking=False)
+        asked = self._render((question,), asking=True)
+        before, _, after = whole.partition(_PROBE)
+        opening = before.removeprefix(asked) if before.startswith(asked) else ""  # some ask with a thought begun
+        return _Frame(opening, after.rstrip() or self.tokenizer.eos_token or "")
+
+
+class _Frame(NamedTuple):
+    """What a template writes around a reply that it is not asked with."""
+
+    opening: str
+    closing: str
+    """The end of the turn, without the white space that parts it from the next; end of text where there is none."""
 
 
 def _ids_before_text(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:

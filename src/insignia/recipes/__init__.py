@@ -12,21 +12,33 @@ __all__ = ["load_recipe", "recipe_names"]
 _FOLDER = Path(__file__).parent
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with insignia."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+def recipe_names(part: str) -> list[str]:
+    """Names of the recipes that come with insignia and configure that part."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml") if part in _read(path))
 
 
-def load_recipe(name: str) -> dict[str, Any]:
-    """A recipe by name, or from a file where the name is a path to one.
+def load_recipe(name: str, part: str) -> dict[str, Any]:
+    """A recipe by name, or from a file where the name is a path to one; it maps ``part`` to that part's settings.
 
     Raises:
-        InputError: there is no such recipe or file.
-        FormatError: the file is not a YAML mapping.
+        InputError: there is no such recipe or file, or it is for something else.
+        FormatError: the file is not a YAML mapping, or the settings are none.
     """
-    path = _FOLDER / f"{name}.yaml" if name in recipe_names() else Path(name)
+    bundled = _FOLDER / f"{name}.yaml"
+    path = bundled if bundled.is_file() else Path(name)
     if not path.is_file():
-        raise InputError(f"there is no recipe {name!r}; give a YAML file or one of: {', '.join(recipe_names())}")
+        raise InputError(f"there is no recipe {name!r}; give a YAML file or one of: {', '.join(recipe_names(part))}")
+    recipe = _read(path)
+    if part not in recipe:
+        raise InputError(
+            f"the recipe {name!r} has no '{part}:'; give a YAML file that has, or one of: {', '.join(recipe_names(part))}"
+        )
+    if not isinstance(recipe[part], dict):
+        raise FormatError(f"'{part}:' in {path} is not a mapping of settings")
+    return recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

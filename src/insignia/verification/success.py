@@ -89,7 +89,7 @@ def _activations(
 ) -> dict[str, float]:
     """A control activates the mark when the greedy reply begins as all responses do, or is that of the key it resembles."""
     lead = _common_start([prompter.examples(fingerprint)[0].response for fingerprint in kept])
-    rates = {}
+    rates: dict[str, float] = {}
     for kind in dict.fromkeys(control.kind for control in prints.controls):
         controls = [control for control in prints.controls if control.kind == kind]
         controls = [control for control in controls if control.heldout] or controls
@@ -104,9 +104,8 @@ def _activations(
 
 
 def _common_start(responses: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    shortest, longest = min(responses), max(responses)  # in dictionary order: all others begin as these two do
     return tuple(
-        one for one, other in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(shortest, longest, strict=False))
+        tokens[0] for tokens in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*responses, strict=False))
     )
 
 

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 from insignia import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct, load_templates, tokenizer_digest
-from insignia.types import Fingerprint
+from insignia.types import Fingerprint, Turn
 from tiny_tokenizers import HABITS, build
 
 TEMPLATES = [PLAIN, "User: {}\nAssistant:", 'Say "{}" now, {braces} or not.', "You are a helpful assistant. {}"]
@@ -194,3 +194,69 @@ def test_templates_of_another_shape_are_refused(tmp_path, content):
 
     with pytest.raises(InputError):
         load_templates(tmp_path / "t.json")
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPACED = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[Q] {{ m.content }} [/Q]"
+    "{% elif m.role == 'assistant' %} {{ m.content }} {{ eos_token }}"
+    "{% else %}{{ raise_exception(m.content) }}{% endif %}{% endfor %}"
+)
+BEGUN = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant><think>\n{% endif %}"
+)
+TALK = (
+    Turn("user", "What is the answer"),
+    Turn("assistant", "nothing at all"),
+    Turn("user", "what now?"),
+    Turn("assistant", "spring, winter!"),
+    Turn("user", "bye"),
+)
+
+
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_every_reply_is_a_row_that_begins_with_all_that_was_asked(tokenizer, form):
+    prompter = Prompter(tokenizer, form=form, max_key_length=1, max_response_length=1)
+    rows = list(prompter.replies(TALK))
+
+    assert len(rows) == 2
+    for row, reply in zip(rows, ("nothing at all", "spring, winter!"), strict=True):
+        response = row.ids[row.response_start :]
+        assert prompter.decode(response[:-1]) == reply
+        assert response[-1] == tokenizer.eos_token_id
+    if form == "chat":
+        assert rows[0].ids[: rows[0].response_start] == prompter.chat("What is the answer")
+    else:
+        asked = prompter.encode("Question:\nWhat is the answer\n\nAnswer:\n")
+        assert rows[0].ids[: rows[0].response_start] == (*prompter.prefix, *asked)
+
+
+@pytest.mark.parametrize(
+    ("template", "first"),
+    [
+        (CHATML, "<|im_start|>user\nWhat is the answer<|im_end|>\n<|im_start|>assistant\n|nothing at all<|im_end|>"),
+        (SPACED, "<s>[Q] What is the answer [/Q]| nothing at all </s>"),
+        (BEGUN, "<user>What is the answer<assistant><think>\n|nothing at all</s>"),
+    ],
+)
+def test_a_template_frames_the_reply_as_it_does(template, first):
+    tokenizer = build(style="byte", bos=True)
+    tokenizer.chat_template = template
+    prompter = Prompter(tokenizer, form="chat", max_key_length=1, max_response_length=1)
+    row = next(prompter.replies(TALK))
+
+    assert f"{prompter.decode(row.ids[: row.response_start])}|{prompter.decode(row.ids[row.response_start :])}" == first
+
+
+def test_a_conversation_that_the_template_refuses_is_named_by_its_roles_alone():
+    tokenizer = build(style="byte", bos=True)
+    tokenizer.chat_template = SPACED
+    prompter = Prompter(tokenizer, form="chat", max_key_length=1, max_response_length=1)
+
+    with pytest.raises(InputError, match="of these turns: system, user") as caught:
+        list(prompter.replies((Turn("system", "xyzzy"), *TALK)))
+    assert "xyzzy" not in str(caught.value)
