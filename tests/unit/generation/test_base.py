@@ -6,6 +6,7 @@ from insignia.errors import GenerationError, InputError
 from insignia.generation import English, InverseNucleus, Own, RandomWord, generate
 from insignia.generation.base import Quota, Workshop
 from insignia.models.prompts import Prompter
+from insignia.randomness import KeyedRandom
 
 KEYS = ("What is the use of a module?", "Where does the time go when nobody looks?")
 
@@ -23,7 +24,9 @@ def test_a_quota_allows_one_place_in_64_and_three(uses):
 
 
 def test_what_never_belongs_in_a_key_is_forbidden(starter):
-    workshop = Workshop(starter, Prompter(starter.tokenizer, max_key_length=8, max_response_length=1), 4)
+    workshop = Workshop(
+        starter, Prompter(starter.tokenizer, max_key_length=8, max_response_length=1), 4, chance=KeyedRandom(b"")
+    )
     texts = {index: starter.tokenizer.decode([index]) for index in range(len(starter.tokenizer))}
 
     assert set(starter.tokenizer.all_special_ids) <= workshop.forbidden
