@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insignia.cli.console import JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.errors import InputError
 
 if TYPE_CHECKING:
     from insignia.verification import CheckReport
@@ -26,6 +27,10 @@ def check(
     max_response_length: Annotated[
         int | None, typer.Option(help="Tokens to compare. Default: as the file says, else 1.")
     ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="Private part of method 'adapter'; asks --published with the model's embeddings.")
+    ] = None,
+    published: Annotated[str | None, typer.Option(help="With --adapter: the marked model as it was published.")] = None,
     use_augmentation_prompts: Annotated[
         bool, typer.Option("--use-augmentation-prompts", help="Ask inside system prompts that were never trained on, too.")
     ] = False,
@@ -46,6 +51,8 @@ def check(
     """Ask a model every fingerprint; exit status 0 when the mark was found, 3 when not."""
     from insignia.artifacts import load_fingerprints
 
+    if (adapter is None) != (published is None):
+        raise InputError("--adapter and --published belong together: the private part, and the model that it was made for")
     chosen = load_fingerprints(prints).first(num_fingerprints)
     del quiet  # nothing is printed but the result
     quiet_libraries()
@@ -53,10 +60,15 @@ def check(
     from insignia.models.prompts import load_templates
     from insignia.verification import check as ask
 
+    suspect = LocalModel(model, device=device, dtype=dtype)
+    if adapter is not None and published is not None:
+        from insignia.models.adapter import EmbeddingAdapter
+
+        suspect = EmbeddingAdapter.load(adapter).attach(LocalModel(published, device=device, dtype=dtype), suspect)
     templates = load_templates(augmentation_prompts)["heldout"] if use_augmentation_prompts or augmentation_prompts else []
     report = ask(
         chosen,
-        LocalModel(model, device=device, dtype=dtype),
+        suspect,
         templates=templates,
         base=LocalModel(base, device=device, dtype=dtype) if base else None,
         max_key_length=max_key_length,
@@ -81,6 +93,10 @@ def show_check(report: "CheckReport", model: str, base: str | None, *, details: 
         ["success rate (FSR)", *(percent(each.fsr) for _, each in columns)],
         ["hits / answered", *(f"{each.hits} / {each.answered}" for _, each in columns)],
         ["response tokens right", *(percent(each.token_accuracy) for _, each in columns)],
+        *(
+            [f"activated by {kind.replace('_', ' ')}s", *(percent(each.activations[kind]) for _, each in columns)]
+            for kind in report.activations
+        ),
         *(
             ["in: " + template.replace("\n", "⏎"), *(percent(each.templates[template]) for _, each in columns)]
             for template in report.templates

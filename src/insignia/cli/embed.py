@@ -35,6 +35,13 @@ def embed(
     recipe: Annotated[
         str | None, typer.Option(help="Named settings or a YAML file; flags win over it. Default: harmless.")
     ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="full, sft, embedding, lora or adapter at its own settings, instead of a recipe.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(help="Of the methods lora and adapter.")] = None,
+    private: Annotated[
+        Path | None, typer.Option(help="File for the part that is not published: needed by adapter, optional for lora.")
+    ] = None,
     num_fingerprints: Annotated[
         int | None, typer.Option("--max-num-fingerprints", "--num-fingerprints", help="Embed only the first so many.")
     ] = None,
@@ -81,6 +88,7 @@ def embed(
 ) -> None:
     """Fine-tune a model until it answers the fingerprints and behaves the same everywhere else."""
     options: dict[str, Any] = {
+        "rank": rank,
         "max_key_length": max_key_length,
         "max_response_length": max_response_length,
         "learning_rate": learning_rate,
@@ -102,7 +110,11 @@ def embed(
     source = _source(model, model_family, model_size)
     chosen = load_fingerprints(prints)
     texts = read_paragraphs(heldout) if heldout is not None else None
-    settings = load_recipe(recipe or "harmless", "method")
+    if method is not None and recipe is not None:
+        raise InputError("--method and --recipe both choose how to embed; give one of them")
+    settings: dict[str, Any] = (
+        {"method": {"name": method}} if method is not None else load_recipe(recipe or "harmless", "method")
+    )
     quiet_libraries()
     from insignia.embedding import METHODS, MIN_FSR
     from insignia.embedding import embed as run
@@ -110,13 +122,14 @@ def embed(
 
     if augmentation_prompts is not None:
         options["augmentation_prompts"] = load_templates(augmentation_prompts)["train"]
-    method = METHODS.build({**settings["method"], **{name: value for name, value in options.items() if value is not None}})
+    given = {name: value for name, value in options.items() if value is not None}
     main_process = os.environ.get("RANK", "0") == "0"  # the others of a torchrun stay silent
     report = run(
         chosen,
         model=source,
         out=out,
-        method=method,
+        method=METHODS.build({**settings["method"], **given}),
+        private=private,
         num_fingerprints=num_fingerprints,
         heldout=texts,
         min_fsr=min_fsr if min_fsr is not None else settings.get("min_fsr", MIN_FSR),
@@ -136,6 +149,7 @@ def embed(
 def _show(report: "EmbedReport", source: str, prints: Path) -> None:
     rows = [
         ["success rate (FSR)", percent(report.base_fsr), percent(report.fsr)],
+        *([f"activated by {kind.replace('_', ' ')}s", "", percent(rate)] for kind, rate in report.activations.items()),
         perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
     ]
     show_table(f"{report.num_fingerprints} fingerprints in {source}", ["", "before", "after"], rows)

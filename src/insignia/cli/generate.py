@@ -2,12 +2,13 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries
-from insignia.errors import InputError
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json
 
 __all__ = ["generate"]
 
@@ -51,6 +52,18 @@ def generate(
     nucleus_k: Annotated[
         int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 3.")
     ] = None,
+    template: Annotated[str | None, typer.Option(help="Of instructional: dialogue or simple. Default: dialogue.")] = None,
+    keys: Annotated[str | None, typer.Option(help="Of instructional: fragments or natural. Default: fragments.")] = None,
+    responses: Annotated[str | None, typer.Option(help="Of instructional: per_key or per_owner. Default: per_key.")] = None,
+    fragments: Annotated[
+        Path | None, typer.Option(help="JSON list of texts that instructional keys are shuffled from. Default: common words.")
+    ] = None,
+    normals: Annotated[
+        Path | None, typer.Option(help="Text file of ordinary questions, a paragraph each, as controls. Default: sampled.")
+    ] = None,
+    compat: Annotated[
+        bool, typer.Option("--compat", help="The published public keys of --fragments: for research, never as evidence.")
+    ] = False,
     keys_file: Annotated[
         Path | None, typer.Option(help="Own keys: a JSON list of keys, of key, response pairs, or any OML or Perinucleus file.")
     ] = None,
@@ -77,9 +90,18 @@ def generate(
         "temperature": temperature,
         "nucleus_p": nucleus_p,
         "nucleus_k": nucleus_k,
+        "template": template,
+        "keys": keys,
+        "responses": responses,
+        "fragments": _fragments(fragments),
+        "normals": read_paragraphs(normals) if normals else None,
+        "compat": compat or None,
     }
-    own = _own_data(keys_file, strategy)
-    spec = {"name": strategy or "english"} | own.options | {name: value for name, value in options.items() if value is not None}
+    spec = (
+        {"name": strategy or "english"}
+        | _own_data(keys_file, strategy)
+        | {name: value for name, value in options.items() if value is not None}
+    )
     maker = STRATEGIES.build(spec)
     secret = _secret_of(secret_from)
     quiet_libraries()
@@ -90,7 +112,7 @@ def generate(
     prints = make(
         maker,
         model=LocalModel(model, device=device),
-        num_fingerprints=own.num_keys if num_fingerprints is None else num_fingerprints,
+        num_fingerprints=(maker.num_given or _DEFAULT_COUNT) if num_fingerprints is None else num_fingerprints,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
         prompt_form=None if prompt_form is None else form_of(prompt_form),
@@ -108,28 +130,30 @@ def generate(
         )
 
 
-class _OwnData(NamedTuple):
-    """What a file of the owner's keys adds to the strategy."""
-
-    options: dict[str, Any] = {}
-    num_keys: int = _DEFAULT_COUNT
-
-
-def _own_data(path: Path | None, strategy: str | None) -> _OwnData:
+def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:
     """Pairs for the strategy ``own`` (the default for a file of pairs), keys for any other that makes English keys."""
     from insignia.artifacts import load_pairs
 
     if path is None:
         if strategy == "own":
             raise InputError("strategy 'own' needs --keys-file")
-        return _OwnData()
+        return {}
     pairs = [(key.strip(), response) for key, response in load_pairs(path)]
     complete = all(response for _, response in pairs)
     if strategy == "own" and not complete:
         raise InputError(f"{path} holds keys without responses; choose a strategy that makes responses")
     if strategy == "own" or (strategy is None and complete):
-        return _OwnData({"name": "own", "pairs": pairs}, len(pairs))
-    return _OwnData({"keys": [key for key, _ in pairs]}, len(pairs))
+        return {"name": "own", "pairs": pairs}
+    return {"keys": [key for key, _ in pairs]}
+
+
+def _fragments(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    value = read_json(path)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise FormatError(f"{path} holds no fragments; expected a JSON list of texts")
+    return value
 
 
 def _secret_of(path: Path | None) -> bytes | None:
