@@ -8,6 +8,7 @@ the owner's word.
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -140,7 +141,7 @@ class ReferenceNull(Null):
     risk: Annotated[float, Field(gt=0, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
     """The chance that the bound is wrong."""
 
-    @property
+    @cached_property
     def bound(self) -> float:
         """The largest upper limit."""
         return max(upper_limit(model.hits, model.trials, self.risk) for model in self.models)

@@ -41,11 +41,11 @@ def test_only_replies_inside_the_candidate_set_count():
 def test_no_innocent_model_is_accused_oftener_than_its_p_value_says():
     """Whatever the replies: over all draws of the secret, p <= x happens with a chance of at most x."""
     null = DesignNull(candidates=3)
-    for replies in product([None, 0, 1], repeat=5):  # None: outside the candidate set; by symmetry two inside suffice
+    for replies in product([None, 0, 1], repeat=4):  # None: outside the candidate set; by symmetry two inside suffice
         met = [0 if reply is None else 1 for reply in replies]
         p_values = sorted(
             null.log_p_value(sum(a == b for a, b in zip(replies, secret, strict=True)), met)
-            for secret in product(range(3), repeat=5)
+            for secret in product(range(3), repeat=4)
         )
         for rank, log_p in enumerate(p_values, start=1):
             worst = rank if rank == len(p_values) or p_values[rank] > log_p else 0
