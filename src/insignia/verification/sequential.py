@@ -35,15 +35,15 @@ class Stake(NamedTuple):
     capital: float
 
 
-STAKES = (Stake(0.98, 0.06), Stake(0.6, 0.14), Stake(0.3, 0.7), Stake(0.1, 0.1))
+STAKES = (Stake(0.98, 0.06), Stake(0.6, 0.14), Stake(0.3, 0.66), Stake(0.1, 0.1), Stake(0.03, 0.04))
 """How the capital is divided. Six hits at 1/16 multiply it by at most 16^6 = 1.7e7, which leaves a factor of 17 above
 1e6 to pay for not knowing the share that survived: alone, the first stake needs a capital of 0.067; with 0.06 and 0.14
-the first two together reach 1.06e6. Where 30 % survive time is shortest, so that stake gets most, and what it lacks costs
-it one key. The last one is for the few fingerprints that outlive distillation, and costs the others a third of a key.
-Against each share's own best stake the median number of keys is 6 for 6 at 0.98, 39 for 38 at 0.3 and 282 for 242 at 0.1
-(p = 1/16, alpha = 1e-6; lost fingerprints hit like an innocent model's; exact, by ``forecast`` without giving up). If
-lost ones never hit, 30 % take 51 keys, and no test of any kind takes 40; a design null that counts only replies inside
-the candidate set takes 20."""
+the first two together reach 1.04e6. Where 30 % survive time is shortest, so that stake gets most, and what it lacks costs
+it a little over one key. The last two are for the few fingerprints that outlive distillation; they cost the others half a
+key. Against each share's own best stake the median number of keys is 6 for 6 at 0.98, 39 for 38 at 0.3 and 282 for 242 at
+0.1 (p = 1/16, alpha = 1e-6; lost fingerprints hit like an innocent model's; exact, by ``forecast`` without giving up). If
+lost ones never hit, 30 % take 51 keys, and no test whatever could take 40; a design null that counts only replies inside
+the candidate set takes 19."""
 
 _DOUBT = (Stake(0.8, 1.0),)  # grows fastest where 6 % hit in spite of a claim of 30 %: an innocent model at 1/16
 

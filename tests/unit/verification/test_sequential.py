@@ -104,12 +104,19 @@ def test_thirty_percent_survival_is_proven_with_forty_keys():
 
 
 def test_no_test_at_all_takes_forty_keys_when_lost_fingerprints_never_hit():
-    """The most powerful one of 40 keys asks for 13 hits, and 30 % give them in less than half of all cases."""
-    assert log_binomial_tail(12, 40, ONE_IN_16) > math.log(1e-6)
-    assert math.exp(log_binomial_tail(13, 40, 0.3)) < 0.5
+    """The most powerful one (Neyman and Pearson) asks for 13 hits of 40, and tosses a coin at 12."""
+
+    def at_least(hits, chance):
+        return math.exp(log_binomial_tail(hits, 40, chance))
+
+    coin = (1e-6 - at_least(13, ONE_IN_16)) / (at_least(12, ONE_IN_16) - at_least(13, ONE_IN_16))
+    assert 0 < coin < 1
+    assert at_least(13, 0.3) + coin * (at_least(12, 0.3) - at_least(13, 0.3)) < 0.5
 
 
 def test_replies_outside_the_candidate_set_cost_nothing():
+    """Six hits are proof however many misses lie between them; with 30 % of hits the 19th key brings the sixth."""
+    assert log_binomial_tail(6, 19, 0.3) > math.log(0.5) > log_binomial_tail(6, 18, 0.3)
     null, test = DesignNull(candidates=16), SequentialTest()
     tally = Tally()
     for number in range(20):
