@@ -63,8 +63,8 @@ class Commitment(Record):
 def commit(prints: FingerprintSet, chance: KeyedRandom) -> Commitment:
     """Commit to a set; the salts are drawn from ``chance``, which is needed again to open it.
 
-    A set that holds its own secret needs no other: ``KeyedRandom(bytes.fromhex(prints.secret))``. Takes O(n), a second
-    for 24,576 fingerprints.
+    A set that holds its own secret needs no other: ``KeyedRandom(bytes.fromhex(prints.secret))``. Takes O(n), a third of a
+    second for 24,576 fingerprints.
     """
     root = tree_root(_leaves(prints, chance))
     return Commitment(size=len(prints), terms=_terms(prints), root=root.hex())

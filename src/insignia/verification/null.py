@@ -133,7 +133,8 @@ class ReferenceNull(Null):
 
     The bound is the largest of their upper limits (Clopper and Pearson), each at the whole ``error``: the limit of the
     model that is worst in truth is among them, and it alone has to hold, so there is no price for many models. Models
-    are not pooled, since the trials of one are alike. With no hit in 1,024 trials at 1e-7 the bound is 0.016.
+    are not pooled: one that hits often would vanish among those that never do. Given a model, its trials are independent
+    because the keys were drawn independently. With no hit in 1,024 trials at 1e-7 the bound is 0.016.
     """
 
     name: Literal["reference"] = "reference"

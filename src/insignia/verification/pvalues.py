@@ -48,12 +48,12 @@ def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
         P(T >= m) = M w^-m * sum_{j >= m} w^-(j - m) f_j,    M = prod_i (1 - p_i + p_i w).
 
     The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952), the second makes it exact, for any w. Takes
-    O(n^2): a millisecond for 100 trials, about a second for 24,576.
+    O(n^2): a millisecond for 100 trials, a third of a second for 24,576.
 
     Raises:
         InputError: the number of hits is negative or a chance lies outside [0, 1].
     """
-    for chance in chances:
+    for chance in chances or (0.0,):
         _check(hits, len(chances), chance)
     needed = hits - sum(chance == 1 for chance in chances)
     open_chances = np.array([chance for chance in chances if 0 < chance < 1])

@@ -132,6 +132,11 @@ def test_counts_and_chances_out_of_range_are_refused(arguments):
         log_binomial_tail(*arguments)
 
 
+def test_negative_hits_are_refused_even_without_trials():
+    with pytest.raises(InputError, match="cannot be negative"):
+        log_poisson_binomial_tail(-1, [])
+
+
 @given(st.integers(1, 400), st.data(), RISKS)
 def test_limits_are_the_quantiles_of_clopper_and_pearson(trials, data, risk):
     hits = data.draw(st.integers(0, trials))
