@@ -53,7 +53,7 @@ def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
     Raises:
         InputError: the number of hits is negative or a chance lies outside [0, 1].
     """
-    for chance in chances or (0.0,):
+    for chance in (0.0, *chances):
         _check(hits, len(chances), chance)
     needed = hits - sum(chance == 1 for chance in chances)
     open_chances = np.array([chance for chance in chances if 0 < chance < 1])
