@@ -1,0 +1,176 @@
+"""How unlikely so many hits are: exact tails, limits on a rate, and the correction for several suspects.
+
+Probabilities are given as natural logarithms, so that 1e-3000 is a number like any other. No approximation is made
+anywhere: every tail is a sum of positive terms, without cancellation, and good to 1e-12 relative to the probability
+itself (while its logarithm is above -1,000; beyond, to 1e-15 relative to the logarithm).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from insignia.errors import InputError
+
+__all__ = ["holm", "log_binomial_tail", "log_poisson_binomial_tail", "lower_limit", "upper_limit"]
+
+_NEGLIGIBLE = 1e-18  # of a sum: what follows such a term cannot change its last bit
+
+
+def log_binomial_tail(hits: int, trials: int, chance: float) -> float:
+    """Log P(T >= hits) for T ~ Bin(trials, chance): the p-value of that many hits.
+
+    0.0 for no hits, -inf for more hits than trials. Takes O(hits + sqrt(trials)).
+
+    Raises:
+        InputError: a count is negative or the chance lies outside [0, 1].
+    """
+    _check(hits, trials, chance)
+    if hits == 0 or (chance == 1 and hits <= trials):
+        return 0.0
+    if hits > trials or chance == 0:
+        return -math.inf
+    if hits > trials * chance:
+        return min(0.0, _log_falling_sum(hits, trials, chance, +1))
+    # From here the terms would rise first. What is left out, at most about a half, is summed instead.
+    return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, chance, -1)))
+
+
+def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
+    """Log P(T >= hits) where trial i hits with chance ``chances[i]``, independently of the others.
+
+    The distribution is tilted first (p becomes ``p w / (1 - p + p w)``) until ``hits`` is about its mean: there the
+    recursion ``f_j <- f_j (1 - p) + f_{j-1} p`` (statistics.md 3a) meets no underflow, however small the tail, and
+
+        P(T >= m) = M w^-m * sum_{j >= m} w^-(j - m) f_j,    M = prod_i (1 - p_i + p_i w).
+
+    The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952), the second makes it exact, for any w. Takes
+    O(n^2): a millisecond for 100 trials, a third of a second for 24,576.
+
+    Raises:
+        InputError: the number of hits is negative or a chance lies outside [0, 1].
+    """
+    for chance in (0.0, *chances):
+        _check(hits, len(chances), chance)
+    needed = hits - sum(chance == 1 for chance in chances)
+    open_chances = np.array([chance for chance in chances if 0 < chance < 1])
+    if needed <= 0:
+        return 0.0
+    if needed > len(open_chances):
+        return -math.inf
+    if needed == len(open_chances):
+        return math.fsum(np.log(open_chances))
+    log_misses = np.log1p(-open_chances)
+    log_odds = np.log(open_chances) - log_misses
+    log_w = _tilt(log_odds, needed)
+    masses = _masses(log_odds + log_w)[needed:]
+    rest = math.fsum(masses * np.exp(-log_w * np.arange(len(masses))))
+    chernoff = math.fsum([*log_misses, *np.logaddexp(0, log_odds + log_w), -log_w * needed])
+    return min(0.0, chernoff + math.log(rest))
+
+
+def upper_limit(hits: int, trials: int, risk: float) -> float:
+    """The largest chance under which so few hits are still as likely as ``risk``; 1.0 where every trial hit.
+
+    The true chance lies above it with probability at most ``risk``, whatever it is: the one-sided limit of Clopper
+    and Pearson (Biometrika 26, 1934), rounded outwards to the next float. Takes O(60 (hits + sqrt(trials))).
+
+    Raises:
+        InputError: more hits than trials, no trials, or a risk outside (0, 0.5].
+    """
+    _check_limit(hits, trials, risk)
+    if hits == trials:
+        return 1.0
+    return _bisect(hits / trials, 1.0, lambda chance: _log_falling_sum(hits, trials, chance, -1) > math.log(risk))[1]
+
+
+def lower_limit(hits: int, trials: int, risk: float) -> float:
+    """The smallest chance under which so many hits are still as likely as ``risk``; 0.0 where nothing hit.
+
+    The counterpart of ``upper_limit``, with its source, cost and errors.
+    """
+    _check_limit(hits, trials, risk)
+    if hits == 0:
+        return 0.0
+    return _bisect(0.0, hits / trials, lambda chance: log_binomial_tail(hits, trials, chance) <= math.log(risk))[0]
+
+
+def holm(log_p_values: Sequence[float]) -> tuple[float, ...]:
+    """The p-values of several suspects, as logarithms, each raised so that all may be compared with one alpha.
+
+    To call those at most alpha "owned" accuses any innocent suspect with probability at most alpha, however the
+    suspects depend on each other (Holm, Scand. J. Statist. 6, 1979). The order is that of the input.
+    """
+    adjusted = [0.0] * len(log_p_values)
+    largest = -math.inf
+    for rank, suspect in enumerate(sorted(range(len(log_p_values)), key=lambda suspect: log_p_values[suspect])):
+        largest = max(largest, min(0.0, log_p_values[suspect] + math.log(len(log_p_values) - rank)))
+        adjusted[suspect] = largest
+    return tuple(adjusted)
+
+
+def _log_falling_sum(first: int, trials: int, chance: float, step: Literal[-1, 1]) -> float:
+    """Log of the sum of P(T = j) over j = first, first + step, ..., away from the mean, so that the terms fall."""
+    odds = chance / (1 - chance)
+    term = total = 1.0  # relative to the first
+    for j in count(first, step):
+        term *= (trials - j) / (j + 1) * odds if step > 0 else j / (trials - j + 1) / odds
+        total += term
+        if term < total * _NEGLIGIBLE:
+            break
+    return _log_mass(first, trials, chance) + math.log(total)
+
+
+def _log_mass(hits: int, trials: int, chance: float) -> float:
+    """Log P(T = hits). Factor by factor: logarithms of factorials would cancel and lose five digits at 1e5 trials."""
+    misses = trials - hits
+    factors = (misses + np.arange(1, hits + 1)) / np.arange(1, hits + 1) * chance
+    return math.fsum(np.log(factors)) + misses * math.log1p(-chance)
+
+
+def _tilt(log_odds: NDArray[np.float64], mean: int) -> float:
+    """A tilt, not negative, that brings the mean near ``mean``; a multiple of 1/512, so that products with counts are exact."""
+
+    def falls_short(log_w: float) -> bool:
+        return float(np.exp(-np.logaddexp(0, -(log_odds + log_w))).sum()) < mean
+
+    low, high = 0.0, 2048.0  # no float's log odds, nor any sum with their number, go beyond
+    while high - low > 1 / 512:
+        middle = (low + high) / 2
+        low, high = (middle, high) if falls_short(middle) else (low, middle)
+    return low
+
+
+def _masses(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(T = j) for j = 0 .. n."""
+    masses = np.zeros(len(log_odds) + 1)  # (hits,)
+    masses[0] = 1.0
+    hit_chances, miss_chances = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
+    for done, (hit, miss) in enumerate(zip(hit_chances, miss_chances, strict=True)):
+        masses[1 : done + 2] = masses[1 : done + 2] * miss + masses[: done + 1] * hit
+        masses[0] *= miss
+    return masses
+
+
+def _bisect(low: float, high: float, rises: Callable[[float], bool]) -> tuple[float, float]:
+    """The neighbouring floats between which ``rises`` turns from true to false."""
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if rises(middle) else (low, middle)
+    return low, high
+
+
+def _check(hits: int, trials: int, chance: float) -> None:
+    if hits < 0 or trials < 0:
+        raise InputError(f"{hits} hits in {trials} trials; counts cannot be negative")
+    if not 0 <= chance <= 1:
+        raise InputError(f"a chance of {chance}; expected a number from 0 to 1")
+
+
+def _check_limit(hits: int, trials: int, risk: float) -> None:
+    if not 0 <= hits <= trials or trials == 0:
+        raise InputError(f"{hits} hits in {trials} trials; expected at least one trial and no more hits than trials")
+    if not 0 < risk <= 0.5:  # above it the limit would fall short of the rate that was seen
+        raise InputError(f"a risk of {risk}; expected a number above 0, at most 0.5")
