@@ -1,7 +1,7 @@
 """The ``insignia`` command: its verbs, its one error handler and its exit status.
 
-0 done (for ``check``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not found ·
-4 inconclusive.
+0 done (for ``check`` and ``verify``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not
+found · 4 inconclusive.
 """
 
 import sys
@@ -16,8 +16,10 @@ from insignia.cli.embed import embed
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
+from insignia.cli.plan import plan
 from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
+from insignia.cli.verify import verify
 from insignia.errors import InsigniaError
 
 __all__ = ["app", "main"]
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, export, demo):
+for verb in (plan, generate, embed, check, vector, stamp, verify, finetune, export, demo):
     app.command()(verb)
 
 
