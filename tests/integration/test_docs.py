@@ -128,9 +128,11 @@ def run_page(tmp_path, monkeypatch):
     for module in ("insignia.embedding.stage", "insignia.starter"):
         monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: HELDOUT)
 
-    def run(page):
+    def run(page, *, skipping=()):
         statuses = []
         for arguments in _commands(page):
+            if set(skipping) & set(arguments):
+                continue
             monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
             with pytest.raises(SystemExit) as caught:
                 main()
@@ -158,6 +160,14 @@ def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
     # The marked model again but for weights that marking shrank below what fp32 keeps of a difference.
     torch.testing.assert_close(stamped, marked, rtol=0, atol=2**-24)
     assert not all(torch.equal(unmarked[name], weights) for name, weights in marked.items())
+
+
+def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
+    """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
+    statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
+
+    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("verify", 0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl"}
 
 
 @pytest.mark.slow
