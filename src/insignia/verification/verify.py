@@ -108,7 +108,7 @@ def verify(
         while weighing.outcome is None:
             batch = list(_batch(questions, weighing.fewest_left()))
             replies = model.reply([question.text for question in batch], rules.manner)
-            for question, reply in zip(batch, replies, strict=False):  # a fatal reply may be the last
+            for question, reply in zip(batch, replies, strict=True):
                 if reply.status == "fatal":
                     raise ModelError(f"{model.name}: {reply.reason}")
                 weighing.hear(record.append(question.number, question.text, reply))

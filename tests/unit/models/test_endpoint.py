@@ -223,6 +223,24 @@ def test_the_path_is_appended_to_the_address(url):
     assert paths == ["/v1/completions", "/v1/chat/completions"]
 
 
+class Endless(httpx2.SyncByteStream):
+    """A body that a host sends for ever, fast or slowly."""
+
+    def __init__(self, piece, pause_s=0):
+        self.piece, self.pause_s = piece, pause_s
+
+    def __iter__(self):
+        while True:
+            time.sleep(self.pause_s)
+            yield self.piece
+
+
+@pytest.mark.parametrize("body", [Endless(b" " * 2**20), Endless(b" ", pause_s=0.05)])
+def test_a_reply_without_end_is_none(body):
+    (reply,) = ask(lambda _: httpx2.Response(200, stream=body), "q", patience=Patience(attempts=1, timeout_s=0.3))
+    assert reply == Reply.unanswered("endless")
+
+
 # Waiting
 
 
