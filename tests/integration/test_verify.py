@@ -149,9 +149,10 @@ def test_too_few_queries_are_inconclusive(insignia, prints, marked):
     "options",
     [
         ["--match", "within:4"],
-        ["--match", "exact", "--max-tokens", 1],
+        ["--match", "exact"],
         ["--null", "1/16"],
         ["--null", "reference:0/4096"],
+        ["--system", ""],
         ["--cover", 0.5, "--cover-file", "cover.txt"],
     ],
 )

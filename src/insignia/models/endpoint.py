@@ -88,8 +88,10 @@ class EndpointModel:
             for future in pending:
                 reply = future.result()
                 if reply.status == "fatal":
-                    stop.set()  # before the listener hears of it, who will not come back
+                    stop.set()  # before the listener hears of it, who may not come back
                     pool.shutdown(wait=False, cancel_futures=True)
+                    yield reply
+                    return
                 yield reply
         finally:
             stop.set()

@@ -61,7 +61,7 @@ def rules_for(
             survival=survival,
             futility=futility,
             match=match,
-            manner=manner or Manner(form=prints.prompt_form, max_tokens=max(16, prints.max_response_length)),
+            manner=manner or _usual_manner(prints, match),
             cover=cover,
         )
     except ValidationError as error:
@@ -133,6 +133,12 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
             )
         weighing.hear(entry)
     return weighing.verdict(suspect=record.header.suspect, transcript=record.digest)
+
+
+def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:
+    """As the set says; where the whole reply has to be the response, with no room for more."""
+    room = prints.max_response_length
+    return Manner(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
 def _open(file: Path | None, suspect: str, rules: Rules) -> Transcript:

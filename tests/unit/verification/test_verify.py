@@ -283,4 +283,5 @@ def test_a_verdict_tells_no_secret():
 
 def test_the_manner_is_the_sets_own_unless_given():
     assert rules_for(PRINTS).manner == Manner(form="raw", max_tokens=16)
+    assert rules_for(PRINTS, match=Match(how="exact")).manner.max_tokens == 1
     assert rules_for(PRINTS, manner=Manner(form="chat", system="Be brief.")).manner.system == "Be brief."
