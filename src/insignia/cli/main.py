@@ -13,6 +13,7 @@ import typer
 from insignia.cli.check import check
 from insignia.cli.demo import demo
 from insignia.cli.embed import embed
+from insignia.cli.evaluate import evaluate
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, export, demo):
+for verb in (generate, embed, check, vector, stamp, finetune, evaluate, export, demo):
     app.command()(verb)
 
 

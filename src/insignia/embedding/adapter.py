@@ -20,6 +20,7 @@ from insignia.embedding.anchors import Anchors
 from insignia.embedding.marking import Marking
 from insignia.embedding.tuned import Tuned
 from insignia.models.adapter import EmbeddingAdapter
+from insignia.models.base import Example
 from insignia.models.local import LocalModel
 from insignia.training import Outcome
 
@@ -138,7 +139,7 @@ class _TiedHead(nn.Module):
 class _AdapterMarking(Marking):
     """Marking that holds two readings still: who has only one half of the mark sees the base."""
 
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[tuple[int, ...]]) -> Tensor:
+    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         embedding = cast(_MarkedRows, model.get_input_embeddings())
         total = torch.zeros((), device=model.device)
         for reading in ("published", "stranger"):
