@@ -147,7 +147,8 @@ class Marking:
         else:
             losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        means = torch.stack([part.mean() for part in losses.split(sizes)])
+        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
+        means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
         smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
         return means, smallest
 
