@@ -21,7 +21,7 @@ __all__ = ["Anchors"]
 
 _SAMPLING_BATCH = 256
 _REPLY_TOKENS = 8  # of the base's reply to a question that is guarded; the first decides whether the mark is active
-_GUARDED = 4  # every so many rows of a draw are of guarded questions, where there are any
+_GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
 
 
 class Anchors:
