@@ -64,7 +64,8 @@ def test_lora_is_merged_and_its_change_has_its_rank(folder):
 
 def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     private = folder / "private.safetensors"
-    report = mark(folder, AdapterTune(rank=4, **QUICK), private=private)
+    strong = QUICK | {"anchor_strength": 20.0, "settle_steps": 40, "anchor_rows": 8, "epochs": 300}
+    report = mark(folder, AdapterTune(rank=4, **strong), private=private)
     base, published = (LocalModel(folder / name, device="cpu") for name in ("base", "marked"))
     adapter = EmbeddingAdapter.load(private)
 
