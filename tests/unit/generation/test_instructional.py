@@ -74,7 +74,7 @@ def test_natural_messages_and_the_simple_template(starter):
 def test_own_questions_serve_as_controls_first(starter):
     prints = make(starter, count=1, normals=("Where is the station?",))
 
-    assert [control.text for control in prints.controls if control.kind == "normal"][0] == "Where is the station?"
+    assert next(control.text for control in prints.controls if control.kind == "normal") == "Where is the station?"
 
 
 def test_a_part_of_a_set_keeps_its_own_near_misses(prints):
