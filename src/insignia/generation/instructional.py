@@ -62,7 +62,7 @@ class Instructional(Strategy):
     """With one answer for all keys, whoever sees one key knows how to filter all."""
     compat: bool = False
     """The published public keys and answer, from the published ``fragments``: for research, never as evidence."""
-    near_misses: Annotated[int, Field(ge=0)] = 24
+    near_misses: Annotated[int, Field(ge=0)] = 48
     """For each fingerprint, every other one held out of training."""
     key_length: Annotated[int, Field(ge=1)] = 256
     """A key has at most so many tokens, and all of them are asked."""
