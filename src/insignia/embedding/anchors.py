@@ -37,6 +37,8 @@ class Anchors:
     ) -> None:
         self._base = copy.deepcopy(local.model).eval().requires_grad_(requires_grad=False)
         start = _start(local)
+        self.start = len(start)
+        """Tokens that a document begins with; a guarded question has more before its reply."""
         self._rows = _sample(local, [start] * count, length - len(start), seed, "anchors")
         self._guarded = _sample(local, guarded, _REPLY_TOKENS, seed, "guarded") if guarded else []
         self._chance = torch.Generator().manual_seed(seed)
