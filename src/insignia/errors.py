@@ -5,6 +5,7 @@
     InsigniaError
     ├── InputError            something given is missing, malformed or contradicts something else given
     │   ├── FormatError       a file is not what it should be: corrupt, truncated, foreign, of a newer schema
+    │   ├── WrongKeyError     a file is locked, and the passphrase or identity at hand does not open it
     │   └── TokenizerError    the fingerprints were made for another tokenizer
     ├── OutputError           the result cannot be written: it exists, the folder is read-only, the disk is full
     ├── ModelError            a model cannot be loaded or cannot do what was asked
@@ -25,6 +26,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "TokenizerError",
+    "WrongKeyError",
 ]
 
 
@@ -38,6 +40,10 @@ class InputError(InsigniaError):
 
 class FormatError(InputError):
     """A file is not in the format it should be in."""
+
+
+class WrongKeyError(InputError):
+    """A file is locked, and the passphrase or identity at hand does not open it; nothing says that it is damaged."""
 
 
 class TokenizerError(InputError):

@@ -16,6 +16,8 @@ from insignia.cli.embed import embed
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
+from insignia.cli.lock import lock, unlock
+from insignia.cli.share import share
 from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
 from insignia.errors import InsigniaError
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, export, demo):
+for verb in (generate, embed, check, vector, stamp, finetune, export, lock, unlock, share, demo):
     app.command()(verb)
 
 
