@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from insignia.cli.check import check
+from insignia.cli.commit import commit
 from insignia.cli.demo import demo
 from insignia.cli.embed import embed
 from insignia.cli.export import export
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, export, lock, unlock, share, demo):
+for verb in (generate, embed, check, vector, stamp, finetune, export, lock, unlock, share, commit, demo):
     app.command()(verb)
 
 
