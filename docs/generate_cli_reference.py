@@ -11,7 +11,22 @@ from typer.testing import CliRunner
 from insignia.cli.main import app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
-VERBS = ["generate", "embed", "check", "vector", "stamp", "finetune", "export", "lock", "unlock", "share", "commit", "demo"]
+VERBS = [
+    "generate",
+    "embed",
+    "check",
+    "vector",
+    "stamp",
+    "finetune",
+    "export",
+    "lock",
+    "unlock",
+    "share",
+    "commit",
+    "disclose",
+    "audit",
+    "demo",
+]
 EXIT_STATUS = """## Exit status
 
 | status | meaning |

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from insignia.cli.audit import audit
 from insignia.cli.check import check
 from insignia.cli.commit import commit
 from insignia.cli.demo import demo
+from insignia.cli.disclose import disclose
 from insignia.cli.embed import embed
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
@@ -32,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, export, lock, unlock, share, commit, demo):
+for verb in (generate, embed, check, vector, stamp, finetune, export, lock, unlock, share, commit, disclose, audit, demo):
     app.command()(verb)
 
 
