@@ -94,6 +94,7 @@ def weigh(looks, rules):  # bets against the null (docs/reference/formats.md)
     null, survival, places = rules["null"], rules["survival"], rules["match"]["looks"]
     k, error = min((each[2] for each in looks), default=0), null.get("risk", 0.0)
     fixed = max(upper_limit(m["hits"], m["trials"], error) for m in null["models"]) if "models" in null else null.get("chance")
+    must(null["name"] == ("design" if fixed is None else "reference" if "models" in null else "declared"), "an unknown null")
     must(fixed or (1 < k == null["candidates"] and null["accepted"] == 1 and null["looks"] == min(places, k)), "another null")
     gains, doubt, peak, hits, log = [0.0] * len(STAKES), 0.0, 0.0, 0, math.log1p
     for hit, met, _ in (each for each in looks if each[0] is not None):
@@ -130,12 +131,11 @@ def audit(content, published=None, nonce=None):  # -> what the bundle shows; rai
         root, size = bytes.fromhex(commitment["root"]), commitment["size"]
         order = sorted(range(size), key=lambda n: hashlib.sha256(root + n.to_bytes(8, "big") + nonce.encode()).digest())
         must(len(nonce) >= 16 and numbers == order[: len(numbers)], "not the order of the challenge")
-    found, claim = weigh(looks, header["rules"]), bundle["claim"]
-    same = math.isclose(found["p_value"], claim["p_value"], rel_tol=1e-6)
-    must(same and found | {"p_value": claim["p_value"]} == claim, "not the result that is claimed")
+    found, claim, p = weigh(looks, header["rules"]), bundle["claim"], bundle["claim"]["p_value"]
+    must(math.isclose(found["p_value"], p, rel_tol=1e-6) and found | {"p_value": p} == claim, "not the result that is claimed")
     check_signature(signed)
     check_signature(bundle | {"public_key": signed["public_key"]})  # of the same owner
-    return found
+    return found | {"rules": header["rules"], "root": commitment["root"], "signed_by": signed["public_key"], "nonce": nonce}
 
 
 if __name__ == "__main__":

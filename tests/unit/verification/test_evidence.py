@@ -8,7 +8,7 @@ from drawn_prints import drawn
 from insignia.errors import EvidenceError, InputError
 from insignia.models.base import Reply
 from insignia.verification.commitment import open_fingerprints
-from insignia.verification.evidence import Bundle, Claim, audit, disclose
+from insignia.verification.evidence import Bundle, audit, disclose
 from insignia.verification.matching import Match
 from insignia.verification.null import DeclaredNull, ReferenceNull, ReferenceTrials
 from insignia.verification.publication import owner_chance, publish
@@ -34,7 +34,8 @@ def test_what_is_disclosed_passes_both_audits_with_the_verdict_of_the_transcript
     assert (found.verdict.outcome, found.verdict.hits) == ("owned", 8)
     assert found.bundle == bundle
     again = independent_audit(content, json.dumps(PUBLISHED.plain()), NONCE)
-    assert again == pytest.approx(Claim.of(found.verdict).model_dump())
+    assert again.items() >= {"root": ROOT, "nonce": NONCE, "signed_by": PUBLISHED.public_key}.items()
+    assert again["p_value"] == pytest.approx(found.verdict.p_value)
     assert (tmp_path / "bundle.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -72,8 +73,8 @@ def test_the_two_audits_agree_under_any_rules(tmp_path, options, kept):
     bundle = disclose(PRINTS, PUBLISHED, transcript)
     shown = independent_audit(bundle.content())
 
-    assert math.isclose(shown.pop("p_value"), bundle.claim.p_value, rel_tol=1e-9)
-    assert shown == bundle.claim.model_dump(exclude={"p_value"})
+    assert math.isclose(shown["p_value"], bundle.claim.p_value, rel_tol=1e-9)
+    assert shown.items() >= bundle.claim.model_dump(exclude={"p_value"}).items()
 
 
 def test_a_set_of_another_commitment_is_not_disclosed(tmp_path):
