@@ -1,5 +1,6 @@
 """From a set to a judge, by commands: commit, disclose, audit, and the independent script in a process of its own."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -34,9 +35,11 @@ def insignia(monkeypatch, capsys, tmp_path):
 
 
 @pytest.fixture
-def root(insignia):
-    status, out, _ = insignia("commit", "prints.json", "--model", "marked", "-o", "commitment.json", "--json")
+def root(insignia, tmp_path):
+    options = ["--model", "marked", "-o", "commitment.json", "--timestamp-request", "request.tsq"]
+    status, out, _ = insignia("commit", "prints.json", *options, "--json")
     assert status == 0
+    assert hashlib.sha256((tmp_path / "commitment.json").read_bytes()).digest() in (tmp_path / "request.tsq").read_bytes()
     return json.loads(out)["root"]
 
 
