@@ -4,11 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from insignia.artifacts import FingerprintSet, provenance
 from insignia.errors import InputError, ModelError
 from insignia.models.base import Manner, TextModel
 from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
+from insignia.registry import explain
 from insignia.verification.cover import cover_question
 from insignia.verification.matching import Match, Sought, design_null, sought
 from insignia.verification.null import AnyNull
@@ -50,16 +53,19 @@ def rules_for(
             "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits has to be "
             "said: measure it on such models (--null reference:HITS/TRIALS,...) or declare it (--null 0.001)"
         )
-    return Rules(
-        null=null,
-        alpha=alpha,
-        suspects=suspects,
-        survival=survival,
-        futility=futility,
-        match=match,
-        manner=manner or Manner(form=prints.prompt_form, max_tokens=max(16, prints.max_response_length)),
-        cover=cover,
-    )
+    try:
+        return Rules(
+            null=null,
+            alpha=alpha,
+            suspects=suspects,
+            survival=survival,
+            futility=futility,
+            match=match,
+            manner=manner or Manner(form=prints.prompt_form, max_tokens=max(16, prints.max_response_length)),
+            cover=cover,
+        )
+    except ValidationError as error:
+        raise InputError(f"these rules cannot be: {explain(error)}") from None
 
 
 def verify(
