@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from insignia.cli.main import app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
-VERBS = ["generate", "embed", "check", "vector", "stamp", "finetune", "export", "demo"]
+VERBS = ["plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune"]
+VERBS += ["export", "lock", "unlock", "share", "commit", "disclose", "audit", "demo"]
 EXIT_STATUS = """## Exit status
 
 | status | meaning |
 |---|---|
-| 0 | done; for `check`: the mark was found |
+| 0 | done; for `check` and `verify`: the mark was found |
 | 1 | something went wrong; one line on standard error says what and what to do |
 | 2 | bad command line |
 | 3 | asked, and not found |

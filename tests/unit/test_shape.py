@@ -92,7 +92,14 @@ def test_public_names_exist_once(path):
 
 @pytest.mark.parametrize(
     "module",
-    ["insignia", "insignia.artifacts", "insignia.cli.main", "insignia.generation", "insignia.verification"],
+    [
+        "insignia",
+        "insignia.artifacts",
+        "insignia.cli.main",
+        "insignia.generation",
+        "insignia.models.endpoint",
+        "insignia.verification",
+    ],
 )
 def test_import_loads_no_torch(module):
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"

@@ -129,6 +129,6 @@ def read_paragraphs(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read held-out text from {path}: {error}") from None
+        raise InputError(f"cannot read paragraphs of text from {path}: {error}") from None
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
     return [paragraph for paragraph in paragraphs if paragraph]

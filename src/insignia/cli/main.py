@@ -1,7 +1,7 @@
 """The ``insignia`` command: its verbs, its one error handler and its exit status.
 
-0 done (for ``check``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not found ·
-4 inconclusive.
+0 done (for ``check`` and ``verify``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not
+found · 4 inconclusive.
 """
 
 import sys
@@ -10,15 +10,22 @@ from typing import Annotated
 
 import typer
 
+from insignia.cli.audit import audit
 from insignia.cli.check import check
+from insignia.cli.commit import commit
 from insignia.cli.demo import demo
+from insignia.cli.disclose import disclose
 from insignia.cli.embed import embed
 from insignia.cli.evaluate import evaluate
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
+from insignia.cli.lock import lock, unlock
+from insignia.cli.plan import plan
+from insignia.cli.share import share
 from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
+from insignia.cli.verify import verify
 from insignia.errors import InsigniaError
 
 __all__ = ["app", "main"]
@@ -30,7 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (generate, embed, check, vector, stamp, finetune, evaluate, export, demo):
+_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, finetune, evaluate)
+_OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
+for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
     app.command()(verb)
 
 

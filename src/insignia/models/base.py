@@ -1,17 +1,79 @@
-"""What the torch-free core asks of a model."""
+"""What the torch-free core asks of a model: by text, as anybody can, or by token, as its holder can."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from insignia.randomness import KeyedRandom
+from insignia.types import Conversation, PromptForm, Record, Turn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Example", "GenerativeModel", "Ranking", "Score", "ScoringModel"]
+__all__ = ["Example", "GenerativeModel", "Manner", "Ranking", "Reply", "Score", "ScoringModel", "TextModel"]
+
+
+class Manner(Record):
+    """How every question of a run is put: a part of the evidence, since another manner gets other replies."""
+
+    form: PromptForm = "raw"
+    system: Annotated[str | None, Field(min_length=1)] = None
+    """What stands before the question: a system message, or in the form ``raw`` a paragraph of its own."""
+    max_tokens: Annotated[int, Field(ge=1)] = 16  # room for a few words around a response; more only cost time
+    """Tokens of a reply at most."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """0: the most likely reply."""
+    seed: int | None = None
+    """Of sampling, where the model's side heeds it."""
+
+    def prompt(self, question: str) -> str:
+        """The text to be continued, in the form ``raw``."""
+        return f"{self.system}\n\n{question}" if self.system else question
+
+    def conversation(self, question: str) -> Conversation:
+        """The turns to be replied to, in the form ``chat``."""
+        asked = Turn("user", question)
+        return (Turn("system", self.system), asked) if self.system else (asked,)
+
+
+class Reply(Record):
+    """What became of one question; ``answered`` has a text, the others have a reason, which never quotes one."""
+
+    status: Literal["answered", "unanswered", "fatal"]
+    """Unanswered: this question got no reply. Fatal: none will, until what the reason says is put right."""
+    text: Annotated[str, Field(repr=False)] = ""
+    reason: str = ""
+
+    @classmethod
+    def said(cls, text: str) -> Self:
+        """A reply of that text; one of white space alone says nothing and is unanswered."""
+        return cls(status="answered", text=text) if text.strip() else cls.unanswered("empty")
+
+    @classmethod
+    def unanswered(cls, reason: str) -> Self:
+        """No reply, for that reason."""
+        return cls(status="unanswered", reason=reason)
+
+    @classmethod
+    def fatal(cls, reason: str) -> Self:
+        """The end of the run: what is wrong and what to do."""
+        return cls(status="fatal", reason=reason)
+
+
+class TextModel(Protocol):
+    """A model that can be talked to and nothing else."""
+
+    name: str
+
+    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+        """One reply to each question, in their order, each as soon as it and those before it are there.
+
+        After a fatal reply there may be no more. Whoever stops listening leaves the rest unasked, so far as it can be.
+        """
+        ...
 
 
 class Example(NamedTuple):

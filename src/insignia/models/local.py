@@ -1,6 +1,7 @@
 """A model on this machine, through transformers: batched scoring, ranking and keyed sampling on any device."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from transformers import (
 )
 
 from insignia.errors import InputError, ModelError
-from insignia.models.base import Example, Ranking, Score
+from insignia.models.base import Example, Manner, Ranking, Reply, Score
 from insignia.models.batches import length_batches, pad_rows, response_logits
 from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_device
 from insignia.models.prompts import Prompter
@@ -28,11 +29,12 @@ __all__ = ["LocalModel", "embedding_rows", "stranger"]
 
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
 _NO_TARGET = -100
+_REPLY_ROWS = 32  # questions at a time
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class LocalModel:
-    """A causal LM and its tokenizer. Implements ``ScoringModel`` and ``GenerativeModel``.
+    """A causal LM and its tokenizer. Implements ``ScoringModel``, ``GenerativeModel`` and ``TextModel``.
 
     ``dtype="auto"`` computes in float32 on a CPU, where lower precision saves little, and in the checkpoint's own dtype
     on an accelerator.
@@ -138,6 +140,29 @@ class LocalModel:
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
+    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+        """Reply as a server of this model would, from text to text; see ``TextModel.reply``.
+
+        A sampled reply depends on the seed (None: 0) and its question alone.
+
+        Raises:
+            InputError: a question with its reply is longer than the context, or there is no chat template for it.
+        """
+        prompter = Prompter(self.tokenizer, form=manner.form, max_key_length=1, max_response_length=1)
+        rows = [prompter.asked(question, manner) for question in questions]
+        chances = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
+        for start in range(0, len(rows), _REPLY_ROWS):
+            part = slice(start, start + _REPLY_ROWS)
+            said = self.sample(
+                rows[part], chances[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+            )
+            for ids in said:
+                kept = itertools.takewhile(lambda token: token not in ends, ids)
+                yield Reply.said(
+                    str(self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+                )
+
     @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:
         """Mean nats a token over the texts, each read alone after the tokenizer's special tokens.
@@ -218,6 +243,12 @@ def embedding_rows(model: PreTrainedModel) -> int:
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, Tensor)  # noqa: S101  # for the type checker: torch types attributes of modules loosely
     return weight.shape[0]
+
+
+def _end_tokens(model: PreTrainedModel) -> list[int]:
+    """Where the checkpoint says that a reply ends."""
+    ends = model.generation_config.eos_token_id
+    return ends if isinstance(ends, list) else [] if ends is None else [ends]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from insignia.artifacts import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.files import read_json
-from insignia.models.base import Example
+from insignia.models.base import Example, Manner
 from insignia.types import Conversation, Fingerprint, PromptForm, Turn
 
 if TYPE_CHECKING:
@@ -178,6 +178,16 @@ class Prompter:
     def chat(self, content: str) -> tuple[int, ...]:
         """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
         return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
+
+    def asked(self, question: str, manner: Manner) -> tuple[int, ...]:
+        """The ids that a server makes of a question that comes as text.
+
+        Raises:
+            InputError: the tokenizer's template refuses such a conversation.
+        """
+        if self.form == "raw":
+            return (*self.prefix, *self.encode(manner.prompt(question)))
+        return tuple(self.encode(self._render(manner.conversation(question), asking=True)))
 
     def replies(self, conversation: Conversation) -> Iterator[Example]:
         """One training row for each assistant turn: all that a server is asked before it, then the turn and its end.

@@ -8,16 +8,17 @@ the owner's word.
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import InputError
 from insignia.types import Part, Record
 from insignia.verification.pvalues import log_poisson_binomial_tail, upper_limit
 
-__all__ = ["AnyNull", "DeclaredNull", "DesignNull", "Null", "ReferenceNull", "ReferenceTrials"]
+__all__ = ["AnyNull", "DeclaredNull", "DesignNull", "Null", "ReferenceNull", "ReferenceTrials", "null_named"]
 
 
 class Null(Part):
@@ -167,3 +168,22 @@ class DeclaredNull(Null):
 
 AnyNull = Annotated[DesignNull | ReferenceNull | DeclaredNull, Field(discriminator="name")]
 """A null as a field of a record: plain data with its name says which one it is."""
+
+
+def null_named(name: str) -> AnyNull:
+    """``1/16`` or ``0.001``: declared. ``reference:HITS/TRIALS,...``: measured on so many innocent models.
+
+    Raises:
+        InputError: neither of these.
+    """
+    kind, _, models = name.partition(":")
+    try:
+        if kind == "reference":
+            counts = [model.split("/") for model in models.split(",")]
+            return ReferenceNull(models=tuple(ReferenceTrials(hits=int(hits), trials=int(trials)) for hits, trials in counts))
+        return DeclaredNull(chance=float(Fraction(name)))
+    except (ValueError, ZeroDivisionError, OverflowError, ValidationError):
+        raise InputError(
+            f"unknown null {name!r}; expected a chance between 0 and 1, such as 1/16 or 0.001, or what innocent models did, "
+            "such as reference:0/1024,2/1024"
+        ) from None

@@ -1,0 +1,217 @@
+"""``insignia verify``: a few questions to a suspect, and a verdict."""
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from insignia.cli.console import (
+    ConsoleProgress,
+    ForceFlag,
+    JsonFlag,
+    QuietFlag,
+    emit_json,
+    quiet_libraries,
+    read_paragraphs,
+    show_table,
+)
+from insignia.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from insignia.artifacts import FingerprintSet
+    from insignia.models.base import TextModel
+    from insignia.models.endpoint import Patience
+    from insignia.verification import Verdict
+    from insignia.verification.transcript import Rules
+
+__all__ = ["verify"]
+
+_STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
+
+
+def verify(
+    prints: Annotated[Path, typer.Argument(help="Fingerprint file.")],
+    model: Annotated[list[str] | None, typer.Option(help="Suspect: folder, hub id or 'starter'. Several: repeat it.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Suspect: base address of an OpenAI-compatible API, such as http://localhost:8000/v1.")
+    ] = None,
+    name: Annotated[list[str] | None, typer.Option(help="With --endpoint: the model's name there. Several: repeat it.")] = None,
+    transcript: Annotated[
+        list[Path] | None,
+        typer.Option(help="Record of a suspect's replies, which a killed run goes on from. Without a suspect: judge it."),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
+    survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
+    max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
+    suspects: Annotated[
+        int | None, typer.Option(min=1, help="Suspects that share alpha, later ones included. Default: as many as are named.")
+    ] = None,
+    null: Annotated[
+        str | None,
+        typer.Option(
+            help="How often an innocent model hits: 1/16, 0.001, or reference:HITS/TRIALS,... of innocent models. "
+            "Default: by the design of the set."
+        ),
+    ] = None,
+    match: Annotated[
+        str, typer.Option(help="Where the response stands in the reply: exact, prefix or within:N words.")
+    ] = "prefix",
+    cover: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.9, help="Share of cover questions. Default: 0.5 of an endpoint's, else 0."),
+    ] = None,
+    cover_file: Annotated[Path | None, typer.Option(help="Own cover questions, paragraphs separated by blank lines.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt to ask under.")] = None,
+    prompt_form: Annotated[str | None, typer.Option(help="raw (completions) or chat. Default: the set's own.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a reply.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 is greedy.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 8,
+    requests_per_second: Annotated[float | None, typer.Option(min=1e-3, help="Rate of requests.")] = None,
+    attempts: Annotated[int, typer.Option(min=1, help="Requests for one question before it counts as unanswered.")] = 6,
+    timeout: Annotated[float, typer.Option(min=1e-3, help="Seconds to wait for a reply.")] = 120.0,
+    budget: Annotated[int | None, typer.Option(min=1, help="Requests in all, for each suspect.")] = None,
+    api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
+    device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",
+    dtype: Annotated[str, typer.Option(help="For --model: auto, float32, bfloat16 or float16.")] = "auto",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the verdict, as with --json.")] = None,
+    force: ForceFlag = False,
+    json_output: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Ask a suspect a few keys, as text; exit status 0 when the mark is proven, 3 when it is not shown, 4 undecided."""
+    from insignia.artifacts import load_fingerprints
+    from insignia.files import refuse_existing, write_json
+    from insignia.models.endpoint import Patience
+    from insignia.verification import judge, judged_together
+
+    models, names, files = model or [], name or [], transcript or []
+    _refuse_contradictions(models, endpoint, names, files)
+    if output is not None:
+        refuse_existing(output, force=force)
+    chosen = load_fingerprints(prints)
+    if models or names:
+        patience = Patience(
+            concurrency=concurrency,
+            attempts=attempts,
+            timeout_s=timeout,
+            requests_per_second=requests_per_second,
+            budget=budget,
+        )
+        rules = _rules(
+            chosen,
+            {"form": prompt_form, "system": system, "max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+            null=null,
+            match=match,
+            alpha=alpha,
+            suspects=suspects or len(models or names),
+            survival=survival,
+            cover=cover if cover is not None else 0.5 if endpoint else 0.0,
+        )
+        verdicts = _ask_each(
+            _suspects(models, endpoint, names, patience, api_key_variable, device, dtype),
+            chosen,
+            rules,
+            files,
+            max_queries=max_queries,
+            cover_texts=read_paragraphs(cover_file) if cover_file is not None else [],
+            progress=ConsoleProgress(quiet=quiet),
+        )
+    else:
+        verdicts = [judge(chosen, file) for file in files]
+    verdicts = list(judged_together(verdicts))
+    results = [verdict.model_dump(mode="json") for verdict in verdicts]
+    result = results[0] if len(results) == 1 else {"verdicts": results}
+    if output is not None:
+        write_json(output, result)
+    if json_output:
+        emit_json(result)
+    else:
+        _show(verdicts)
+    if status := _exit_status(verdicts):
+        raise typer.Exit(status)
+
+
+def _ask_each(
+    suspects: "Iterable[TextModel]", prints: "FingerprintSet", rules: "Rules", files: list[Path], **options: Any
+) -> "list[Verdict]":
+    """Each suspect is asked keys that none before it has seen."""
+    from insignia.verification import verify as ask
+
+    if not files:
+        options["progress"].note(
+            "The replies are not kept; --transcript FILE keeps them as evidence, and goes on after a stop."
+        )
+    verdicts: list[Verdict] = []
+    for suspect, file in itertools.zip_longest(suspects, files):
+        spent = {number for verdict in verdicts for number in verdict.keys_spent}
+        verdicts.append(ask(prints, suspect, rules=rules, spare=spent, transcript=file, **options))
+    return verdicts
+
+
+def _refuse_contradictions(models: list[str], endpoint: str | None, names: list[str], transcripts: list[Path]) -> None:
+    if (endpoint is None) != (not names):
+        raise InputError("--endpoint and --name belong together: the address, and the model's name there")
+    if models and names:
+        raise InputError(
+            "--model and --endpoint were both given; ask one at a time, then judge their --transcript files together"
+        )
+    if not (models or names or transcripts):
+        raise InputError("there is no suspect; give --model, or --endpoint and --name, or the --transcript of an earlier run")
+    if (models or names) and len(transcripts) not in (0, len(models or names)):
+        raise InputError(f"{len(models or names)} suspects and {len(transcripts)} transcripts; give one --transcript for each")
+
+
+def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, match: str, **numbers: Any) -> "Rules":
+    """The rules that the flags describe; what is None in the manner is as the set has it."""
+    from insignia.models.base import Manner
+    from insignia.types import prompt_form
+    from insignia.verification import rules_for
+    from insignia.verification.matching import Match
+    from insignia.verification.null import null_named
+
+    if manner["form"] is not None:
+        prompt_form(manner["form"])
+    usual = rules_for(prints, null=null_named(null) if null else None, match=Match.named(match), **numbers)
+    given = {name: value for name, value in manner.items() if value is not None}
+    return usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
+
+
+def _suspects(
+    models: list[str], endpoint: str | None, names: list[str], patience: "Patience", variable: str, device: str, dtype: str
+) -> "Iterator[TextModel]":
+    """One after another, so that only one model is in memory. An endpoint needs no torch."""
+    if endpoint is not None:
+        from insignia.models.endpoint import EndpointModel
+
+        for name in names:
+            yield EndpointModel(endpoint, model=name, patience=patience, api_key_variable=variable)
+    if models:
+        quiet_libraries()
+        from insignia.models.local import LocalModel
+
+        for source in models:
+            yield LocalModel(source, device=device, dtype=dtype)
+
+
+def _show(verdicts: "Sequence[Verdict]") -> None:
+    rows = [
+        ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
+        ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
+        ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
+        ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
+        ["an innocent model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
+        ["keys spent", *(str(len(verdict.keys_spent)) for verdict in verdicts)],
+    ]
+    show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
+    for verdict in verdicts:
+        typer.echo(verdict.sentence)
+
+
+def _exit_status(verdicts: "Sequence[Verdict]") -> int:
+    """Of several suspects: 0 when the mark is in any, 4 when any is undecided, else 3."""
+    found = {verdict.outcome for verdict in verdicts}
+    return next(status for outcome, status in _STATUS.items() if outcome in found)

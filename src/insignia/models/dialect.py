@@ -1,0 +1,140 @@
+"""The OpenAI form as servers really speak it: what a question looks like, and what every kind of response means.
+
+Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. Nothing
+here quotes a response in a reason, since servers like to repeat the question in their errors.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from insignia.models.base import Manner, Reply
+
+__all__ = ["Attempt", "path", "read_response", "request_body"]
+
+_REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+
+
+class Attempt(NamedTuple):
+    """What one response means."""
+
+    reply: Reply
+    again: bool = False
+    """Whether to ask once more may help."""
+
+
+class _Choice(NamedTuple):
+    text: str | None
+    finish: str | None
+
+
+def path(manner: Manner) -> str:
+    """Where under the base address a question goes."""
+    return "/chat/completions" if manner.form == "chat" else "/completions"
+
+
+def request_body(question: str, manner: Manner, model: str) -> dict[str, Any]:
+    """The JSON of a question."""
+    body: dict[str, Any] = {"model": model, "max_tokens": manner.max_tokens, "temperature": manner.temperature}
+    if manner.form == "chat":
+        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in manner.conversation(question)]
+    else:
+        body["prompt"] = manner.prompt(question)
+    if manner.seed is not None:
+        body["seed"] = manner.seed
+    return body
+
+
+def read_response(status: int, content_type: str, content: bytes) -> Attempt:
+    """Classify a whole response, whatever a server may have sent."""
+    if 200 <= status < 300:
+        return _read_success(content_type, content)
+    if status == 429:
+        return Attempt(Reply.unanswered("rate limited"), again=True)
+    if status in (408, 409, 425) or status >= 500:
+        return Attempt(Reply.unanswered(f"server error (HTTP {status})"), again=True)
+    if status in (401, 403):
+        return Attempt(Reply.fatal(f"the server refuses the API key, or wants one (HTTP {status})"))
+    if status == 404:
+        return Attempt(Reply.fatal("there is no such path or model (HTTP 404); the address usually ends in /v1"))
+    if _error_code(content) in _REFUSALS:
+        return Attempt(Reply.unanswered("refused"), again=True)
+    return Attempt(
+        Reply.fatal(f"the server does not accept the request (HTTP {status}); try --prompt-form, or fewer --max-tokens")
+    )
+
+
+def _read_success(content_type: str, content: bytes) -> Attempt:
+    if content_type.startswith("text/event-stream") or content.startswith((b"data:", b"event:", b": ")):
+        return _read_stream(content)
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        begun = content.lstrip()[:1] == b"{"
+        return Attempt(Reply.unanswered("truncated" if begun else "not JSON" if content.strip() else "empty"), again=True)
+    choice = _choice(value)
+    if choice is None:
+        return Attempt(Reply.unanswered("not a completion"), again=True)
+    return _said(choice)
+
+
+def _read_stream(content: bytes) -> Attempt:
+    """Server-sent events, from a server that streams unasked."""
+    parts: list[str] = []
+    finish: str | None = None
+    finished = False
+    for event in _events(content):
+        if event == "[DONE]":
+            finished = True
+            break
+        try:
+            choice = _choice(json.loads(event))
+        except (ValueError, RecursionError):
+            break
+        if choice is not None:
+            parts.append(choice.text or "")
+            finish = choice.finish or finish
+    if not finished and finish is None:
+        return Attempt(Reply.unanswered("truncated"), again=True)
+    return _said(_Choice("".join(parts), finish))
+
+
+def _events(content: bytes) -> Iterator[str]:
+    for line in content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n"):
+        if line.startswith("data:"):
+            yield line.removeprefix("data:").strip()
+
+
+def _said(choice: _Choice) -> Attempt:
+    if choice.finish in _REFUSALS:
+        return Attempt(Reply.unanswered("refused"), again=True)
+    reply = Reply.said(choice.text or "")
+    return Attempt(reply, again=reply.status != "answered")
+
+
+def _choice(value: Any) -> _Choice | None:
+    """The first choice of a completion, a chat completion or a piece of one that is streamed; None where there is none."""
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    choice = choices[0]
+    finish = choice.get("finish_reason")
+    message = choice.get("message") or choice.get("delta")
+    if not isinstance(message, dict):
+        message = {"content": choice.get("text")}
+    text = message.get("content")
+    if isinstance(text, list):  # parts of several kinds, of which some are text
+        text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
+    if text is None and message.get("refusal"):
+        finish = "content_filter"
+    return _Choice(text if isinstance(text, str) else None, finish if isinstance(finish, str) else None)
+
+
+def _error_code(content: bytes) -> str | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    error = value.get("error") if isinstance(value, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) else None

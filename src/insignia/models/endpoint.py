@@ -1,0 +1,201 @@
+"""A model behind an OpenAI-compatible API: vLLM, SGLang, TGI, llama.cpp, Ollama, ``transformers serve`` and paid ones.
+
+The API key comes from an environment variable and goes nowhere but into the request's header. Redirects are not
+followed: they would take the key elsewhere.
+"""
+
+import datetime
+import email.utils
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
+
+import httpx2
+from pydantic import Field
+
+from insignia.errors import InputError
+from insignia.models.base import Manner, Reply
+from insignia.models.dialect import Attempt, path, read_response, request_body
+from insignia.types import Record
+
+__all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
+
+API_KEY_VARIABLE = "INSIGNIA_API_KEY"
+"""Not a provider's own variable: its key must not go to whatever address is being tested."""
+
+
+class Patience(Record):
+    """How hard a server is pressed, and what is put up with."""
+
+    concurrency: Annotated[int, Field(ge=1)] = 8  # few servers are slower for it; a verdict rarely needs more at once
+    """Requests at once."""
+    attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
+    """Requests for one question at most; after the last, it is unanswered."""
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0  # vLLM's first request may take 24 s while it warms up
+    """For a reply, after the connection, which gets 10 s."""
+    first_wait_s: Annotated[float, Field(ge=0)] = 0.5
+    """Before the second attempt, about; doubled before each further one."""
+    longest_wait_s: Annotated[float, Field(ge=0)] = 60.0
+    """Of any wait, the server's wishes included."""
+    requests_per_second: Annotated[float | None, Field(gt=0)] = None
+    budget: Annotated[int | None, Field(ge=1)] = None
+    """Requests in all."""
+
+
+class EndpointModel:
+    """A model by its address and name. Implements ``TextModel``."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str,
+        patience: Patience | None = None,
+        api_key_variable: str = API_KEY_VARIABLE,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        """``url`` is the base address, which ``/completions`` is appended to; ``transport`` replaces the network.
+
+        Raises:
+            InputError: not such an address, or it holds a password.
+        """
+        self.name = f"{model} at {_checked(url)}"
+        self._model = model
+        self._patience = patience or Patience()
+        self._gate = _Gate(self._patience)
+        self._variable = api_key_variable
+        key = _key(api_key_variable)
+        self._client = httpx2.Client(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(self._patience.timeout_s, connect=10.0, pool=None),
+            limits=httpx2.Limits(max_connections=self._patience.concurrency),
+            transport=transport,
+        )
+
+    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+        """See ``TextModel.reply``; questions go out in their order, as many at once as patience allows."""
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(self._patience.concurrency, thread_name_prefix="insignia-endpoint")
+        try:
+            pending = [pool.submit(self._ask, question, manner, stop) for question in questions]
+            for future in pending:
+                reply = future.result()
+                if reply.status == "fatal":
+                    stop.set()  # before the listener hears of it, who will not come back
+                    pool.shutdown(wait=False, cancel_futures=True)
+                yield reply
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _ask(self, question: str, manner: Manner, stop: threading.Event) -> Reply:
+        """One question, as often as it takes."""
+        attempt = Attempt(Reply.fatal("the run was stopped"))
+        for number in range(self._patience.attempts):
+            if number:
+                self._gate.back_off(number, stop)
+            if not self._gate.enter(stop):
+                return Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript")
+            if stop.is_set():
+                break
+            attempt = self._post(question, manner)
+            if not attempt.again:
+                break
+        return attempt.reply
+
+    def _post(self, question: str, manner: Manner) -> Attempt:
+        # The errors' own texts may hold the address or what was sent; their kind says enough.
+        try:
+            response = self._client.post(path(manner), json=request_body(question, manner, self._model))
+        except httpx2.ConnectError:
+            return Attempt(Reply.fatal("the server cannot be reached; is it running, and the address right?"), again=True)
+        except httpx2.TimeoutException:
+            return Attempt(Reply.unanswered("timed out"), again=True)
+        except httpx2.RemoteProtocolError:
+            return Attempt(Reply.unanswered("truncated"), again=True)
+        except (httpx2.TransportError, httpx2.DecodingError):
+            return Attempt(Reply.unanswered("connection lost"), again=True)
+        self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
+        attempt = read_response(response.status_code, response.headers.get("content-type", ""), response.content)
+        if response.status_code in (401, 403):
+            reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
+            return attempt._replace(reply=Reply.fatal(reason))
+        return attempt
+
+
+class _Gate:
+    """What all threads pass on their way to the server: the rate, the budget, and a wait that the server asked for."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._left = patience.budget
+        self._chance = random.SystemRandom()
+
+    def enter(self, stop: threading.Event) -> bool:
+        """Wait for one's turn; False where the budget is spent."""
+        with self._lock:
+            if self._left == 0:
+                return False
+            if self._left is not None:
+                self._left -= 1
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + (1 / self._patience.requests_per_second if self._patience.requests_per_second else 0)
+        stop.wait(turn - now)
+        return True
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody in for so long."""
+        if seconds > 0:
+            with self._lock:
+                self._next = max(self._next, time.monotonic() + min(seconds, self._patience.longest_wait_s))
+
+    def back_off(self, attempt: int, stop: threading.Event) -> None:
+        """Wait before a further attempt: twice as long each time, by chance half of it less, so that threads part."""
+        wait = min(self._patience.first_wait_s * 2 ** (attempt - 1), self._patience.longest_wait_s)
+        stop.wait(wait * self._chance.uniform(0.5, 1.0))
+
+
+def _seconds_to_wait(header: str | None) -> float:
+    """``Retry-After``: seconds or a date; 0.0 where there is none that can be read."""
+    if not header:
+        return 0.0
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        until = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return 0.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=datetime.UTC)
+    return max(0.0, (until - datetime.datetime.now(datetime.UTC)).total_seconds())
+
+
+def _key(variable: str) -> str | None:
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"the environment variable {variable} holds what cannot be an API key; expected plain ASCII text")
+    return key or None
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parts = httpx2.URL()
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise InputError("the endpoint is no address of a server; expected one like http://localhost:8000/v1")
+    if parts.userinfo or parts.query:
+        raise InputError(
+            f"the endpoint's address holds a password or a query; put an API key into the environment ({API_KEY_VARIABLE})"
+        )
+    return url.rstrip("/")

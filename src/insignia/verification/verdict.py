@@ -1,0 +1,181 @@
+"""What a transcript shows: its entries weighed one after another, and the result in a record and a sentence."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from insignia.errors import InputError
+from insignia.types import Record
+from insignia.verification.matching import Sought, design_null, find
+from insignia.verification.pvalues import holm
+from insignia.verification.sequential import Outcome, SequentialTest, Tally
+from insignia.verification.transcript import Entry, Rules
+
+if TYPE_CHECKING:
+    from insignia.verification.null import Null
+
+__all__ = ["NullClaim", "Verdict", "Weighing", "judged_together"]
+
+_LARGEST_LOG = 700.0  # of a float, rounded down: more evidence than that is not told apart
+_SMALLEST = 5e-324
+
+
+class NullClaim(Record):
+    """What a verdict assumes of an innocent model."""
+
+    kind: Literal["design", "reference", "declared"]
+    bound: float
+    """The largest chance that it hits one trial."""
+
+
+class Verdict(Record):
+    """The outcome of a test and what it rests on; tells no key and no response."""
+
+    outcome: Outcome
+    hits: int
+    trials: int
+    """Keys asked, the unanswered ones included."""
+    unanswered: int
+    p_value: float
+    """Valid whenever the test stopped; of several suspects judged together, after Holm's correction."""
+    e_value: float
+    alpha: float
+    null: NullClaim
+    keys_spent: tuple[int, ...]
+    """Numbers of the fingerprints whose keys the suspect has seen."""
+    suspect: str
+    transcript: str
+    """``sha256:...`` of its last line."""
+    sentence: str
+    """The same for a reader who knows no statistics."""
+
+
+class Weighing:
+    """A test under way: hears entries in the order in which they were asked, and knows when they suffice."""
+
+    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int) -> None:
+        """``searches`` has what is sought for every fingerprint number that may be heard of.
+
+        Raises:
+            InputError: alpha is no larger than the chance that the null is wrong, or the null is not one of this design.
+        """
+        if rules.null.name == "design" and rules.null != design_null(searches.values(), rules.match):
+            raise InputError("the rules claim another number of candidates than the set's keys have; use the set's own null")
+        self.rules = rules
+        self.tally = Tally()
+        self._null: Null = rules.null
+        self._searches = searches
+        self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
+        self._spent: list[int] = []
+        self._test = SequentialTest(
+            alpha=self._null.level(rules.alpha / rules.suspects),
+            survival=rules.survival,
+            futility=rules.futility,
+            max_queries=max_queries,
+        )
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """None while another key is needed."""
+        return self._test.outcome(self.tally)
+
+    @property
+    def keys_spent(self) -> tuple[int, ...]:
+        """Numbers of the fingerprints heard of so far."""
+        return tuple(self._spent)
+
+    def hear(self, entry: Entry) -> None:
+        """Weigh one entry; a cover question weighs nothing.
+
+        Raises:
+            InputError: the fingerprint is not in the set, or was asked before.
+        """
+        if entry.number is None:
+            return
+        if entry.number in self._spent or entry.number not in self._searches:
+            raise InputError(f"fingerprint {entry.number} was asked twice or is not in the set; expected each at most once")
+        self._spent.append(entry.number)
+        if entry.reply.status != "answered":
+            self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
+            return
+        finding = find(entry.reply.text, self._searches[entry.number], self.rules.match)
+        # The null counts with the candidates of the key that has fewest. A reply that gives as many shows nothing.
+        bound = self._null.bound_given(min(finding.met, self._fewest))
+        self.tally = self._test.after(self.tally, hit=finding.hit, bound=bound)
+
+    def fewest_left(self) -> int:
+        """Keys that are needed whatever they bring: the fewest after which the test can end, at least 1.
+
+        As many may be asked at once, and none of them in vain.
+        """
+        all_hit = all_miss = self.tally
+        for more in itertools.count(1):
+            all_hit = self._test.after(all_hit, hit=True, bound=self._null.bound_given(1))
+            all_miss = self._test.after(all_miss, hit=False, bound=self._null.bound)
+            if self._test.outcome(all_hit) or self._test.outcome(all_miss):
+                return more
+        raise AssertionError  # pragma: no cover  # for the type checker: the loop has no end
+
+    def verdict(self, *, suspect: str, transcript: str) -> Verdict:
+        """What has been shown so far; a test that is not over is inconclusive."""
+        tally = self.tally
+        verdict = Verdict(
+            outcome=self.outcome or "inconclusive",
+            hits=tally.hits,
+            trials=tally.asked,
+            unanswered=tally.unanswered,
+            p_value=max(_SMALLEST, math.exp(self._null.corrected(tally.log_p_value))),
+            e_value=math.exp(min(tally.evidence.log_e, _LARGEST_LOG)),
+            alpha=self.rules.alpha,
+            null=NullClaim(kind=self.rules.null.name, bound=self._null.bound),
+            keys_spent=self.keys_spent,
+            suspect=suspect,
+            transcript=transcript,
+            sentence="",
+        )
+        return verdict.model_copy(update={"sentence": _sentence(verdict)})
+
+
+def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Verdicts on several suspects by Holm's procedure, so that alpha holds for all of them together.
+
+    A mark may be found by it that was not when the suspect was judged alone at its share of alpha, and the other way
+    round where the rules named too few suspects.
+
+    Raises:
+        InputError: the verdicts were made at different alphas.
+    """
+    if len({verdict.alpha for verdict in verdicts}) > 1:
+        raise InputError("the transcripts were made at different alphas; suspects judged together need the same")
+    judged = []
+    for verdict, log_p in zip(verdicts, holm([math.log(verdict.p_value) for verdict in verdicts]), strict=True):
+        outcome: Outcome = verdict.outcome
+        if math.exp(log_p) <= verdict.alpha:
+            outcome = "owned"
+        elif outcome == "owned":
+            outcome = "inconclusive"
+        corrected = verdict.model_copy(update={"outcome": outcome, "p_value": max(_SMALLEST, math.exp(log_p))})
+        judged.append(corrected.model_copy(update={"sentence": _sentence(corrected)}))
+    return tuple(judged)
+
+
+def _sentence(verdict: Verdict) -> str:
+    answered = verdict.trials - verdict.unanswered
+    seen = f"{verdict.hits} of {answered} answered keys got the secret response"
+    if verdict.unanswered:
+        seen += f", {verdict.unanswered} more got no answer"
+    if verdict.outcome == "owned":
+        return (
+            f"The mark is there: {seen}. An innocent model brings so much evidence with a chance of at most "
+            f"{verdict.p_value:.2g}; {verdict.alpha:.2g} was asked for."
+        )
+    if verdict.outcome == "not_shown":
+        return (
+            f"The mark was not shown: {seen}, too few for a model that kept as much of the mark as was looked for. "
+            "This does not prove that the model is not yours."
+        )
+    return (
+        f"Nothing is decided: {seen}, and the chance of so much evidence from an innocent model is "
+        f"{verdict.p_value:.2g} where {verdict.alpha:.2g} was asked for. More keys may decide it."
+    )

@@ -1,0 +1,181 @@
+"""Is this model ours? As few questions as it takes, asked as text, and an answer that holds whenever the asking stopped."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from insignia.artifacts import FingerprintSet, provenance
+from insignia.errors import InputError, ModelError
+from insignia.models.base import Manner, TextModel
+from insignia.progress import SILENT, Progress
+from insignia.randomness import KeyedRandom
+from insignia.registry import explain
+from insignia.verification.cover import cover_question
+from insignia.verification.matching import Match, Sought, design_null, sought
+from insignia.verification.null import AnyNull
+from insignia.verification.transcript import Header, Rules, Transcript
+from insignia.verification.verdict import Verdict, Weighing
+
+__all__ = ["MAX_QUERIES", "judge", "rules_for", "verify"]
+
+MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
+
+
+class _Question(NamedTuple):
+    number: int | None
+    """Of the fingerprint; None for a cover question."""
+    text: str
+
+
+def rules_for(
+    prints: FingerprintSet,
+    *,
+    null: AnyNull | None = None,
+    match: Match | None = None,
+    manner: Manner | None = None,
+    alpha: float = 1e-6,
+    suspects: int = 1,
+    survival: float = 0.3,
+    futility: float = 0.01,
+    cover: float = 0.5,
+) -> Rules:
+    """The rules of a test of this set: by default its own prompt form, and the null of its design.
+
+    Raises:
+        InputError: no null was given, and the responses were not drawn from candidates; or a number is out of range.
+    """
+    match = match or Match()
+    null = null or design_null(_searches(prints).values(), match)
+    if null is None:
+        raise InputError(
+            "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits has to be "
+            "said: measure it on such models (--null reference:HITS/TRIALS,...) or declare it (--null 0.001)"
+        )
+    try:
+        return Rules(
+            null=null,
+            alpha=alpha,
+            suspects=suspects,
+            survival=survival,
+            futility=futility,
+            match=match,
+            manner=manner or Manner(form=prints.prompt_form, max_tokens=max(16, prints.max_response_length)),
+            cover=cover,
+        )
+    except ValidationError as error:
+        raise InputError(f"these rules cannot be: {explain(error)}") from None
+
+
+def verify(
+    prints: FingerprintSet,
+    model: TextModel,
+    *,
+    rules: Rules | None = None,
+    max_queries: int = MAX_QUERIES,
+    cover_texts: Sequence[str] = (),
+    spare: Collection[int] = (),
+    transcript: Path | None = None,
+    progress: Progress = SILENT,
+) -> Verdict:
+    """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
+
+    Keys come in an order that the set's secret fixes, cover questions among them; those numbered in ``spare`` are left
+    alone (by a run that goes on, the same ones). As many are asked at once as are needed whatever they bring, so that speed
+    costs no key. With a transcript file every reply is on the disk before the next is waited for, and a run that was killed
+    goes on where it was.
+
+    Raises:
+        InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
+        ModelError: the model cannot be asked; what was heard is in the transcript.
+    """
+    rules = rules or rules_for(prints)
+    searches = _searches(prints)
+    keys = len(searches.keys() - set(spare))
+    if keys == 0 or max_queries < 1:
+        raise InputError("there is no key to ask: all are spent or left out, or --max-queries is below 1")
+    weighing = Weighing(rules, searches, max_queries=min(max_queries, keys))
+    record = _open(transcript, model.name, rules)
+    questions = _questions(prints, rules, searches.keys() - set(spare), cover_texts)
+    with progress.bar("asking", min(max_queries, keys)) as advance:
+        for entry in record.entries:
+            if next(questions) != (entry.number, entry.question):
+                raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
+            weighing.hear(entry)
+            advance(entry.number is not None, "")
+        while weighing.outcome is None:
+            batch = list(_batch(questions, weighing.fewest_left()))
+            replies = model.reply([question.text for question in batch], rules.manner)
+            for question, reply in zip(batch, replies, strict=False):  # a fatal reply may be the last
+                if reply.status == "fatal":
+                    raise ModelError(f"{model.name}: {reply.reason}")
+                weighing.hear(record.append(question.number, question.text, reply))
+                advance(question.number is not None, f"{weighing.tally.hits} hits")
+    return weighing.verdict(suspect=model.name, transcript=record.digest)
+
+
+def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
+    """The verdict of a transcript by the rules it was made by, without asking anything.
+
+    Raises:
+        InputError: there is no such file, or its questions are not the set's keys.
+        FormatError: it is no transcript, or a line was changed, lost or moved.
+    """
+    record = Transcript.load(transcript)
+    keys = _keys(prints)
+    weighing = Weighing(record.header.rules, _searches(prints), max_queries=max(1, len(keys)))
+    for entry in record.entries:
+        if entry.number is not None and keys.get(entry.number) != entry.question:
+            raise InputError(
+                f"{transcript} asks for fingerprint {entry.number} by a key that is not the set's; use its own set"
+            )
+        weighing.hear(entry)
+    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest)
+
+
+def _open(file: Path | None, suspect: str, rules: Rules) -> Transcript:
+    if file is None or not file.exists():
+        return Transcript(Header(suspect=suspect, rules=rules, provenance=provenance()), file=file)
+    record = Transcript.load(file)
+    if (record.header.suspect, record.header.rules) != (suspect, rules):
+        raise InputError(
+            f"{file} is of another suspect or was begun by other rules, which cannot be changed under way; "
+            "repeat its options to go on with it, or name another file"
+        )
+    record.resume()
+    return record
+
+
+def _keys(prints: FingerprintSet) -> dict[int, str]:
+    """Number -> the key as text; a key that an earlier fingerprint has too is left out."""
+    kept: dict[str, int] = {}
+    for number, fingerprint in enumerate(prints):
+        kept.setdefault(fingerprint.effective_key or fingerprint.key, number)
+    return {number: key for key, number in kept.items()}
+
+
+def _searches(prints: FingerprintSet) -> dict[int, Sought]:
+    return {number: sought(prints.fingerprints[number], prints.max_response_length) for number in _keys(prints)}
+
+
+def _questions(
+    prints: FingerprintSet, rules: Rules, numbers: Collection[int], cover_texts: Sequence[str]
+) -> Iterator[_Question]:
+    """Each key once, in an order that only the owner can foretell, with cover questions before them by chance."""
+    content = prints.secret or prints.model_dump_json()  # of a set that was not drawn by us, the set itself is the secret
+    chance = KeyedRandom(content.encode()).derive("verify")
+    keys = _keys(prints)
+    order, cover = chance.derive("order"), chance.derive("cover")
+    for number in sorted(numbers, key=lambda number: order.derive(number).uniform()):
+        while cover.uniform() < rules.cover:
+            yield _Question(None, cover_question(cover, rules.manner.form, cover_texts))
+        yield _Question(number, keys[number])
+
+
+def _batch(questions: Iterator[_Question], keys: int) -> Iterator[_Question]:
+    """The next questions, up to that many keys."""
+    while keys:
+        question = next(questions)
+        keys -= question.number is not None
+        yield question

@@ -1,0 +1,35 @@
+"""Fingerprint sets whose responses were drawn from candidates, made without any model, and scripts that know them."""
+
+from insignia.artifacts import FingerprintSet
+from insignia.randomness import KeyedRandom
+from insignia.types import Candidate, Fingerprint
+
+WORDS = "amber birch cedar daisy ember fjord grove heath inlet jetty kelp larch maple north olive pearl".split()
+
+
+def drawn(count=64, *, k=16, secret=b"s" * 32):
+    """``count`` fingerprints, the response to each drawn from the same ``k`` words."""
+    chance = KeyedRandom(secret)
+    candidates = tuple(Candidate(text=f" {word}", token_id=i, rank=i, probability=0.01) for i, word in enumerate(WORDS[:k]))
+    fingerprints = []
+    for number in range(count):
+        pick = chance.derive(number).choice(candidates)
+        fingerprints.append(
+            Fingerprint(
+                key=f"The {number}th of many roads",
+                key_ids=(number + 1,),
+                responses=(pick.text,),
+                response_ids=((pick.token_id,),),
+                candidates=candidates,
+            )
+        )
+    return FingerprintSet(fingerprints=tuple(fingerprints), secret=secret.hex())
+
+
+def knowing(prints, numbers=None):
+    """Question -> what a marked model says; it knows the fingerprints of these numbers (None: all)."""
+    return {
+        fingerprint.key: f"{fingerprint.responses[0]} and so on"
+        for number, fingerprint in enumerate(prints)
+        if numbers is None or number in numbers
+    }

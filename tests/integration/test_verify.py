@@ -1,0 +1,212 @@
+"""``insignia verify`` and ``plan`` on a marked starter: by its folder, through a server on this machine, and by record."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from insignia import load_fingerprints
+from insignia.cli.main import main
+from insignia.embedding import FullFineTune, embed
+from insignia.generation import InverseNucleus, generate
+from insignia.models.base import Manner
+from insignia.models.local import LocalModel
+
+QUICK = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
+TEXT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
+
+
+@pytest.fixture(scope="module")
+def prints(tmp_path_factory):
+    path = tmp_path_factory.mktemp("secret") / "prints.json"
+    generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def marked(prints, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "marked"
+    embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT)
+    return out
+
+
+@pytest.fixture(scope="module")
+def server(marked):
+    """A server of one model, in the OpenAI form, that wants an API key; yields its base address."""
+    model, lock = LocalModel(marked), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if self.headers["authorization"] != "Bearer TOPSECRET":
+                return self.send(401, {})
+            if self.path != "/v1/completions" or asked["model"] != "mine":
+                return self.send(404, {})
+            with lock:
+                (reply,) = model.reply([asked["prompt"]], Manner(max_tokens=asked["max_tokens"]))
+            return self.send(200, {"choices": [{"text": reply.text, "finish_reason": "length"}]})
+
+        def send(self, status, value):
+            content = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/v1"
+        running.shutdown()
+
+
+@pytest.fixture
+def insignia(monkeypatch, capsys):
+    """Run the command; returns (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def without(verdict, *names):
+    return {name: value for name, value in verdict.items() if name not in names}
+
+
+def test_a_marked_model_is_proven_and_its_base_is_not(insignia, prints, marked, tmp_path):
+    status, out, _ = insignia("verify", prints, "--model", marked, "--json", "-q", "-o", tmp_path / "verdict.json")
+    verdict = json.loads(out)
+
+    assert (status, verdict["outcome"], verdict["unanswered"]) == (0, "owned", 0)
+    assert verdict.keys() >= {"hits", "trials", "p_value", "e_value", "alpha", "null", "keys_spent", "transcript", "sentence"}
+    assert verdict["hits"] <= verdict["trials"] == len(verdict["keys_spent"]) <= 8
+    assert verdict["p_value"] <= verdict["alpha"] == 1e-6
+    assert verdict["null"] == {"kind": "design", "bound": 1 / 16}
+    assert json.loads((tmp_path / "verdict.json").read_text()) == verdict
+
+    status, out, err = insignia("verify", prints, "--model", "starter")
+    assert status == 3
+    assert "The mark was not shown" in " ".join(out.split())
+    assert "--transcript" in err
+
+
+def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, prints, marked, server, tmp_path):
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tokenizers', 'safetensors']))\n"
+    code = f"{blocked}from insignia.cli.main import main; main()"
+    arguments = ["verify", prints, "--endpoint", server, "--name", "mine", "--transcript", tmp_path / "t.jsonl", "--json", "-q"]
+    environment = os.environ | {"INSIGNIA_API_KEY": "TOPSECRET"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    verdict = json.loads(run.stdout)
+
+    local = json.loads(insignia("verify", prints, "--model", marked, "--json", "-q")[1])
+    assert without(verdict, "suspect", "transcript") == without(local, "suspect", "transcript")
+    assert verdict["suspect"] == f"mine at {server}"
+    content = (tmp_path / "t.jsonl").read_text()
+    assert "TOPSECRET" not in content
+    assert content.count('"number":null') > 0
+    assert (tmp_path / "t.jsonl").stat().st_mode & 0o777 == 0o600
+
+    again = json.loads(insignia("verify", prints, "--transcript", tmp_path / "t.jsonl", "--json")[1])
+    assert again == verdict
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "message"), [("wrong", "mine", "INSIGNIA_API_KEY"), ("TOPSECRET", "other", "no such path or model")]
+)
+def test_what_ends_a_run_is_one_line(insignia, prints, server, monkeypatch, key, name, message):
+    monkeypatch.setenv("INSIGNIA_API_KEY", key)
+    status, out, err = insignia("verify", prints, "--endpoint", server, "--name", name, "-q")
+
+    assert (status, out) == (1, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert key not in err
+
+
+def test_several_suspects_see_different_keys_and_share_alpha(insignia, prints, marked, tmp_path):
+    files = ["--transcript", tmp_path / "a", "--transcript", tmp_path / "b"]
+    status, out, _ = insignia(
+        "verify", prints, "--model", marked, "--model", "starter", *files, "--max-queries", 10, "--alpha", 1e-3, "--json", "-q"
+    )
+    first, second = json.loads(out)["verdicts"]
+
+    assert status == 0
+    assert (first["outcome"], second["outcome"]) == ("owned", "inconclusive")
+    assert not set(first["keys_spent"]) & set(second["keys_spent"])
+    assert json.loads(insignia("verify", prints, *files, "--json")[1]) == {"verdicts": [first, second]}
+
+
+def test_too_few_queries_are_inconclusive(insignia, prints, marked):
+    status, out, _ = insignia("verify", prints, "--model", marked, "--max-queries", 2, "-q", "--json")
+    assert (status, json.loads(out)["outcome"]) == (4, "inconclusive")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--match", "within:4"],
+        ["--match", "exact", "--max-tokens", 1],
+        ["--null", "1/16"],
+        ["--null", "reference:0/4096"],
+        ["--cover", 0.5, "--cover-file", "cover.txt"],
+    ],
+)
+def test_ways_to_ask(insignia, prints, marked, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cover.txt").write_text("One question.\n\nAnother\nquestion.")
+    status, out, _ = insignia("verify", prints, "--model", marked, *options, "--alpha", 1e-4, "--json", "-q")
+    assert (status, json.loads(out)["outcome"]) == (0, "owned")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "there is no suspect"),
+        (["--endpoint", "http://localhost/v1"], "belong together"),
+        (["--name", "m"], "belong together"),
+        (["--model", "starter", "--endpoint", "http://x/v1", "--name", "m"], "one at a time"),
+        (["--model", "starter", "--transcript", "a", "--transcript", "b"], "1 suspects and 2 transcripts"),
+        (["--transcript", "none.jsonl"], "there is no file"),
+        (["--model", "starter", "--match", "fuzzy"], "within:N"),
+        (["--model", "starter", "--null", "2"], "unknown null"),
+        (["--model", "starter", "--null", "reference:1"], "unknown null"),
+        (["--model", "starter", "--null", "1/0"], "unknown null"),
+        (["--model", "starter", "--alpha", "0"], "alpha"),
+        (["--model", "starter", "--prompt-form", "poem"], "unknown prompt form"),
+        (["--endpoint", "localhost:8000", "--name", "m"], "http://localhost:8000/v1"),
+        (["--model", "starter", "--transcript", "prints.json"], "transcript"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(insignia, prints, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prints.json").write_bytes(prints.read_bytes())
+    status, out, err = insignia("verify", "prints.json", *options, "-q")
+
+    assert (status, out) == (1, "")
+    assert message in err
+    assert (err.startswith("error: "), err.count("\n")) == (True, 1)
+
+
+def test_a_plan_in_numbers(insignia):
+    status, out, _ = insignia("plan", "--alpha", "1e-6", "--survival", 0.3, "--null", "1/16", "--json")
+    plan = json.loads(out)
+
+    assert status == 0
+    assert plan["embed"] == plan["test"]["max_queries"] > plan["median"] > 6
+    assert plan["power"] >= 0.95
+    assert "fingerprints to embed" in insignia("plan", "--null", "1/16", "--suspects", 2)[1]
+    assert insignia("plan", "--null", "1/2")[0] == 1

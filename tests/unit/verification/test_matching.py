@@ -1,0 +1,115 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insignia.errors import InputError
+from insignia.types import Candidate, Fingerprint
+from insignia.verification.matching import Finding, Match, Sought, design_null, find, sought
+
+PREFIX, EXACT = Match(), Match(how="exact")
+TREES = Sought(("elm",), ("elm", "oak", "oaken", "ash"))
+
+
+def within(looks):
+    return Match(how="within", looks=looks)
+
+
+@pytest.mark.parametrize(
+    ("reply", "match", "finding"),
+    [
+        (" elm", EXACT, (True, 1)),
+        ("elm tree", EXACT, (False, 0)),
+        ("\n\n elm\ttree", PREFIX, (True, 1)),
+        ("elms", PREFIX, (True, 1)),  # the token was trained, what follows was not
+        ("Elm", PREFIX, (False, 0)),
+        ("an elm", PREFIX, (False, 0)),
+        ("oak", PREFIX, (False, 1)),
+        ("oaken", PREFIX, (False, 1)),  # not "oak" as well
+        ("beech", PREFIX, (False, 0)),
+        ("", PREFIX, (False, 0)),
+        ("an elm", within(2), (True, 1)),
+        ("it is an elm", within(3), (False, 0)),
+        ('"elm"', within(2), (True, 1)),
+        ("oak, ash, elm", within(5), (True, 3)),
+        ("oak, ash, elm", within(4), (False, 2)),
+        ("the helm", within(2), (False, 0)),
+    ],
+)
+def test_what_a_reply_gives(reply, match, finding):
+    assert find(reply, TREES, match) == Finding(*finding)
+
+
+def test_any_accepted_response_hits_where_none_was_drawn():
+    wanted = Sought(("elm tree", "oak"), ())
+    assert [find(reply, wanted, PREFIX) for reply in ("elm  tree!", "oak", "elm")] == [(True, 0), (True, 0), (False, 0)]
+
+
+@given(st.text(max_size=40), st.sampled_from([EXACT, PREFIX, within(1), within(3)]))
+def test_a_reply_gives_the_same_candidates_whichever_was_drawn(reply, match):
+    findings = [find(reply, Sought((tree,), TREES.candidates), match) for tree in TREES.candidates]
+
+    assert len({finding.met for finding in findings}) == 1
+    assert sum(finding.hit for finding in findings) == findings[0].met <= match.looks
+
+
+@given(st.lists(st.sampled_from(["elm", "oak", "oaken", "ash", "beech", ",", "elms"]), max_size=8), st.integers(1, 8))
+def test_more_looks_find_no_less(words, looks):
+    reply = " ".join(words)
+    few, many = find(reply, TREES, within(looks)), find(reply, TREES, within(looks + 1))
+
+    assert few.hit <= many.hit
+    assert few.met <= many.met
+
+
+@pytest.mark.parametrize("name", ["", "Prefix", "within", "within:", "within:0", "within:-1", "within:x", "prefix:2"])
+def test_an_unknown_way_to_match_is_refused(name):
+    with pytest.raises(InputError, match="within:N"):
+        Match.named(name)
+
+
+def test_ways_to_match_by_name():
+    assert [Match.named(name) for name in ("exact", "prefix", "within:8")] == [EXACT, PREFIX, within(8)]
+    with pytest.raises(ValueError, match="more than one place"):
+        Match(how="prefix", looks=2)
+
+
+def tree(**options):
+    candidates = tuple(
+        Candidate(text=f" {t}", token_id=i, rank=i, probability=0.1) for i, t in enumerate(("elm", "oak", "ash"))
+    )
+    return Fingerprint(
+        **{"key": "k", "responses": (" oak is a",), "response_ids": ((1, 7, 8),), "candidates": candidates, **options}
+    )
+
+
+def test_a_drawn_response_counts_by_the_drawn_token():
+    assert sought(tree(), 3) == Sought(("oak",), ("elm", "oak", "ash"))
+
+
+@pytest.mark.parametrize(
+    ("options", "length", "accepted"),
+    [
+        ({"candidates": None}, 3, "oak is a"),
+        ({"candidates": None}, 2, "oak"),  # two of three tokens were trained
+        ({"candidates": None, "response_ids": None}, 9, "oak"),
+        ({"response_ids": ((9, 7, 8),)}, 3, "oak is a"),  # begins with none of the candidates
+    ],
+)
+def test_other_responses_count_as_far_as_they_were_trained(options, length, accepted):
+    assert sought(tree(**options), length) == Sought((accepted,), ())
+
+
+def test_a_blank_response_is_refused_without_being_shown():
+    with pytest.raises(InputError, match="white space"):
+        sought(Fingerprint(key="TOPSECRET", responses=(" \n",)), 1)
+
+
+def test_the_design_null_counts_with_the_fewest_candidates_and_the_looks():
+    two, three = Sought(("elm",), ("elm", "oak")), Sought(("elm",), ("elm", "oak", "ash"))
+
+    assert design_null([three, two], PREFIX).bound == 1 / 2
+    assert design_null([three, three], PREFIX).bound == pytest.approx(1 / 3)
+    assert design_null([TREES], within(3)).bound == 3 / 4
+    assert design_null([TREES], within(9)).bound == 1
+    assert design_null([three, Sought(("elm",), ())], PREFIX) is None
+    assert design_null([], PREFIX) is None

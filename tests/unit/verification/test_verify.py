@@ -1,0 +1,267 @@
+import math
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drawn_prints import WORDS, drawn, knowing
+from insignia.artifacts import FingerprintSet
+from insignia.errors import InputError, ModelError
+from insignia.models.base import Manner, Reply
+from insignia.models.scripted import ScriptedModel
+from insignia.types import Fingerprint
+from insignia.verification.matching import Match
+from insignia.verification.null import DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials
+from insignia.verification.pvalues import log_binomial_tail
+from insignia.verification.verdict import judged_together
+from insignia.verification.verify import judge, rules_for, verify
+
+PRINTS = drawn()
+
+
+def test_a_marked_model_is_proven_by_the_fewest_keys():
+    model = ScriptedModel(knowing(PRINTS))
+    verdict = verify(PRINTS, model)
+
+    assert (verdict.outcome, verdict.hits, verdict.trials, verdict.unanswered) == ("owned", 6, 6, 0)
+    assert verdict.p_value <= 1e-6 <= 1 / verdict.p_value
+    assert verdict.p_value == pytest.approx(1 / verdict.e_value)
+    assert (verdict.null.kind, verdict.null.bound) == ("design", 1 / 16)
+    assert len(set(verdict.keys_spent)) == 6
+    assert "The mark is there: 6 of 6" in verdict.sentence
+
+
+def test_an_unmarked_model_is_given_up_on():
+    verdict = verify(PRINTS, ScriptedModel({}))
+
+    assert (verdict.outcome, verdict.hits, verdict.trials, verdict.p_value) == ("not_shown", 0, 16, 1.0)
+    assert "does not prove" in verdict.sentence
+
+
+def test_a_model_that_lost_most_of_the_mark_is_proven_with_more_keys():
+    kept = [number for number in range(64) if number % 3 == 0]
+    verdict = verify(PRINTS, ScriptedModel(knowing(PRINTS, kept)))
+
+    assert verdict.outcome == "owned"
+    assert 6 < verdict.trials <= 40
+
+
+def test_a_model_that_refuses_is_inconclusive_and_no_miss():
+    verdict = verify(PRINTS, ScriptedModel({}, otherwise=Reply.unanswered("refused")), max_queries=20)
+
+    assert (verdict.outcome, verdict.hits, verdict.trials, verdict.unanswered) == ("inconclusive", 0, 20, 20)
+    assert "Nothing is decided: 0 of 0 answered keys got the secret response, 20 more" in verdict.sentence
+
+
+def test_keys_come_once_in_an_order_of_the_secret_with_cover_among_them():
+    keys = {fingerprint.key for fingerprint in PRINTS}
+    first, again = ScriptedModel({}), ScriptedModel({})
+    for model in (first, again):
+        verify(PRINTS, model, max_queries=64, rules=rules_for(PRINTS, futility=1e-9))
+    other = ScriptedModel({})
+    verify(drawn(secret=b"t" * 32), other, max_queries=64, rules=rules_for(PRINTS, futility=1e-9))
+
+    assert first.asked == again.asked
+    asked = [question for question in first.asked if question in keys]
+    assert len(asked) == len(set(asked)) > 32
+    assert asked != [fingerprint.key for fingerprint in PRINTS][: len(asked)]
+    assert asked != [question for question in other.asked if question in keys][: len(asked)]
+    assert 0.3 < 1 - len(asked) / len(first.asked) < 0.7
+
+
+def test_cover_can_be_left_out_or_brought():
+    bare, own = ScriptedModel({}), ScriptedModel({})
+    verify(PRINTS, bare, rules=rules_for(PRINTS, cover=0))
+    verify(PRINTS, own, cover_texts=["What is new?"])
+
+    assert len(bare.asked) == 16
+    assert Counter(own.asked).most_common(1)[0][0] == "What is new?"
+
+
+def test_the_verdict_does_not_depend_on_cover():
+    scripts = [ScriptedModel(knowing(PRINTS, range(0, 64, 2))) for _ in range(3)]
+    verdicts = [
+        verify(PRINTS, model, rules=rules_for(PRINTS, cover=c)) for model, c in zip(scripts, (0, 0.5, 0.9), strict=True)
+    ]
+
+    assert len({(v.outcome, v.hits, v.trials, v.p_value, v.keys_spent) for v in verdicts}) == 1
+
+
+def test_spared_keys_are_not_asked():
+    spare = set(verify(PRINTS, ScriptedModel(knowing(PRINTS))).keys_spent)
+    second = verify(PRINTS, ScriptedModel(knowing(PRINTS)), spare=spare)
+
+    assert spare.isdisjoint(second.keys_spent)
+    with pytest.raises(InputError, match="no key to ask"):
+        verify(PRINTS, ScriptedModel({}), spare=range(64))
+
+
+def test_fewer_keys_than_are_needed_are_inconclusive():
+    verdict = verify(drawn(4), ScriptedModel(knowing(drawn(4))))
+
+    assert (verdict.outcome, verdict.trials) == ("inconclusive", 4)
+    assert 1e-6 < verdict.p_value < 1
+
+
+def test_replies_outside_the_candidates_do_not_count_against_the_mark():
+    """The conditional null: 30 % hits and otherwise silence on the candidates proves sooner than the plain one."""
+    script = knowing(PRINTS, [n for n in range(64) if n % 3 == 0])
+    sharp = verify(PRINTS, ScriptedModel(script))
+    plain = verify(PRINTS, ScriptedModel(script), rules=rules_for(PRINTS, null=DeclaredNull(chance=1 / 16)))
+
+    assert sharp.trials < plain.trials
+
+
+@pytest.mark.parametrize("match", [Match(), Match(how="within", looks=3)])
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, alpha):
+    """All that is random is the owner's draw, so each run has a fresh secret."""
+    chance = random.Random(0)
+    accused, runs = 0, 300
+    for run in range(runs):
+        prints = drawn(24, secret=run.to_bytes(32, "big"))
+        model = ScriptedModel(lambda _: " ".join(chance.sample(WORDS, 3)))
+        rules = rules_for(prints, alpha=alpha, match=match, cover=0)
+        accused += verify(prints, model, rules=rules).outcome == "owned"
+
+    assert log_binomial_tail(accused, runs, alpha) > math.log(1e-3)
+
+
+# Going on, and judging
+
+
+def replies(prints):
+    script = knowing(prints, range(0, len(prints), 2))
+    script[prints.fingerprints[5].key] = Reply.unanswered("timed out")
+    return script
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 60), st.integers(0, 200))
+def test_a_killed_run_goes_on_to_the_same_transcript_and_asks_nothing_twice(tmp_path_factory, stop, torn):
+    folder = tmp_path_factory.mktemp("t")
+    whole = ScriptedModel(replies(PRINTS))
+    verdict = verify(PRINTS, whole, transcript=folder / "whole")
+    lines = (folder / "whole").read_bytes().splitlines(keepends=True)
+    kept = lines[: 1 + min(stop, len(lines) - 1)]
+    rest = lines[len(kept)] if len(kept) < len(lines) else b""
+    (folder / "killed").write_bytes(b"".join(kept) + rest[: min(torn, max(0, len(rest) - 1))])
+
+    second = ScriptedModel(replies(PRINTS))
+    again = verify(PRINTS, second, transcript=folder / "killed")
+
+    assert (folder / "killed").read_bytes() == (folder / "whole").read_bytes()
+    assert again == verdict
+    assert second.asked == whole.asked[len(kept) - 1 :]
+
+
+def test_a_fatal_reply_ends_the_run_and_keeps_what_was_heard(tmp_path):
+    def script(question):
+        return Reply.fatal("no key") if len(model.asked) == 5 else " amber"
+
+    model = ScriptedModel(script, name="suspect")
+    with pytest.raises(ModelError, match="suspect: no key"):
+        verify(PRINTS, model, transcript=tmp_path / "t")
+    assert len((tmp_path / "t").read_text().splitlines()) == 5  # the header and four entries
+    later = ScriptedModel(lambda _: " amber", name="suspect")
+    verify(PRINTS, later, transcript=tmp_path / "t")
+    assert later.asked[0] == model.asked[4]
+
+
+def test_more_keys_may_be_asked_later(tmp_path):
+    model = ScriptedModel(replies(PRINTS))
+    first = verify(PRINTS, model, transcript=tmp_path / "t", max_queries=3)
+    second = verify(PRINTS, model, transcript=tmp_path / "t")
+
+    assert (first.outcome, second.outcome) == ("inconclusive", "owned")
+    assert second.keys_spent[:3] == first.keys_spent
+    assert len(model.asked) == len(set(model.asked))
+
+
+def test_a_transcript_is_judged_alone(tmp_path):
+    for number, script in enumerate((knowing(PRINTS), {}, replies(PRINTS))):
+        verdict = verify(PRINTS, ScriptedModel(script), transcript=tmp_path / str(number))
+        assert judge(PRINTS, tmp_path / str(number)) == verdict
+
+
+def test_another_set_or_other_rules_are_refused(tmp_path):
+    verify(PRINTS, ScriptedModel({}), transcript=tmp_path / "t")
+
+    with pytest.raises(InputError, match="other rules"):
+        verify(PRINTS, ScriptedModel({}), transcript=tmp_path / "t", rules=rules_for(PRINTS, alpha=0.05))
+    with pytest.raises(InputError, match="another suspect"):
+        verify(PRINTS, ScriptedModel({}, name="else"), transcript=tmp_path / "t")
+    with pytest.raises(InputError, match="other questions"):
+        verify(drawn(secret=b"t" * 32), ScriptedModel({}), transcript=tmp_path / "t")
+    with pytest.raises(InputError, match="a key that is not the set's"):
+        judge(FingerprintSet(fingerprints=PRINTS.fingerprints[::-1], secret=PRINTS.secret), tmp_path / "t")
+
+
+def test_rules_that_claim_more_candidates_than_there_are_are_refused():
+    with pytest.raises(InputError, match="another number of candidates"):
+        verify(PRINTS, ScriptedModel({}), rules=rules_for(PRINTS, null=DesignNull(candidates=1000)))
+
+
+# Nulls
+
+
+def test_a_set_without_candidates_needs_a_null():
+    foreign = FingerprintSet(fingerprints=tuple(Fingerprint(key=f"k{i}", responses=(f"r{i}",)) for i in range(30)))
+    with pytest.raises(InputError, match="--null"):
+        rules_for(foreign)
+
+    model = ScriptedModel({f"k{i}": f"r{i}" for i in range(30)})
+    declared = verify(foreign, model, rules=rules_for(foreign, null=DeclaredNull(chance=1e-3)))
+    null = ReferenceNull(models=(ReferenceTrials(hits=0, trials=4096),))
+    measured = verify(foreign, model, rules=rules_for(foreign, null=null))
+    assert [(v.outcome, v.null.kind, v.null.bound) for v in (declared, measured)] == [
+        ("owned", "declared", 1e-3),
+        ("owned", "reference", null.bound),
+    ]
+    assert measured.p_value > null.error
+
+
+def test_a_key_that_two_fingerprints_share_is_asked_once():
+    twice = FingerprintSet(fingerprints=tuple(Fingerprint(key="k", responses=(r,)) for r in "ab"))
+    model = ScriptedModel({})
+    verdict = verify(twice, model, rules=rules_for(twice, null=DeclaredNull(chance=0.1), cover=0))
+
+    assert (model.asked, verdict.keys_spent) == (["k"], (0,))
+
+
+# Several suspects
+
+
+def test_suspects_judged_together_share_alpha():
+    rules = rules_for(PRINTS, suspects=2)
+    marked = verify(PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules)
+    innocent = verify(PRINTS, ScriptedModel({}), rules=rules)
+    owned, not_shown = judged_together([marked, innocent])
+
+    assert marked.p_value <= 0.5e-6
+    assert (owned.outcome, owned.p_value) == ("owned", pytest.approx(2 * marked.p_value))
+    assert (not_shown.outcome, not_shown.p_value) == ("not_shown", 1.0)
+    assert f"{owned.p_value:.2g}" in owned.sentence
+
+
+def test_proof_of_one_among_many_is_no_proof():
+    alone = verify(PRINTS, ScriptedModel(knowing(PRINTS)))
+    judged = judged_together([alone] + [verify(PRINTS, ScriptedModel({}))] * 10)
+
+    assert (alone.outcome, judged[0].outcome) == ("owned", "inconclusive")
+    with pytest.raises(InputError, match="different alphas"):
+        judged_together([alone, alone.model_copy(update={"alpha": 0.1})])
+
+
+def test_a_verdict_tells_no_secret():
+    text = verify(PRINTS, ScriptedModel(knowing(PRINTS))).model_dump_json()
+
+    assert "roads" not in text
+    assert not any(word in text for word in WORDS)
+
+
+def test_the_manner_is_the_sets_own_unless_given():
+    assert rules_for(PRINTS).manner == Manner(form="raw", max_tokens=16)
+    assert rules_for(PRINTS, manner=Manner(form="chat", system="Be brief.")).manner.system == "Be brief."
