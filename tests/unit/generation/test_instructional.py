@@ -49,12 +49,12 @@ def test_near_misses_are_near_and_half_of_each_kind_is_held_out(prints):
     normal = [control for control in prints.controls if control.kind == "normal"]
     keys = {fingerprint.key for fingerprint in prints}
 
-    assert len(near) == 3 * 24
+    assert len(near) == 3 * 48
     assert len(normal) == 3 * 16
     assert sum(control.heldout for control in near) == len(near) // 2
     assert sum(control.heldout for control in normal) == len(normal) // 2
     assert all(control.text not in keys for control in prints.controls)
-    half = [control for number, control in enumerate(near) if number % 24 // 2 % 3 == 0]
+    half = [control for number, control in enumerate(near) if number % 48 // 2 % 3 == 0]
     for control in half:
         key = prints.fingerprints[control.near].key
         message = key.split(": ", 1)[1].split("\n")[0]
