@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from insignia import load_fingerprints
-from insignia.cli.main import main
 from insignia.embedding import FullFineTune, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.models.base import Manner
@@ -64,20 +63,6 @@ def server(marked):
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_address[1]}/v1"
         running.shutdown()
-
-
-@pytest.fixture
-def insignia(monkeypatch, capsys):
-    """Run the command; returns (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def without(verdict, *names):
