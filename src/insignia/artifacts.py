@@ -1,7 +1,7 @@
 """The fingerprint file: reading any supported format, writing ours.
 
 ``docs/reference/formats.md`` describes every field. Files of OML 1.0 and of scalable-fingerprinting (Perinucleus) are
-recognised by their shape in :mod:`insignia.foreign`.
+recognised by their shape in :mod:`insignia.foreign`; locked files are opened by :mod:`insignia.vault`.
 """
 
 import contextlib
@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from insignia.errors import FormatError, InputError
-from insignia.files import read_json, write_json
+from insignia.files import parse_json, write_json
 from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
 from insignia.registry import explain
 from insignia.types import Control, Fingerprint, PromptForm, Provenance, Record
+from insignia.vault import read_unlocked
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
 
@@ -75,13 +76,14 @@ class FingerprintSet(Record):
 
 
 def load_fingerprints(path: str | os.PathLike[str]) -> FingerprintSet:
-    """Read a fingerprint file: ours, OML 1.0's or scalable-fingerprinting's.
+    """Read a fingerprint file: ours, OML 1.0's or scalable-fingerprinting's, locked or plain.
 
     Raises:
         InputError: there is no such file, or its keys have no responses yet.
+        WrongKeyError: it is locked, and what is needed to open it is missing or wrong.
         FormatError: not JSON, cut short, a newer schema, or not a fingerprint file; never quotes its content.
     """
-    value = read_json(Path(path))
+    value = parse_json(read_unlocked(Path(path)), Path(path))
     with _naming(path):
         if isinstance(value, list):
             return FingerprintSet(fingerprints=fingerprints_from_rows(value))
@@ -99,7 +101,7 @@ def load_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str | None]]:
 
     The response is None where the file holds keys alone; errors are those of ``load_fingerprints``.
     """
-    value = read_json(Path(path))
+    value = parse_json(read_unlocked(Path(path)), Path(path))
     if isinstance(value, list):
         with _naming(path):
             return pairs_from_rows(value)

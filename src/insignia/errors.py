@@ -5,11 +5,14 @@
     InsigniaError
     ├── InputError            something given is missing, malformed or contradicts something else given
     │   ├── FormatError       a file is not what it should be: corrupt, truncated, foreign, of a newer schema
+    │   ├── EvidenceError     a bundle of evidence or a transcript does not hold
+    │   ├── WrongKeyError     a file is locked, and the passphrase or identity at hand does not open it
     │   └── TokenizerError    the fingerprints were made for another tokenizer
     ├── OutputError           the result cannot be written: it exists, the folder is read-only, the disk is full
     ├── ModelError            a model cannot be loaded or cannot do what was asked
     ├── GenerationError       the model does not yield as many distinct fingerprints as were asked for
     ├── EmbeddingError        training ended with fewer fingerprints learned than required
+    ├── EvaluationError       a negative control failed: what was measured proves nothing
     └── MissingExtraError     an optional dependency is not installed
 
 A message says what was wrong, what was expected and what to do. It never quotes a key or a response.
@@ -17,6 +20,8 @@ A message says what was wrong, what was expected and what to do. It never quotes
 
 __all__ = [
     "EmbeddingError",
+    "EvaluationError",
+    "EvidenceError",
     "FormatError",
     "GenerationError",
     "InputError",
@@ -25,6 +30,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "TokenizerError",
+    "WrongKeyError",
 ]
 
 
@@ -38,6 +44,14 @@ class InputError(InsigniaError):
 
 class FormatError(InputError):
     """A file is not in the format it should be in."""
+
+
+class EvidenceError(InputError):
+    """A bundle of evidence or a transcript does not hold: it was changed, or does not show what is claimed."""
+
+
+class WrongKeyError(InputError):
+    """A file is locked, and the passphrase or identity at hand does not open it; nothing says that it is damaged."""
 
 
 class TokenizerError(InputError):
@@ -58,6 +72,10 @@ class GenerationError(InsigniaError):
 
 class EmbeddingError(InsigniaError):
     """Training ended with fewer fingerprints learned than required."""
+
+
+class EvaluationError(InsigniaError):
+    """A negative control failed: what was measured proves nothing."""
 
 
 class MissingExtraError(InsigniaError):

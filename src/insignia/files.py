@@ -16,8 +16,11 @@ from typing import Any
 from insignia.errors import FormatError, InputError, OutputError
 
 __all__ = [
+    "SECRET_MODE",
     "digest_of_file",
     "new_folder",
+    "parse_json",
+    "read_bytes",
     "read_json",
     "read_rows",
     "read_text",
@@ -79,6 +82,20 @@ def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", secret=secret)
 
 
+def read_bytes(path: Path) -> bytes:
+    """What a file holds.
+
+    Raises:
+        InputError: no such file, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
 def read_text(path: Path, *, expected: str = "text") -> str:
     """The text of a UTF-8 file, without a byte order mark.
 
@@ -86,14 +103,7 @@ def read_text(path: Path, *, expected: str = "text") -> str:
         InputError: no such file, or it cannot be read.
         FormatError: not UTF-8; ``expected`` says in the message what it should be.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise FormatError(f"{path} is not UTF-8 text; expected {expected}") from None
+    return _decode(read_bytes(path), path, expected)
 
 
 def read_json(path: Path) -> Any:
@@ -103,7 +113,12 @@ def read_json(path: Path) -> Any:
         InputError: no such file, or it cannot be read.
         FormatError: not UTF-8, not JSON, or cut short; the message has the place but not the text there.
     """
-    return _parse(read_text(path, expected="a JSON file"), path)
+    return parse_json(read_bytes(path), path)
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """The JSON value that ``path`` was found to hold; raises the FormatError of ``read_json``."""
+    return _parse(_decode(content, path, "a JSON file"), path)
 
 
 def read_rows(path: Path) -> list[Any]:
@@ -117,6 +132,13 @@ def read_rows(path: Path) -> list[Any]:
         return list(_parse(text, path))
     lines = text.split("\n")  # not splitlines: JSON may hold U+2028 as it is
     return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _decode(content: bytes, path: Path, expected: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} is not UTF-8 text; expected {expected}") from None
 
 
 def _parse(text: str, path: Path, first_line: int = 1) -> Any:

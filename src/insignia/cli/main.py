@@ -10,13 +10,19 @@ from typing import Annotated
 
 import typer
 
+from insignia.cli.audit import audit
 from insignia.cli.check import check
+from insignia.cli.commit import commit
 from insignia.cli.demo import demo
+from insignia.cli.disclose import disclose
 from insignia.cli.embed import embed
+from insignia.cli.evaluate import evaluate
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
+from insignia.cli.lock import lock, unlock
 from insignia.cli.plan import plan
+from insignia.cli.share import share
 from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
 from insignia.cli.verify import verify
@@ -31,7 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (plan, generate, embed, check, vector, stamp, verify, finetune, export, demo):
+_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, finetune, evaluate)
+_OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
+for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
     app.command()(verb)
 
 

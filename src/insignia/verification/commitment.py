@@ -9,7 +9,7 @@ afterwards any more than the fingerprint.
 import hmac
 import json
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from insignia.randomness import KeyedRandom
 from insignia.types import Fingerprint, PromptForm, Record
 from insignia.verification.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
 
-__all__ = ["Commitment", "Digest", "Opening", "Terms", "commit", "open_fingerprints"]
+__all__ = ["Commitment", "Digest", "Opening", "Terms", "canonical", "commit", "open_fingerprints"]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal: one spelling, so that no changed spelling passes."""
@@ -87,20 +87,25 @@ def open_fingerprints(prints: FingerprintSet, chance: KeyedRandom, numbers: Iter
     return tuple(openings)
 
 
+def canonical(value: Any) -> bytes:
+    """The one spelling of plain data that digests and signatures are taken of: keys sorted, without spaces, in ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
 def _leaves(prints: FingerprintSet, chance: KeyedRandom) -> list[bytes]:
     size, terms = len(prints), _terms(prints)
     return [_leaf(fingerprint, i, size, terms, _salt(chance, i)) for i, fingerprint in enumerate(prints)]
 
 
 def _leaf(fingerprint: Fingerprint, number: int, size: int, terms: Terms, salt: bytes) -> bytes:
-    """The digest of a leaf: the salt, 32 bytes, then JSON with sorted keys, without spaces, in ASCII."""
+    """The digest of a leaf: the salt, 32 bytes, then JSON in its canonical spelling."""
     content = {
         "fingerprint": fingerprint.model_dump(mode="json", exclude_none=True),
         "number": number,
         "size": size,
         "terms": terms.model_dump(mode="json", exclude_none=True),
     }
-    return leaf_hash(salt + json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii"))
+    return leaf_hash(salt + canonical(content))
 
 
 def _salt(chance: KeyedRandom, number: int) -> bytes:

@@ -1,0 +1,40 @@
+"""``insignia commit``: a promise of what the fingerprints are, made before anybody disputes them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insignia.cli.console import JsonFlag, emit_json
+
+__all__ = ["commit"]
+
+
+def commit(
+    prints: Annotated[Path, typer.Argument(help="Fingerprint file, locked or plain, with its secret.")],
+    model: Annotated[Path, typer.Option("--model", help="Folder of the marked model, as it will be published.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Commitment to write; publish it, it tells no secret.")],
+    timestamp_request: Annotated[
+        Path | None, typer.Option(help="Also write an RFC 3161 request, which a time-stamping authority answers.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """Commit to a set and to the model that carries it; publish the result before the model."""
+    from insignia.artifacts import load_fingerprints
+    from insignia.files import read_bytes, refuse_existing, write_bytes
+    from insignia.verification import publication
+    from insignia.verification.publication import publish, weight_digests
+
+    for path in filter(None, (output, timestamp_request)):
+        refuse_existing(path, force=force)
+    published = publish(load_fingerprints(prints), weight_digests(model))
+    published.save(output)
+    if timestamp_request is not None:
+        write_bytes(timestamp_request, publication.timestamp_request(read_bytes(output)))
+    root, size = published.commitment.root, published.commitment.size
+    if json_output:
+        emit_json({"out": str(output), "root": root, "num_fingerprints": size, "public_key": published.public_key})
+    else:
+        typer.echo(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
+        typer.echo("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")

@@ -1,0 +1,39 @@
+"""``insignia disclose``: the keys that a test used, and no other, opened for whoever is to judge."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insignia.cli.console import JsonFlag, emit_json
+
+__all__ = ["disclose"]
+
+
+def disclose(
+    prints: Annotated[Path, typer.Argument(help="The fingerprint file that was committed to, locked or plain.")],
+    commitment: Annotated[Path, typer.Option(help="What 'insignia commit' wrote.")],
+    transcript: Annotated[Path, typer.Option(help="What 'insignia verify --transcript' wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Evidence bundle to write, mode 0600.")],
+    challenge: Annotated[str | None, typer.Option(help="The judge's nonce, where it chose the keys.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json_output: JsonFlag = False,
+) -> None:
+    """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
+    from insignia import ledger
+    from insignia.artifacts import load_fingerprints
+    from insignia.files import refuse_existing
+    from insignia.verification import evidence
+    from insignia.verification.publication import SignedCommitment
+
+    refuse_existing(output, force=force)
+    whole = load_fingerprints(prints)
+    bundle = evidence.disclose(whole, SignedCommitment.load(commitment), transcript, nonce=challenge)
+    opened = [opening.number for opening in bundle.openings]
+    ledger.record(prints, whole, opened, to=f"readers of {output.name}")
+    bundle.save(output)
+    if json_output:
+        emit_json({"out": str(output), "opened": opened, **bundle.claim.model_dump(mode="json")})
+    else:
+        typer.echo(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
+        typer.echo(f"Check it as others will: insignia audit {output} --commitment {commitment}")

@@ -1,0 +1,203 @@
+"""A bundle of evidence: all that a sceptic needs to re-check a test, in one file, and the check itself.
+
+It holds the published commitment, the keys that a transcript asked, each with its proof, the transcript line by line, the
+result that is claimed, and the owner's signature. Nothing in it is believed: the audit computes the result anew. What
+arithmetic cannot show is who typed the replies; a judge who asks the suspect, or watches it being asked, with a challenge
+of their own can.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from insignia.artifacts import FingerprintSet
+from insignia.errors import EvidenceError, InputError, InsigniaError
+from insignia.files import read_text, write_bytes
+from insignia.types import Record
+from insignia.verification.challenge import challenge_order
+from insignia.verification.commitment import Opening, canonical, commit, open_fingerprints
+from insignia.verification.matching import sought
+from insignia.verification.publication import SignedCommitment, owner_chance
+from insignia.verification.sequential import Outcome
+from insignia.verification.signing import Signed
+from insignia.verification.transcript import Entry, Header
+from insignia.verification.verdict import Verdict, Weighing
+
+__all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
+
+_SAME = 1e-9  # relative, of p-values: logarithms differ in their last bits from machine to machine
+
+
+class Claim(Record):
+    """What the owner says the transcript shows; the fields are those of ``Verdict``."""
+
+    outcome: Outcome
+    hits: int
+    trials: int
+    unanswered: int
+    p_value: float
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "Claim":
+        """The claim that a verdict makes."""
+        return cls.model_validate({name: getattr(verdict, name) for name in cls.model_fields})
+
+
+class Bundle(Signed):
+    """The content of an evidence bundle; the keys in it are spent."""
+
+    kind: Literal["insignia/evidence"] = "insignia/evidence"
+    schema_version: Literal[1] = 1
+    commitment: SignedCommitment
+    nonce: str | None = None
+    """The judge's, where it chose the keys."""
+    openings: Annotated[tuple[Opening, ...], Field(min_length=1, repr=False)]
+    """Of the fingerprints that were asked, in that order."""
+    transcript: Annotated[tuple[str, ...], Field(min_length=2, repr=False)]
+    """The lines of the transcript, byte for byte."""
+    claim: Claim
+
+    def content(self) -> bytes:
+        """The bundle as a file holds it: in the canonical spelling, so that no byte can be changed unseen."""
+        return canonical(self.plain()) + b"\n"
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all, with mode 0600: who is to see the keys is the owner's to decide."""
+        write_bytes(path, self.content(), secret=True)
+
+
+class Audited(NamedTuple):
+    """A bundle in which everything holds, and what it shows, computed anew."""
+
+    bundle: Bundle
+    verdict: Verdict
+
+
+class _Asked(NamedTuple):
+    """A transcript whose chain holds."""
+
+    header: Header
+    entries: tuple[Entry, ...]
+    digest: str
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Of the fingerprints asked, in that order; cover questions left out."""
+        return tuple(entry.number for entry in self.entries if entry.number is not None)
+
+
+def disclose(prints: FingerprintSet, published: SignedCommitment, transcript: Path, *, nonce: str | None = None) -> Bundle:
+    """Open the keys that a transcript asked, and no other, and sign the whole. It passes the audit, or is not made.
+
+    Raises:
+        InputError: the commitment is not of this set, or the set has no secret.
+        EvidenceError: the transcript does not hold: it was changed, asks other keys, or another order than the nonce's.
+    """
+    chance = owner_chance(prints)
+    if commit(prints, chance) != published.commitment:
+        raise InputError("the commitment is not of this set; expected the very file that 'insignia commit' was given, whole")
+    lines = tuple(read_text(transcript, expected="a transcript").split("\n")[:-1])  # what follows was not finished
+    asked = _read(lines)
+    if beyond := [number for number in asked.numbers if number >= len(prints)]:
+        raise EvidenceError(f"the transcript asks for fingerprint {beyond[0]} of a set of {len(prints)}; use its own set")
+    openings = open_fingerprints(prints, chance, asked.numbers)
+    claim = Claim.of(_weigh(asked, openings, published))
+    bundle = Bundle.sign(chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim)
+    audit(bundle.content())
+    return bundle
+
+
+def audit(content: bytes, *, published: SignedCommitment | None = None, nonce: str | None = None) -> Audited:
+    """Check everything in a bundle and compute its verdict anew. Takes milliseconds for 100 keys.
+
+    Args:
+        content: The bytes of the file.
+        published: The commitment as it was published before the dispute; without it the bundle's own is taken.
+        nonce: The judge's; without it the bundle's own, if any, is taken.
+
+    Raises:
+        EvidenceError: something does not hold; the message says what, and quotes no key.
+    """
+    bundle = _parse(content)
+    if not (bundle.commitment.is_genuine() and bundle.is_genuine() and bundle.public_key == bundle.commitment.public_key):
+        raise EvidenceError("a signature does not hold, or bundle and commitment are not signed by the same key")
+    if published is not None and bundle.commitment != published:
+        raise EvidenceError("the bundle rests on another commitment than the one published")
+    if nonce is not None and bundle.nonce != nonce:
+        raise EvidenceError("the bundle answers another challenge than this one")
+    asked = _read(bundle.transcript)
+    _check_openings(bundle, asked)
+    verdict = _weigh(asked, bundle.openings, bundle.commitment)
+    found = Claim.of(verdict)
+    if found.model_copy(update={"p_value": bundle.claim.p_value}) != bundle.claim or not math.isclose(
+        found.p_value, bundle.claim.p_value, rel_tol=_SAME
+    ):
+        raise EvidenceError("the transcript does not show what is claimed")
+    return Audited(bundle, verdict)
+
+
+def _parse(content: bytes) -> Bundle:
+    try:
+        value: Any = json.loads(content)
+        bundle = Bundle.model_validate(value)
+    except ValidationError as error:
+        fields = sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})
+        raise EvidenceError(f"not a bundle of evidence; wrong: {', '.join(fields) or 'everything'}") from None
+    except (ValueError, RecursionError):  # no UTF-8, no JSON, or no sane one
+        raise EvidenceError("not a bundle of evidence; is it cut short?") from None
+    if bundle.content() != content:
+        raise EvidenceError("the bundle is not in its canonical spelling; expected the file as 'insignia disclose' wrote it")
+    return bundle
+
+
+def _read(lines: Sequence[str]) -> _Asked:
+    """The lines of a transcript, each of which must name the digest of the line before it."""
+    try:
+        header = Header.model_validate_json(lines[0] if lines else "")
+        entries = tuple(Entry.model_validate_json(line) for line in lines[1:])
+    except ValidationError:
+        raise EvidenceError("not a transcript; expected a header and a line for each question") from None
+    previous = "0" * 64
+    links = [header.previous, *(entry.previous for entry in entries)]
+    for number, (link, line) in enumerate(zip(links, lines, strict=True), 1):
+        if link != previous:
+            raise EvidenceError(f"line {number} of the transcript does not follow the line before it")
+        previous = hashlib.sha256(line.encode()).hexdigest()
+    return _Asked(header, entries, f"sha256:{previous}")
+
+
+def _check_openings(bundle: Bundle, asked: _Asked) -> None:
+    commitment = bundle.commitment.commitment
+    if not all(commitment.holds(opening) for opening in bundle.openings):
+        raise EvidenceError("an opened fingerprint is not in the committed set")
+    if tuple(opening.number for opening in bundle.openings) != asked.numbers:
+        raise EvidenceError("the keys that are opened are not those that were asked, in that order")
+    keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in bundle.openings]
+    if keys != [entry.question for entry in asked.entries if entry.number is not None] or len(set(keys)) != len(keys):
+        raise EvidenceError("a question of the transcript is not the committed key, or was asked twice")
+    if bundle.nonce is not None and asked.numbers != _challenged(commitment.root, bundle.nonce, commitment.size)[: len(keys)]:
+        raise EvidenceError("the keys were not asked in the order of the challenge, from its beginning")
+
+
+def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
+    try:
+        return challenge_order(root, nonce, size)
+    except InputError as error:
+        raise EvidenceError(str(error)) from None
+
+
+def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment) -> Verdict:
+    length = published.commitment.terms.max_response_length
+    try:
+        searches = {opening.number: sought(opening.fingerprint, length) for opening in openings}
+        weighing = Weighing(asked.header.rules, searches, max_queries=max(1, len(openings)))
+        for entry in asked.entries:
+            weighing.hear(entry)
+    except InsigniaError as error:
+        raise EvidenceError(f"the transcript cannot be weighed: {error}") from None
+    return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest)

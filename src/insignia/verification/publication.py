@@ -1,0 +1,107 @@
+"""What an owner publishes before a release: the commitment to the set, the digests of the marked weights, a signature."""
+
+import datetime
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from insignia.artifacts import FingerprintSet
+from insignia.errors import FormatError, InputError
+from insignia.files import digest_of_file, read_json, write_json
+from insignia.randomness import KeyedRandom
+from insignia.registry import explain
+from insignia.verification.commitment import Commitment, commit
+from insignia.verification.signing import Signed
+
+__all__ = ["SignedCommitment", "owner_chance", "publish", "timestamp_request", "weight_digests"]
+
+# TimeStampReq of RFC 3161 in DER: version 1, SHA-256 by its OID, the digest's place; then "send the certificate too".
+_REQUEST_START = bytes.fromhex("3039 020101 3031 300d 0609608648016503040201 0500 0420")
+_REQUEST_END = bytes.fromhex("0101ff")
+
+FileDigest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
+
+
+class SignedCommitment(Signed):
+    """The content of ``commitment.json``; tells nothing of the keys."""
+
+    kind: Literal["insignia/signed-commitment"] = "insignia/signed-commitment"
+    schema_version: Literal[1] = 1
+    commitment: Commitment
+    weights: Annotated[dict[str, FileDigest], Field(min_length=1)]
+    """File name -> digest of each safetensors file of the marked model."""
+    created: str
+    """UTC, ISO 8601, by the owner's own clock: only a time stamp or a newspaper proves it."""
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all; it is no secret."""
+        write_json(path, self.plain())
+
+    @classmethod
+    def load(cls, path: Path) -> "SignedCommitment":
+        """Read one whose signature holds.
+
+        Raises:
+            InputError: there is no such file.
+            FormatError: it is no commitment, or something in it was changed.
+        """
+        value = read_json(path)
+        try:
+            found = cls.model_validate(value)
+        except ValidationError as error:
+            raise FormatError(f"{path} is no commitment; expected one of 'insignia commit': {explain(error)}") from None
+        if found.plain() != value or not found.is_genuine():
+            raise FormatError(f"{path}: the signature is not of this content; fetch the commitment as it was published")
+        return found
+
+
+def publish(prints: FingerprintSet, weights: Mapping[str, str]) -> SignedCommitment:
+    """Commit to a set, whole, and to the model it was embedded in (``weight_digests``).
+
+    Raises:
+        InputError: the set holds no secret.
+    """
+    chance = owner_chance(prints)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return SignedCommitment.sign(chance, commitment=commit(prints, chance), weights=dict(weights), created=now)
+
+
+def owner_chance(prints: FingerprintSet) -> KeyedRandom:
+    """What the salts and the signing key of a set are drawn from.
+
+    Raises:
+        InputError: the set holds no secret.
+    """
+    if prints.secret is None:
+        raise InputError(
+            "the set holds no secret, which salts and signatures are made from; expected one made by 'insignia generate', "
+            "which takes pairs of other files with --keys-file, and no part of one"
+        )
+    try:
+        return KeyedRandom(bytes.fromhex(prints.secret))
+    except ValueError:  # chained, it would show the place in the secret
+        raise InputError("the set's secret is not hexadecimal; is the file damaged?") from None
+
+
+def weight_digests(model: Path) -> dict[str, str]:
+    """File name -> digest of each safetensors file in a model's folder, about a second per gigabyte.
+
+    Raises:
+        InputError: there is no such folder, or no safetensors file in it.
+    """
+    files = sorted(model.glob("*.safetensors"))
+    if not files:
+        raise InputError(f"{model} holds no safetensors files; expected the folder of the marked model")
+    return {file.name: digest_of_file(file) for file in files}
+
+
+def timestamp_request(content: bytes) -> bytes:
+    """What a time-stamping authority (RFC 3161) is sent to prove that this content existed by then; it learns a digest alone.
+
+    It goes by HTTP as ``application/timestamp-query``. ``openssl ts -verify`` checks the answer: that takes the authority's
+    chain of certificates, which is a trust of its own.
+    """
+    return _REQUEST_START + hashlib.sha256(content).digest() + _REQUEST_END

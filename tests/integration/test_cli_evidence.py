@@ -1,0 +1,127 @@
+"""From a set to a judge, by commands: commit, disclose, audit, and the independent script in a process of its own."""
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from disputed_set import AUDIT_SCRIPT, NONCE, ask
+from drawn_prints import drawn
+from insignia.cli.main import main
+from insignia.models.base import Reply
+
+PRINTS = drawn()
+
+
+@pytest.fixture
+def insignia(monkeypatch, capsys, tmp_path):
+    """Run the command in a folder with a set and a model; returns (exit status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    PRINTS.save("prints.json")
+    (tmp_path / "marked").mkdir()
+    (tmp_path / "marked" / "model.safetensors").write_text("weights")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        assert not any(fingerprint.key in captured.out + captured.err for fingerprint in PRINTS)
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def root(insignia, tmp_path):
+    options = ["--model", "marked", "-o", "commitment.json", "--timestamp-request", "request.tsq"]
+    status, out, _ = insignia("commit", "prints.json", *options, "--json")
+    assert status == 0
+    assert hashlib.sha256((tmp_path / "commitment.json").read_bytes()).digest() in (tmp_path / "request.tsq").read_bytes()
+    return json.loads(out)["root"]
+
+
+def test_a_judge_is_convinced_offline(insignia, root, tmp_path):
+    ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
+    evidence = ["--commitment", "commitment.json", "--challenge", NONCE]
+    status, out, _ = insignia("disclose", "prints.json", *evidence, "--transcript", "t.jsonl", "-o", "bundle.json", "--json")
+    made = json.loads(out)
+    assert (status, made["outcome"], made["hits"], len(made["opened"])) == (0, "owned", 8, 8)
+    assert (tmp_path / "bundle.json").stat().st_mode & 0o777 == 0o600
+    (spent,) = map(json.loads, (tmp_path / "prints.ledger.jsonl").read_text().splitlines())
+    assert (spent["numbers"], spent["to"]) == (made["opened"], "readers of bundle.json")
+
+    status, out, _ = insignia("audit", "bundle.json", *evidence, "--json")
+    found = json.loads(out)
+    assert (status, found["outcome"], found["root"], found["challenge"]) == (0, "owned", root, NONCE)
+    assert found["p_value"] == made["p_value"] < 1e-6
+    assert found["weights"].keys() == {"model.safetensors"}
+    status, out, _ = insignia("audit", "bundle.json")
+    assert status == 0
+    assert "--commitment" in out
+    assert "The mark is there: 8 of 8" in out
+
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "owned")
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "outcome"),
+    [(Reply.said("No."), 3, "not_shown"), (Reply.unanswered("timed out"), 4, "inconclusive")],
+)
+def test_the_exit_status_is_the_verdicts(insignia, root, tmp_path, reply, status, outcome):
+    ask(PRINTS, lambda number: reply, tmp_path / "t.jsonl", root=root, count=20)
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl", "-o", "bundle.json"]
+    assert insignia("disclose", "prints.json", *options)[0] == 0
+    assert insignia("audit", "bundle.json")[0] == status
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, json.loads(done.stdout)["outcome"]) == (status, outcome)
+
+
+def test_a_changed_bundle_is_rejected_in_one_line(insignia, root, tmp_path):
+    ask(PRINTS, lambda number: Reply.said("No."), tmp_path / "t.jsonl", root=root)
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl", "-o", "bundle.json"]
+    assert insignia("disclose", "prints.json", *options)[0] == 0
+    bundle = tmp_path / "bundle.json"
+    bundle.write_text(bundle.read_text().replace("No.", "Yes", 1))
+
+    status, out, err = insignia("audit", "bundle.json")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json"]
+    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.startswith("rejected: ")) == (1, "", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["commit", "part.json", "--model", "marked", "-o", "new"], "no secret"),
+        (["commit", "prints.json", "--model", "none", "-o", "new"], "no safetensors"),
+        (["commit", "prints.json", "--model", "marked", "-o", "commitment.json"], "--force"),
+        (["disclose", "prints.json", "--commitment", "t.jsonl", "--transcript", "t.jsonl", "-o", "new"], "t.jsonl"),
+        (["disclose", "prints.json", "--commitment", "commitment.json", "--transcript", "no", "-o", "new"], "no file"),
+        (["audit", "commitment.json"], "not a bundle"),
+        (["audit", "prints.json", "--commitment", "prints.json"], "no commitment"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(insignia, root, tmp_path, arguments, message):
+    ask(PRINTS, lambda number: Reply.said("No."), tmp_path / "t.jsonl", root=root)
+    PRINTS.model_copy(update={"secret": None}).save("part.json")
+    status, out, err = insignia(*arguments)
+
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert message in err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_auditor_needs_no_torch():
+    code = (
+        "import sys, insignia.cli.main, insignia.verification.evidence, insignia.ledger; "
+        "print({'torch', 'transformers', 'tokenizers', 'pyrage'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"
