@@ -12,10 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test lint types contracts format docs benchmark clean
+.PHONY: help venv demo test test-server lint types contracts format docs benchmark clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 venv: $(INSTALLED) ## set up the development environment in .venv
 
@@ -38,6 +38,9 @@ demo: $(DEMO_INSTALLED) ## mark the bundled model, copy the mark, prove it
 # Two workers with one thread each: more threads than cores make small models slower, not faster.
 test: lint types contracts ## everything that must hold; pytest comes last
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-server: $(INSTALLED) ## ask real servers of a marked model, started here
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m server
 
 lint: $(INSTALLED) ## ruff's rules and format
 	$(BIN)/ruff check .

@@ -18,12 +18,21 @@ suspect can be tested where no model can be run. What does load it is imported b
     report = embed(prints, model="starter", out="runs/marked", method=FullFineTune())
     print(report.fsr, report.heldout_loss_after - report.heldout_loss_before)
 
+A suspect behind an API is asked in the same way as one at hand, and without torch::
+
+    from insignia import load_fingerprints, verify
+    from insignia.models.endpoint import EndpointModel
+
+    suspect = EndpointModel("http://localhost:8000/v1", model="theirs")
+    verdict = verify(load_fingerprints("secret/prints.json"), suspect, alpha=1e-6)
+    print(verdict.outcome, verdict.p_value, verdict.sentence)
+
 Every error raised on purpose is an :class:`InsigniaError`; :mod:`insignia.errors` draws the tree.
 """
 
 from insignia.artifacts import FingerprintSet, load_fingerprints
 from insignia.errors import InsigniaError
 from insignia.types import Fingerprint
-from insignia.verification import CheckReport, check
+from insignia.verification import CheckReport, Verdict, check, verify
 
-__all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "check", "load_fingerprints"]
+__all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "Verdict", "check", "load_fingerprints", "verify"]

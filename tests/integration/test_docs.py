@@ -129,9 +129,11 @@ def run_page(tmp_path, monkeypatch):
     for module in ("insignia.embedding.stage", "insignia.starter"):
         monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: HELDOUT)
 
-    def run(page):
+    def run(page, *, skipping=()):
         statuses = []
         for arguments in _commands(page):
+            if set(skipping) & set(arguments):
+                continue
             monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
             with pytest.raises(SystemExit) as caught:
                 main()
@@ -167,6 +169,14 @@ def test_proving_ownership_runs_as_printed(run_page, tmp_path, monkeypatch):
 
     verbs = ["generate", "embed", "commit", "lock", "unlock", "share", "verify", "verify", "disclose", "audit"]
     assert statuses == [(verb, 0) for verb in verbs]
+
+
+def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
+    """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
+    statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
+
+    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("verify", 0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl"}
 
 
 @pytest.mark.slow

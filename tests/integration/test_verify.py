@@ -9,35 +9,25 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from insignia import load_fingerprints
 from insignia.cli.main import main
-from insignia.embedding import FullFineTune, embed
-from insignia.generation import InverseNucleus, generate
 from insignia.models.base import Manner
 from insignia.models.local import LocalModel
 
-QUICK = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
-TEXT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
+
+@pytest.fixture
+def prints(marked_starter):
+    return marked_starter.prints
+
+
+@pytest.fixture
+def marked(marked_starter):
+    return marked_starter.model
 
 
 @pytest.fixture(scope="module")
-def prints(tmp_path_factory):
-    path = tmp_path_factory.mktemp("secret") / "prints.json"
-    generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def marked(prints, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "marked"
-    embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT)
-    return out
-
-
-@pytest.fixture(scope="module")
-def server(marked):
+def server(marked_starter):
     """A server of one model, in the OpenAI form, that wants an API key; yields its base address."""
-    model, lock = LocalModel(marked), threading.Lock()
+    model, lock = LocalModel(marked_starter.model), threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -60,7 +60,7 @@ def read_response(status: int, content_type: str, content: bytes) -> Attempt:
     if _error_code(content) in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
     return Attempt(
-        Reply.fatal(f"the server does not accept the request (HTTP {status}); try --prompt-form, or fewer --max-tokens")
+        Reply.fatal(f"the server does not accept the request (HTTP {status}); look at --name, --prompt-form and --max-tokens")
     )
 
 

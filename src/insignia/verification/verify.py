@@ -72,6 +72,7 @@ def verify(
     prints: FingerprintSet,
     model: TextModel,
     *,
+    alpha: float = 1e-6,
     rules: Rules | None = None,
     max_queries: int = MAX_QUERIES,
     cover_texts: Sequence[str] = (),
@@ -85,13 +86,13 @@ def verify(
     Keys come in ``order`` or else one that the set's secret fixes, cover questions among them; those in ``spare`` are left
     alone (by a run that goes on, the same ones). As many are asked at once as are needed whatever they bring, so that speed
     costs no key. With a transcript file every reply is on the disk before the next is waited for, and a run that was killed
-    goes on where it was.
+    goes on where it was. ``rules`` have their own alpha and default to ``rules_for`` the set at the one given.
 
     Raises:
         InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
         ModelError: the model cannot be asked; what was heard is in the transcript.
     """
-    rules = rules or rules_for(prints)
+    rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints)
     keys = len(searches.keys() - set(spare))
     if keys == 0 or max_queries < 1:

@@ -1,0 +1,119 @@
+"""Real servers of a marked model, started here: ``make test-server``."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import NamedTuple
+
+import pytest
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
+
+START_S = 180  # transformers takes 11 s on an idle machine
+
+
+class Server(NamedTuple):
+    url: str
+    name: str
+
+
+@pytest.fixture(scope="module")
+def transformers_serve(marked_starter, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "hub").mkdir()  # without it, the list of models is an error
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(marked_starter.model)]
+    environment = os.environ | {"HF_HOME": str(folder), "HF_HUB_OFFLINE": "1"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
+        yield Server(f"http://127.0.0.1:{port}/v1", str(marked_starter.model))
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(url, process, log):
+    for _ in range(START_S):
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  an address of ours
+                return
+        except OSError:
+            time.sleep(1)
+    pytest.fail(f"the server did not start in {START_S} s: {log.read_text()}")
+
+
+def start(*arguments):
+    code = "from insignia.cli.main import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "verify", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def verify(*arguments):
+    run = start(*arguments, "--json", "-q")
+    out, err = run.communicate()
+    return run.returncode, json.loads(out) if out else None, err
+
+
+def at(server, **options):
+    return ["--endpoint", server.url, "--name", options.get("name", server.name)]
+
+
+def facts(verdict):
+    return {name: value for name, value in verdict.items() if name not in {"suspect", "transcript"}}
+
+
+def test_the_server_gets_the_verdict_of_the_folder(marked_starter, transformers_serve):
+    status, verdict, err = verify(marked_starter.prints, *at(transformers_serve))
+    _, local, _ = verify(marked_starter.prints, "--model", marked_starter.model)
+
+    assert (status, verdict["outcome"], err) == (0, "owned", "")
+    assert facts(verdict) == facts(local)
+
+
+def test_a_killed_run_goes_on_to_the_same_transcript(marked_starter, transformers_serve, tmp_path):
+    def entries(file):
+        return [{**json.loads(line), "previous": ""} for line in file.read_text().splitlines()[1:]]
+
+    asked = [marked_starter.prints, *at(transformers_serve), "--transcript"]
+    _, whole, _ = verify(*asked, tmp_path / "whole")
+    killed = start(*asked, tmp_path / "killed", "--requests-per-second", 2, "-q")
+    while killed.poll() is None and not (
+        (tmp_path / "killed").exists() and len((tmp_path / "killed").read_bytes().split(b"\n")) > 4
+    ):
+        time.sleep(0.05)
+    killed.kill()
+    killed.communicate()
+    kept = entries(tmp_path / "killed")
+    _, verdict, _ = verify(*asked, tmp_path / "killed")
+
+    assert 0 < len(kept) < len(entries(tmp_path / "whole"))
+    assert entries(tmp_path / "killed") == entries(tmp_path / "whole")
+    assert facts(verdict) == facts(whole)
+
+
+def test_a_chat_is_understood(marked_starter, transformers_serve):
+    """The mark was made for raw text and need not answer here; the server must."""
+    _, verdict, _ = verify(marked_starter.prints, *at(transformers_serve), "--prompt-form", "chat", "--system", "Be brief.")
+
+    assert verdict["trials"] > 0
+    assert verdict["unanswered"] < verdict["trials"]
+
+
+def test_another_name_ends_the_run_in_one_line(marked_starter, transformers_serve):
+    status, _, err = verify(marked_starter.prints, *at(transformers_serve, name="other"))
+
+    assert status == 1
+    assert "--name" in err or "no such path or model" in err
+    assert err.count("\n") == 1
