@@ -17,7 +17,7 @@ EXIT_STATUS = """## Exit status
 
 | status | meaning |
 |---|---|
-| 0 | done; for `check` and `verify`: the mark was found |
+| 0 | done; for `check`, `verify` and `audit`: the mark was found |
 | 1 | something went wrong; one line on standard error says what and what to do |
 | 2 | bad command line |
 | 3 | asked, and not found |

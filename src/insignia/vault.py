@@ -26,6 +26,7 @@ IDENTITY_VARIABLE = "INSIGNIA_IDENTITY"
 _HEADER = b"age-encryption.org/"
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
 _BY_PASSPHRASE = b"\n-> scrypt "  # the age format has this stanza alone or not at all
+_END_OF_HEADER = b"\n--- "
 # pyrage has one error class for all. These two say that the file is whole as far as can be told without the right key.
 _WRONG_KEY = {"Decryption failed", "No matching keys found"}
 
@@ -74,7 +75,7 @@ def unlock(content: bytes, path: Path, *, passphrase: str | None = None, identit
         raise InputError("an identity is not one; expected lines of AGE-SECRET-KEY-1..., as age-keygen writes them") from None
     except pyrage.DecryptError as error:
         if str(error) not in _WRONG_KEY:
-            raise FormatError(f"{path} is locked and damaged; fetch a copy that is whole") from None
+            raise _damaged(path) from None
     what = "none of the identities opens it" if passphrase is None else "the passphrase is wrong"
     raise WrongKeyError(f"{path} is locked, and {what}; expected what it was locked with") from None
 
@@ -89,6 +90,8 @@ def read_unlocked(path: Path) -> bytes:
     content = read_bytes(path)
     if not is_locked(content):
         return content
+    if content.startswith(_HEADER) and _END_OF_HEADER not in content:
+        raise _damaged(path)
     if _BY_PASSPHRASE in _start(content):
         return unlock(content, path, passphrase=_passphrase(path))
     return unlock(content, path, identities=_identities(path))
@@ -109,6 +112,10 @@ def new_passphrase() -> str:
     if not found:
         raise InputError("the passphrase is empty; expected one that nobody guesses: five random words are good")
     return found
+
+
+def _damaged(path: Path) -> FormatError:
+    return FormatError(f"{path} is locked and damaged; expected a whole file: fetch another copy")
 
 
 def _start(content: bytes) -> bytes:

@@ -71,6 +71,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "evaluate", "export", "demo",
+        "lock", "unlock", "share", "commit", "disclose", "audit",
     }  # fmt: skip
 
 
@@ -160,6 +161,14 @@ def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
     # The marked model again but for weights that marking shrank below what fp32 keeps of a difference.
     torch.testing.assert_close(stamped, marked, rtol=0, atol=2**-24)
     assert not all(torch.equal(unmarked[name], weights) for name, weights in marked.items())
+
+
+def test_proving_ownership_runs_as_printed(run_page, tmp_path, monkeypatch):
+    monkeypatch.setenv("INSIGNIA_PASSPHRASE", "five random words")
+    statuses = run_page(ROOT / "docs" / "how-to" / "prove-ownership.md")
+
+    verbs = ["generate", "embed", "commit", "lock", "unlock", "share", "verify", "verify", "disclose", "audit"]
+    assert statuses == [(verb, 0) for verb in verbs]
 
 
 def test_verifying_an_api_runs_as_printed(run_page, tmp_path):

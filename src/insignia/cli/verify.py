@@ -43,6 +43,10 @@ def verify(
         list[Path] | None,
         typer.Option(help="Record of a suspect's replies, which a killed run goes on from. Without a suspect: judge it."),
     ] = None,
+    challenge: Annotated[
+        str | None, typer.Option(help="A judge's nonce, which chooses the keys together with the root of --commitment.")
+    ] = None,
+    commitment: Annotated[Path | None, typer.Option(help="With --challenge: what 'insignia commit' wrote.")] = None,
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
     survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
     max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
@@ -118,6 +122,7 @@ def verify(
             files,
             max_queries=max_queries,
             cover_texts=read_paragraphs(cover_file) if cover_file is not None else [],
+            order=_challenged(challenge, commitment, chosen, len(models or names)),
             progress=ConsoleProgress(quiet=quiet),
         )
     else:
@@ -133,6 +138,21 @@ def verify(
         _show(verdicts)
     if status := _exit_status(verdicts):
         raise typer.Exit(status)
+
+
+def _challenged(nonce: str | None, commitment: Path | None, prints: "FingerprintSet", suspects: int) -> tuple[int, ...] | None:
+    """The order that a challenge fixes, if there is one."""
+    from insignia.verification.challenge import challenge_order
+    from insignia.verification.publication import SignedCommitment
+
+    if nonce is None and commitment is None:
+        return None
+    if nonce is None or commitment is None or suspects > 1:
+        raise InputError("--challenge and --commitment belong together, for one suspect: each needs a nonce of its own")
+    published = SignedCommitment.load(commitment).commitment
+    if published.size != len(prints):
+        raise InputError(f"{commitment} is of {published.size} fingerprints and the set has {len(prints)}; use its own set")
+    return challenge_order(published.root, nonce, published.size)
 
 
 def _ask_each(

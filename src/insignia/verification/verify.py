@@ -77,12 +77,13 @@ def verify(
     max_queries: int = MAX_QUERIES,
     cover_texts: Sequence[str] = (),
     spare: Collection[int] = (),
+    order: Sequence[int] | None = None,
     transcript: Path | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
-    Keys come in an order that the set's secret fixes, cover questions among them; those numbered in ``spare`` are left
+    Keys come in ``order`` or else one that the set's secret fixes, cover questions among them; those in ``spare`` are left
     alone (by a run that goes on, the same ones). As many are asked at once as are needed whatever they bring, so that speed
     costs no key. With a transcript file every reply is on the disk before the next is waited for, and a run that was killed
     goes on where it was. ``rules`` have their own alpha and default to ``rules_for`` the set at the one given.
@@ -98,7 +99,7 @@ def verify(
         raise InputError("there is no key to ask: all are spent or left out, or --max-queries is below 1")
     weighing = Weighing(rules, searches, max_queries=min(max_queries, keys))
     record = _open(transcript, model.name, rules)
-    questions = _questions(prints, rules, searches.keys() - set(spare), cover_texts)
+    questions = _questions(prints, rules, searches.keys() - set(spare), cover_texts, order)
     with progress.bar("asking", min(max_queries, keys)) as advance:
         for entry in record.entries:
             if next(questions) != (entry.number, entry.question):
@@ -167,14 +168,16 @@ def _searches(prints: FingerprintSet) -> dict[int, Sought]:
 
 
 def _questions(
-    prints: FingerprintSet, rules: Rules, numbers: Collection[int], cover_texts: Sequence[str]
+    prints: FingerprintSet, rules: Rules, numbers: Collection[int], cover_texts: Sequence[str], order: Sequence[int] | None
 ) -> Iterator[_Question]:
-    """Each key once, in an order that only the owner can foretell, with cover questions before them by chance."""
+    """Each key once, by default in an order that only the owner can foretell, with cover questions before them by chance."""
     content = prints.secret or prints.model_dump_json()  # of a set that was not drawn by us, the set itself is the secret
     chance = KeyedRandom(content.encode()).derive("verify")
     keys = _keys(prints)
-    order, cover = chance.derive("order"), chance.derive("cover")
-    for number in sorted(numbers, key=lambda number: order.derive(number).uniform()):
+    cover = chance.derive("cover")
+    if order is None:
+        order = sorted(keys, key=lambda number: chance.derive("order").derive(number).uniform())
+    for number in (number for number in order if number in numbers):
         while cover.uniform() < rules.cover:
             yield _Question(None, cover_question(cover, rules.manner.form, cover_texts))
         yield _Question(number, keys[number])

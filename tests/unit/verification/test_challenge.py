@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn_prints import drawn, knowing
 from insignia.errors import InputError
+from insignia.models.scripted import ScriptedModel
 from insignia.verification.challenge import challenge_order
+from insignia.verification.evidence import audit, disclose
+from insignia.verification.publication import publish
+from insignia.verification.verify import verify
 
 ROOT, NONCE = "ab" * 32, "sixteen letters!"
 
@@ -29,3 +34,14 @@ def test_the_order_is_that_of_the_documented_digests():
 def test_a_nonce_that_can_be_guessed_is_refused():
     with pytest.raises(InputError, match="at least 16"):
         challenge_order(ROOT, "short", 9)
+
+
+def test_verify_asks_in_the_order_of_a_challenge_and_its_bundle_passes(tmp_path):
+    prints = drawn()
+    published = publish(prints, {"model.safetensors": "sha256:" + "00" * 32})
+    order = challenge_order(published.commitment.root, NONCE, len(prints))
+    file = tmp_path / "t.jsonl"
+    verdict = verify(prints, ScriptedModel(knowing(prints)), order=order, transcript=file)
+
+    assert (verdict.outcome, verdict.keys_spent) == ("owned", order[:6])
+    assert audit(disclose(prints, published, file, nonce=NONCE).content(), nonce=NONCE).verdict == verdict
