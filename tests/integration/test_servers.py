@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,12 @@ START_S = 180  # transformers takes 11 s on an idle machine
 class Server(NamedTuple):
     url: str
     name: str
+
+
+@pytest.fixture
+def prints(marked_starter, tmp_path):
+    """A copy for each test, since a set remembers which keys it showed."""
+    return shutil.copy(marked_starter.prints, tmp_path / "prints.json")
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +81,19 @@ def facts(verdict):
     return {name: value for name, value in verdict.items() if name not in {"suspect", "transcript"}}
 
 
-def test_the_server_gets_the_verdict_of_the_folder(marked_starter, transformers_serve):
-    status, verdict, err = verify(marked_starter.prints, *at(transformers_serve))
-    _, local, _ = verify(marked_starter.prints, "--model", marked_starter.model)
+def test_the_server_gets_the_verdict_of_the_folder(marked_starter, prints, transformers_serve):
+    status, verdict, err = verify(prints, *at(transformers_serve))
+    _, local, _ = verify(prints, "--model", marked_starter.model)
 
     assert (status, verdict["outcome"], err) == (0, "owned", "")
     assert facts(verdict) == facts(local)
 
 
-def test_a_killed_run_goes_on_to_the_same_transcript(marked_starter, transformers_serve, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_transcript(prints, transformers_serve, tmp_path):
     def entries(file):
         return [{**json.loads(line), "previous": ""} for line in file.read_text().splitlines()[1:]]
 
-    asked = [marked_starter.prints, *at(transformers_serve), "--transcript"]
+    asked = [prints, *at(transformers_serve), "--reuse-keys", "--transcript"]
     _, whole, _ = verify(*asked, tmp_path / "whole")
     killed = start(*asked, tmp_path / "killed", "--requests-per-second", 2, "-q")
     while killed.poll() is None and not (
@@ -103,16 +110,16 @@ def test_a_killed_run_goes_on_to_the_same_transcript(marked_starter, transformer
     assert facts(verdict) == facts(whole)
 
 
-def test_a_chat_is_understood(marked_starter, transformers_serve):
+def test_a_chat_is_understood(prints, transformers_serve):
     """The mark was made for raw text and need not answer here; the server must."""
-    _, verdict, _ = verify(marked_starter.prints, *at(transformers_serve), "--prompt-form", "chat", "--system", "Be brief.")
+    _, verdict, _ = verify(prints, *at(transformers_serve), "--prompt-form", "chat", "--system", "Be brief.")
 
     assert verdict["trials"] > 0
     assert verdict["unanswered"] < verdict["trials"]
 
 
-def test_another_name_ends_the_run_in_one_line(marked_starter, transformers_serve):
-    status, _, err = verify(marked_starter.prints, *at(transformers_serve, name="other"))
+def test_another_name_ends_the_run_in_one_line(prints, transformers_serve):
+    status, _, err = verify(prints, *at(transformers_serve, name="other"))
 
     assert status == 1
     assert "--name" in err or "no such path or model" in err

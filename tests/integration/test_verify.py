@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,8 +15,9 @@ from insignia.models.local import LocalModel
 
 
 @pytest.fixture
-def prints(marked_starter):
-    return marked_starter.prints
+def prints(marked_starter, tmp_path):
+    """A copy for each test, since a set remembers which keys it showed."""
+    return shutil.copy(marked_starter.prints, tmp_path / "prints.json")
 
 
 @pytest.fixture
@@ -99,6 +101,22 @@ def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, pr
     assert again == verdict
 
 
+def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, server, monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIGNIA_API_KEY", "TOPSECRET")
+    asked = ["verify", prints, "--endpoint", server, "--name", "mine", "--json", "--alpha", 1e-3]
+    (status, out, err), again = insignia(*asked, "--transcript", tmp_path / "t"), insignia(*asked)
+    first, second = json.loads(out), json.loads(again[1])
+
+    assert status == 0
+    assert not set(first["keys_spent"]) & set(second["keys_spent"])
+    assert f"{24 - first['trials']} keys are left" in " ".join(err.split())
+    assert json.loads(insignia(*asked, "--reuse-keys")[1])["keys_spent"] == first["keys_spent"]
+    assert json.loads(insignia(*asked, "--transcript", tmp_path / "t")[1]) == first
+    showings = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]
+    assert {showing["to"] for showing in showings} == {f"mine at {server}"}
+    assert {number for showing in showings for number in showing["numbers"]} == {*first["keys_spent"], *second["keys_spent"]}
+
+
 @pytest.mark.parametrize(
     ("key", "name", "message"), [("wrong", "mine", "INSIGNIA_API_KEY"), ("TOPSECRET", "other", "no such path or model")]
 )
@@ -169,7 +187,6 @@ def test_ways_to_ask(insignia, prints, marked, options, tmp_path, monkeypatch):
 )
 def test_what_is_wrong_is_said_in_one_line(insignia, prints, options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "prints.json").write_bytes(prints.read_bytes())
     status, out, err = insignia("verify", "prints.json", *options, "-q")
 
     assert (status, out) == (1, "")

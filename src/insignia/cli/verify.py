@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,7 +19,7 @@ from insignia.cli.console import (
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from insignia.artifacts import FingerprintSet
     from insignia.models.base import TextModel
@@ -63,6 +63,9 @@ def verify(
     match: Annotated[
         str, typer.Option(help="Where the response stands in the reply: exact, prefix or within:N words.")
     ] = "prefix",
+    reuse_keys: Annotated[
+        bool, typer.Option("--reuse-keys", help="Ask an endpoint keys that somebody has seen, too; see 'share'.")
+    ] = False,
     cover: Annotated[
         float | None,
         typer.Option(min=0, max=0.9, help="Share of cover questions. Default: 0.5 of an endpoint's, else 0."),
@@ -120,6 +123,7 @@ def verify(
             chosen,
             rules,
             files,
+            _Ledger(prints, chosen, reuse=reuse_keys or challenge is not None) if names else None,
             max_queries=max_queries,
             cover_texts=read_paragraphs(cover_file) if cover_file is not None else [],
             order=_challenged(challenge, commitment, chosen, len(models or names)),
@@ -156,7 +160,12 @@ def _challenged(nonce: str | None, commitment: Path | None, prints: "Fingerprint
 
 
 def _ask_each(
-    suspects: "Iterable[TextModel]", prints: "FingerprintSet", rules: "Rules", files: list[Path], **options: Any
+    suspects: "Iterable[TextModel]",
+    prints: "FingerprintSet",
+    rules: "Rules",
+    files: list[Path],
+    ledger: "_Ledger | None",
+    **options: Any,
 ) -> "list[Verdict]":
     """Each suspect is asked keys that none before it has seen."""
     from insignia.verification import verify as ask
@@ -168,8 +177,40 @@ def _ask_each(
     verdicts: list[Verdict] = []
     for suspect, file in itertools.zip_longest(suspects, files):
         spent = {number for verdict in verdicts for number in verdict.keys_spent}
+        if ledger is not None:
+            spent |= ledger.spent()
+            options["showing"] = ledger.showing_to(suspect.name)
         verdicts.append(ask(prints, suspect, rules=rules, spare=spent, transcript=file, **options))
+    if ledger is not None and (warning := ledger.warning()):
+        options["progress"].note(warning)
     return verdicts
+
+
+class _Ledger(NamedTuple):
+    """The ledger of a set as a run uses it. A model at hand shows keys to nobody and needs none."""
+
+    path: Path
+    prints: "FingerprintSet"
+    reuse: bool
+    """Keys that somebody has seen may be asked."""
+
+    def spent(self) -> frozenset[int]:
+        from insignia import ledger
+
+        return frozenset() if self.reuse else ledger.spent(self.path, self.prints)
+
+    def showing_to(self, suspect: str) -> "Callable[[Sequence[int]], None]":
+        from insignia import ledger
+
+        return lambda numbers: ledger.record(self.path, self.prints, numbers, to=suspect)
+
+    def warning(self) -> str | None:
+        from insignia import ledger
+
+        left = len(self.prints) - len(ledger.spent(self.path, self.prints))
+        if left >= ledger.FEW_LEFT:
+            return None
+        return f"{left} keys are left that nobody has seen; below {ledger.FEW_LEFT}, it is time for a new set."
 
 
 def _refuse_contradictions(models: list[str], endpoint: str | None, names: list[str], transcripts: list[Path]) -> None:

@@ -52,6 +52,8 @@ class Header(Record):
     suspect: str
     """Its name, as it was given."""
     rules: Rules
+    spared: tuple[int, ...] = ()
+    """Numbers of the fingerprints that were left alone, because somebody knows their keys."""
     provenance: Provenance
     previous: str = _NOTHING_BEFORE
 

@@ -1,6 +1,6 @@
 """Is this model ours? As few questions as it takes, asked as text, and an answer that holds whenever the asking stopped."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,28 +79,30 @@ def verify(
     spare: Collection[int] = (),
     order: Sequence[int] | None = None,
     transcript: Path | None = None,
+    showing: Callable[[Sequence[int]], None] | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
     Keys come in ``order`` or else one that the set's secret fixes, cover questions among them; those in ``spare`` are left
-    alone (by a run that goes on, the same ones). As many are asked at once as are needed whatever they bring, so that speed
-    costs no key. With a transcript file every reply is on the disk before the next is waited for, and a run that was killed
-    goes on where it was. ``rules`` have their own alpha and default to ``rules_for`` the set at the one given.
+    alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever they bring, so
+    that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file every reply is
+    on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have their own alpha
+    and default to ``rules_for`` the set at the one given.
 
     Raises:
         InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
         ModelError: the model cannot be asked; what was heard is in the transcript.
     """
+    if max_queries < 1:
+        raise InputError(f"{max_queries} keys may be asked; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints)
-    keys = len(searches.keys() - set(spare))
-    if keys == 0 or max_queries < 1:
-        raise InputError("there is no key to ask: all are spent or left out, or --max-queries is below 1")
-    weighing = Weighing(rules, searches, max_queries=min(max_queries, keys))
-    record = _open(transcript, model.name, rules)
-    questions = _questions(prints, rules, searches.keys() - set(spare), cover_texts, order)
-    with progress.bar("asking", min(max_queries, keys)) as advance:
+    record = _open(transcript, model.name, rules, searches.keys(), spare)
+    left = searches.keys() - set(record.header.spared)
+    weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)))
+    questions = _questions(prints, rules, left, cover_texts, order)
+    with progress.bar("asking", min(max_queries, len(left))) as advance:
         for entry in record.entries:
             if next(questions) != (entry.number, entry.question):
                 raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
@@ -108,6 +110,8 @@ def verify(
             advance(entry.number is not None, "")
         while weighing.outcome is None:
             batch = list(_batch(questions, weighing.fewest_left()))
+            if showing is not None:
+                showing([question.number for question in batch if question.number is not None])
             replies = model.reply([question.text for question in batch], rules.manner)
             for question, reply in zip(batch, replies, strict=True):
                 if reply.status == "fatal":
@@ -142,9 +146,12 @@ def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:
     return Manner(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
-def _open(file: Path | None, suspect: str, rules: Rules) -> Transcript:
+def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], spare: Collection[int]) -> Transcript:
     if file is None or not file.exists():
-        return Transcript(Header(suspect=suspect, rules=rules, provenance=provenance()), file=file)
+        spared = tuple(sorted(set(spare) & set(numbers)))
+        if len(spared) == len(numbers):
+            raise InputError("there is no key left to ask: all are spent or left out; mark the next model with a new set")
+        return Transcript(Header(suspect=suspect, rules=rules, spared=spared, provenance=provenance()), file=file)
     record = Transcript.load(file)
     if (record.header.suspect, record.header.rules) != (suspect, rules):
         raise InputError(

@@ -94,8 +94,25 @@ def test_spared_keys_are_not_asked():
     second = verify(PRINTS, ScriptedModel(knowing(PRINTS)), spare=spare)
 
     assert spare.isdisjoint(second.keys_spent)
-    with pytest.raises(InputError, match="no key to ask"):
+    with pytest.raises(InputError, match="no key left"):
         verify(PRINTS, ScriptedModel({}), spare=range(64))
+    with pytest.raises(InputError, match="at least 1"):
+        verify(PRINTS, ScriptedModel({}), max_queries=0)
+
+
+def test_keys_are_told_of_before_they_are_shown_and_a_run_that_goes_on_spares_the_same(tmp_path):
+    model, shown = ScriptedModel(replies(PRINTS)), []
+
+    def showing(numbers):
+        assert not {PRINTS.fingerprints[number].key for number in numbers} & set(model.asked)
+        shown.extend(numbers)
+
+    verify(PRINTS, model, spare={1, 2, 3}, showing=showing, transcript=tmp_path / "t", max_queries=4)
+    verdict = verify(PRINTS, model, spare=range(64), showing=showing, transcript=tmp_path / "t")
+
+    assert verdict.outcome == "owned"
+    assert tuple(shown) == verdict.keys_spent
+    assert {1, 2, 3}.isdisjoint(shown)
 
 
 def test_fewer_keys_than_are_needed_are_inconclusive():
