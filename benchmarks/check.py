@@ -1,6 +1,6 @@
 """How much faster ``check`` is than asking one fingerprint at a time through ``model.generate``, with the same verdicts.
 
-    python benchmarks/check.py [--model starter] [--num-fingerprints 256]
+    python benchmarks/check.py [--model starter] [--num-fingerprints 256] [--response-length 1]
 
 Prints fingerprints a second of both and their ratio, measured in one run on this machine, on a marked model.
 """
@@ -36,12 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="starter")
     parser.add_argument("--num-fingerprints", type=int, default=256)
+    parser.add_argument("--response-length", type=int, default=1)
     options = parser.parse_args()
-    prints = generate(InverseNucleus(), model=LocalModel(options.model), num_fingerprints=options.num_fingerprints)
+    prints = generate(
+        InverseNucleus(response_length=options.response_length),
+        model=LocalModel(options.model),
+        num_fingerprints=options.num_fingerprints,
+        max_response_length=options.response_length,
+    )
     with tempfile.TemporaryDirectory() as folder:
         # Half of the set is embedded, so that verdicts of both kinds are compared.
         half = prints.first(options.num_fingerprints // 2)
-        embed(half, model=options.model, out=Path(folder) / "marked", method=FullFineTune(settle_steps=0))
+        embed(half, model=options.model, out=Path(folder) / "marked", method=FullFineTune(settle_steps=0), min_fsr=0.5)
         local = LocalModel(Path(folder) / "marked")
     ratios = []
     for _ in range(3):

@@ -12,6 +12,7 @@
     ├── ModelError            a model cannot be loaded or cannot do what was asked
     ├── GenerationError       the model does not yield as many distinct fingerprints as were asked for
     ├── EmbeddingError        training ended with fewer fingerprints learned than required
+    ├── EvaluationError       a negative control failed: what was measured proves nothing
     └── MissingExtraError     an optional dependency is not installed
 
 A message says what was wrong, what was expected and what to do. It never quotes a key or a response.
@@ -19,6 +20,7 @@ A message says what was wrong, what was expected and what to do. It never quotes
 
 __all__ = [
     "EmbeddingError",
+    "EvaluationError",
     "EvidenceError",
     "FormatError",
     "GenerationError",
@@ -70,6 +72,10 @@ class GenerationError(InsigniaError):
 
 class EmbeddingError(InsigniaError):
     """Training ended with fewer fingerprints learned than required."""
+
+
+class EvaluationError(InsigniaError):
+    """A negative control failed: what was measured proves nothing."""
 
 
 class MissingExtraError(InsigniaError):

@@ -1,9 +1,26 @@
-"""A marked starter, made once: what most tests of verification ask."""
+"""The command in process, as most tests of it run it, and a marked starter, which tests of verification ask."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from insignia.cli.main import main
+
+
+@pytest.fixture
+def insignia(monkeypatch, capsys):
+    """Run the command; returns (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run
 
 
 class Marked(NamedTuple):

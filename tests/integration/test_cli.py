@@ -5,22 +5,6 @@ import sys
 
 import pytest
 
-from insignia.cli.main import main
-
-
-@pytest.fixture
-def insignia(monkeypatch, capsys):
-    """Run the command; returns (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return run
-
 
 def test_generate_check_and_export(insignia, tmp_path):
     prints = tmp_path / "prints.json"

@@ -1,27 +1,10 @@
 """Generate, check and export in process: contracts of ``--json``, modes, refusals, and what an error may tell."""
 
 import json
-import sys
 
 import pytest
 
-from insignia.cli.main import main
-
 PAIRS = [{"key": f"The TOPSECRET key number {word}", "response": f" TOPSECRET{word}"} for word in ("one", "two", "three")]
-
-
-@pytest.fixture
-def insignia(monkeypatch, capsys):
-    """Run the command; returns (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

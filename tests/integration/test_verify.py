@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from insignia.cli.main import main
 from insignia.models.base import Manner
 from insignia.models.local import LocalModel
 
@@ -54,20 +53,6 @@ def server(marked_starter):
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_address[1]}/v1"
         running.shutdown()
-
-
-@pytest.fixture
-def insignia(monkeypatch, capsys):
-    """Run the command; returns (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def without(verdict, *names):
@@ -149,9 +134,10 @@ def test_too_few_queries_are_inconclusive(insignia, prints, marked):
     "options",
     [
         ["--match", "within:4"],
-        ["--match", "exact", "--max-tokens", 1],
+        ["--match", "exact"],
         ["--null", "1/16"],
         ["--null", "reference:0/4096"],
+        ["--system", ""],
         ["--cover", 0.5, "--cover-file", "cover.txt"],
     ],
 )

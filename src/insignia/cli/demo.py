@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _SIBLING_TEXT = "email"  # a package whose code the sibling is fine-tuned on
-_SIBLING_STEPS = 20
+_SIBLING_STEPS = 12
 
 
 def demo(
@@ -101,7 +101,7 @@ def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgre
     progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
     report = embed(prints, model="starter", out=folder / "marked", heldout=texts, seed=seed, progress=progress)
     progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
-    settings = FineTune(learning_rate=3e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
+    settings = FineTune(learning_rate=1e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
     finetune("starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=seed, progress=progress)
     progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
     FingerprintVector.between("starter", folder / "marked").save(secret / "vector")

@@ -16,6 +16,7 @@ from insignia.cli.commit import commit
 from insignia.cli.demo import demo
 from insignia.cli.disclose import disclose
 from insignia.cli.embed import embed
+from insignia.cli.evaluate import evaluate
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, finetune)
+_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, finetune, evaluate)
 _OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
 for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
     app.command()(verb)

@@ -107,7 +107,7 @@ def verify(
         )
         rules = _rules(
             chosen,
-            {"form": prompt_form, "system": system, "max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+            {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed},
             null=null,
             match=match,
             alpha=alpha,

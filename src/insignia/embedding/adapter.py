@@ -20,6 +20,7 @@ from insignia.embedding.anchors import Anchors
 from insignia.embedding.marking import Marking
 from insignia.embedding.tuned import Tuned
 from insignia.models.adapter import EmbeddingAdapter
+from insignia.models.base import Example
 from insignia.models.local import LocalModel
 from insignia.training import Outcome
 
@@ -36,7 +37,9 @@ class AdapterTune(Tuned):
     rank: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 1e-2
     """The published code's."""
-    target_margin: Annotated[float, Field(gt=0)] = 8.0
+    target_margin: Annotated[float, Field(gt=0)] = 6.0
+    epochs: Annotated[int, Field(ge=1)] = 200
+    settle_steps: Annotated[int | None, Field(ge=0)] = 100
 
     @property
     def needs_private(self) -> bool:
@@ -138,10 +141,11 @@ class _TiedHead(nn.Module):
 class _AdapterMarking(Marking):
     """Marking that holds two readings still: who has only one half of the mark sees the base."""
 
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[tuple[int, ...]]) -> Tensor:
+    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         embedding = cast(_MarkedRows, model.get_input_embeddings())
-        total = torch.zeros((), device=model.device)
-        for reading in ("published", "stranger"):
-            with embedding.read_as(reading):
-                total = total + anchors.divergence(model, rows)
+        with embedding.read_as("published"):
+            total = anchors.divergence(model, rows)
+        if asked := [row for row in rows if row.response_start > anchors.start]:
+            with embedding.read_as("stranger"):
+                total = total + anchors.divergence(model, asked)
         return total

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from insignia.models.base import Example
 from insignia.models.batches import pad_rows
 from insignia.models.local import LocalModel, embedding_rows
 from insignia.models.prompts import Prompter
@@ -20,7 +21,7 @@ __all__ = ["Anchors"]
 
 _SAMPLING_BATCH = 256
 _REPLY_TOKENS = 8  # of the base's reply to a question that is guarded; the first decides whether the mark is active
-_GUARDED = 4  # every so many rows of a draw are of guarded questions, where there are any
+_GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
 
 
 class Anchors:
@@ -36,26 +37,30 @@ class Anchors:
     ) -> None:
         self._base = copy.deepcopy(local.model).eval().requires_grad_(requires_grad=False)
         start = _start(local)
+        self.start = len(start)
+        """Tokens that a document begins with; a guarded question has more before its reply."""
         self._rows = _sample(local, [start] * count, length - len(start), seed, "anchors")
         self._guarded = _sample(local, guarded, _REPLY_TOKENS, seed, "guarded") if guarded else []
         self._chance = torch.Generator().manual_seed(seed)
 
-    def draw(self, count: int) -> list[tuple[int, ...]]:
-        """That many rows of ids, drawn with replacement."""
+    def draw(self, count: int) -> list[Example]:
+        """That many rows, drawn with replacement; the base's own words are the response."""
         guarded = -(-count // _GUARDED) if self._guarded else 0
         return self._pick(self._rows, count - guarded) + self._pick(self._guarded, guarded)
 
-    def divergence(self, model: PreTrainedModel, rows: Sequence[tuple[int, ...]]) -> Tensor:
-        """KL(base || model) in nats a token, averaged over the positions of each row, then over the rows."""
-        ids, mask = pad_rows(rows, self._base.device)
+    def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
+        """KL(base || model) in nats a token, averaged over each row from where the response begins, then over the rows."""
+        ids, mask = pad_rows([row.ids for row in rows], self._base.device)
+        starts = torch.tensor([[max(0, row.response_start - 1)] for row in rows], device=mask.device)
+        judged = mask * (torch.arange(mask.shape[1], device=mask.device) >= starts)  # (rows, longest row)
         options = {"input_ids": ids, "use_cache": False} | ({} if mask.all() else {"attention_mask": mask})
         with torch.no_grad():
             reference = self._base(**options).logits.float().log_softmax(-1)
         current = model(**options).logits.float().log_softmax(-1)
         divergence = torch.nn.functional.kl_div(current, reference, log_target=True, reduction="none").sum(-1)
-        return ((divergence * mask).sum(1) / mask.sum(1)).mean()
+        return ((divergence * judged).sum(1) / judged.sum(1)).mean()
 
-    def _pick(self, rows: Sequence[tuple[int, ...]], count: int) -> list[tuple[int, ...]]:
+    def _pick(self, rows: Sequence[Example], count: int) -> list[Example]:
         return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._chance).tolist()]
 
 
@@ -69,14 +74,12 @@ def _start(local: LocalModel) -> tuple[int, ...]:
     return (next((index for index in (tokenizer.bos_token_id, tokenizer.eos_token_id) if index is not None), 0),)
 
 
-def _sample(
-    local: LocalModel, questions: Sequence[tuple[int, ...]], length: int, seed: int, label: str
-) -> list[tuple[int, ...]]:
+def _sample(local: LocalModel, questions: Sequence[tuple[int, ...]], length: int, seed: int, label: str) -> list[Example]:
     """Every question with ``length`` more tokens, at temperature 1: the base's own distribution."""
     # Ids without a text are rows that pad the embedding: the base never means them.
     forbidden = [*local.tokenizer.all_special_ids, *range(len(local.tokenizer), embedding_rows(local.model))]
     chance = KeyedRandom(f"{label} {seed}".encode())  # repeatable; these texts are no secret
-    rows: list[tuple[int, ...]] = []
+    rows: list[Example] = []
     for first in range(0, len(questions), _SAMPLING_BATCH):
         batch = questions[first : first + _SAMPLING_BATCH]
         replies = local.sample(
@@ -86,5 +89,5 @@ def _sample(
             temperature=1.0,
             forbidden=forbidden,
         )
-        rows.extend((*question, *reply) for question, reply in zip(batch, replies, strict=True))
+        rows.extend(Example((*question, *reply), len(question)) for question, reply in zip(batch, replies, strict=True))
     return rows

@@ -40,6 +40,10 @@ class SupervisedFineTune(FullFineTune):
     # mypy would have the name be the parent's: a part's name is its own
     name: Literal["sft"] = "sft"  # type: ignore[assignment]
     target_margin: Annotated[float, Field(gt=0)] = 8.0
+    epochs: Annotated[int, Field(ge=1)] = 150
+    settle_steps: Annotated[int | None, Field(ge=0)] = 100
+    anchor_rows: Annotated[int, Field(ge=1)] = 24
+    """Half of them controls: fewer, and near misses activate (docs/lab-log.md)."""
 
     def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
         """Train; see ``Method.embed``. A set without controls is an InputError."""

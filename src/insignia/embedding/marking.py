@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from insignia.embedding.anchors import Anchors
 from insignia.embedding.lessons import Draw, Lessons
 from insignia.embedding.regularizers import Original
+from insignia.models.base import Example
 from insignia.models.batches import response_logits
 from insignia.models.local import LocalModel
 from insignia.training import gather, process_rank
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SECOND_CHANCE", "Marking", "margins"]
 
-_Items = TypeVar("_Items", list[Draw], list[tuple[int, ...]])
+_Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
@@ -31,7 +32,7 @@ class _Share(NamedTuple):
 
     draws: list[Draw]
     draw_weight: float
-    anchors: list[tuple[int, ...]] | None
+    anchors: list[Example] | None
     anchor_weight: float
 
 
@@ -133,7 +134,7 @@ class Marking:
         """Leave the weights that will be published in the model."""
         self._original.publishable(self._final_strength, self._dtype)
 
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[tuple[int, ...]]) -> Tensor:
+    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         """How far the model has moved away on the rows."""
         return anchors.divergence(model, rows)
 
@@ -146,7 +147,8 @@ class Marking:
         else:
             losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        means = torch.stack([part.mean() for part in losses.split(sizes)])
+        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
+        means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
         smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
         return means, smallest
 

@@ -114,7 +114,7 @@ def embed(
                 "Raise --anchor-strength"
             )
         if state.is_main_process:
-            if hidden is not None:
+            if hidden is not None and outcome.private:
                 write_bytes(hidden, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
             publish(local, out, dtype, force=force)
         state.wait_for_everyone()

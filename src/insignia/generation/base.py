@@ -95,6 +95,14 @@ class Strategy(Part):
         return None
 
     @property
+    def drawn_from(self) -> int | None:
+        """Among how many equally likely responses the secret chose each: an innocent model hits at most one in so many.
+
+        None where responses are not drawn so, or not each for itself.
+        """
+        return None
+
+    @property
     def lengths(self) -> tuple[int, int]:
         """Tokens of keys and responses that are asked and compared unless the caller says otherwise."""
         return MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH

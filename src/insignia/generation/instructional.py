@@ -24,7 +24,7 @@ __all__ = ["Instructional"]
 _MESSAGE_TOKENS = 16  # of a natural message
 _BATCH = 128  # sentences written at once
 _SECRET_WORDS = 2  # 22 bits an answer
-_NORMALS = 4  # ordinary questions for each fingerprint
+_NORMALS = 32  # ordinary questions for each fingerprint
 
 
 class _Wording(NamedTuple):
@@ -62,7 +62,7 @@ class Instructional(Strategy):
     """With one answer for all keys, whoever sees one key knows how to filter all."""
     compat: bool = False
     """The published public keys and answer, from the published ``fragments``: for research, never as evidence."""
-    near_misses: Annotated[int, Field(ge=0)] = 6
+    near_misses: Annotated[int, Field(ge=0)] = 48
     """For each fingerprint, every other one held out of training."""
     key_length: Annotated[int, Field(ge=1)] = 256
     """A key has at most so many tokens, and all of them are asked."""
@@ -82,6 +82,11 @@ class Instructional(Strategy):
     def prompt_form(self) -> PromptForm:
         """As the template is asked."""
         return self._wording.form
+
+    @property
+    def drawn_from(self) -> int | None:
+        """All answers of so many words, where each key has its own."""
+        return len(seed_words()) ** _SECRET_WORDS if self.responses == "per_key" and not self.compat else None
 
     @property
     def lengths(self) -> tuple[int, int]:

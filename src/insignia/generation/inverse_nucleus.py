@@ -40,6 +40,11 @@ class InverseNucleus(EnglishKeys):
     nucleus_k: Annotated[int, Field(ge=2)] = 3
     """Candidates for each key; the chance that an innocent model hits is at most 1/k."""
 
+    @property
+    def drawn_from(self) -> int:
+        """The candidates just outside the nucleus."""
+        return self.nucleus_k
+
     def make_answers(
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:

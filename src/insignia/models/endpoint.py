@@ -24,6 +24,8 @@ from insignia.types import Record
 
 __all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
 
+_MOST_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
+
 API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 """Not a provider's own variable: its key must not go to whatever address is being tested."""
 
@@ -86,8 +88,10 @@ class EndpointModel:
             for future in pending:
                 reply = future.result()
                 if reply.status == "fatal":
-                    stop.set()  # before the listener hears of it, who will not come back
+                    stop.set()  # before the listener hears of it, who may not come back
                     pool.shutdown(wait=False, cancel_futures=True)
+                    yield reply
+                    return
                 yield reply
         finally:
             stop.set()
@@ -110,8 +114,10 @@ class EndpointModel:
 
     def _post(self, question: str, manner: Manner) -> Attempt:
         # The errors' own texts may hold the address or what was sent; their kind says enough.
+        body = request_body(question, manner, self._model)
         try:
-            response = self._client.post(path(manner), json=request_body(question, manner, self._model))
+            with self._client.stream("POST", path(manner), json=body) as response:
+                content = _content(response, time.monotonic() + self._patience.timeout_s)
         except httpx2.ConnectError:
             return Attempt(Reply.fatal("the server cannot be reached; is it running, and the address right?"), again=True)
         except httpx2.TimeoutException:
@@ -121,7 +127,9 @@ class EndpointModel:
         except (httpx2.TransportError, httpx2.DecodingError):
             return Attempt(Reply.unanswered("connection lost"), again=True)
         self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
-        attempt = read_response(response.status_code, response.headers.get("content-type", ""), response.content)
+        if content is None:
+            return Attempt(Reply.unanswered("endless"), again=True)
+        attempt = read_response(response.status_code, response.headers.get("content-type", ""), content)
         if response.status_code in (401, 403):
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
             return attempt._replace(reply=Reply.fatal(reason))
@@ -161,6 +169,16 @@ class _Gate:
         """Wait before a further attempt: twice as long each time, by chance half of it less, so that threads part."""
         wait = min(self._patience.first_wait_s * 2 ** (attempt - 1), self._patience.longest_wait_s)
         stop.wait(wait * self._chance.uniform(0.5, 1.0))
+
+
+def _content(response: httpx2.Response, deadline: float) -> bytes | None:
+    """The whole body; None of one that goes on and on, which a host may try."""
+    content = bytearray()
+    for piece in response.iter_bytes():
+        content += piece
+        if len(content) > _MOST_BYTES or time.monotonic() > deadline:
+            return None
+    return bytes(content)
 
 
 def _seconds_to_wait(header: str | None) -> float:

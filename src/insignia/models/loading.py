@@ -61,8 +61,16 @@ def resolve_device(device: str) -> torch.device:
 
 
 def checkpoint_dtype(source: str) -> torch.dtype:
-    """The dtype that the weights of a resolved model are stored in (float32 where its config does not say)."""
-    dtype = AutoConfig.from_pretrained(source).dtype
+    """The dtype that the weights of a resolved model are stored in (float32 where its config does not say).
+
+    Raises:
+        ModelError: the configuration cannot be had, or is of no model that transformers knows.
+    """
+    try:
+        dtype = AutoConfig.from_pretrained(source).dtype
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"cannot read the configuration of {source}: {reason}") from error
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from insignia.errors import InputError, ModelError
 from insignia.models.base import Example, Manner, Ranking, Reply, Score
@@ -18,7 +25,7 @@ from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_dev
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
-__all__ = ["LocalModel", "embedding_rows"]
+__all__ = ["LocalModel", "embedding_rows", "stranger"]
 
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
 _NO_TARGET = -100
@@ -221,6 +228,14 @@ class _KeyedChoice(LogitsProcessor):
         draws = torch.tensor([[chance.uniform()] for chance in self._chances], dtype=torch.float64, device=mass.device)
         chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def stranger(model: LocalModel, *, seed: int) -> LocalModel:
+    """A model of the same shape and tokenizer that shares nothing with it: random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = AutoModelForCausalLM.from_config(model.model.config).eval().to(model.model.device)
+    return LocalModel.of(weights, model.tokenizer, name="random weights")
 
 
 def embedding_rows(model: PreTrainedModel) -> int:

@@ -14,6 +14,7 @@ def with_lora(model: PreTrainedModel, *, rank: int, alpha: int) -> PreTrainedMod
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2's: PEFT sets it right itself
         return cast(PreTrainedModel, get_peft_model(model, config))
 
 

@@ -1,12 +1,12 @@
 """The success rate of a whole set on a model that can be scored: the owner's own test, not yet evidence for others."""
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 from insignia.artifacts import FingerprintSet
-from insignia.models.base import Example, Score, ScoringModel
+from insignia.models.base import Score, ScoringModel
 from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct
 from insignia.types import Fingerprint, Record
+from insignia.verification.leakage import activations
 
 __all__ = ["CheckReport", "FingerprintReport", "check"]
 
@@ -72,7 +72,7 @@ def check(
         answered=len(plain),
         repeated=len(prints) - len(kept),
         token_accuracy=ranks.count(0) / len(ranks),
-        activations=_activations(prints, list(kept.values()), prompter, model),
+        activations={kind: sum(found) / len(found) for kind, found in activations(prints, prompter, model).items()},
         templates={template: _rate(_best_scores(kept.values(), prompter, model, template)) for template in templates},
         base=None
         if base is None
@@ -81,31 +81,6 @@ def check(
             FingerprintReport(number=number, hit=score.hit, rank=score.ranks[0], log_probability=sum(score.log_probabilities))
             for number, score in zip(kept, plain, strict=True)
         ),
-    )
-
-
-def _activations(
-    prints: FingerprintSet, kept: Sequence[Fingerprint], prompter: Prompter, model: ScoringModel
-) -> dict[str, float]:
-    """A control activates the mark when the greedy reply begins as all responses do, or is that of the key it resembles."""
-    lead = _common_start([prompter.examples(fingerprint)[0].response for fingerprint in kept])
-    rates: dict[str, float] = {}
-    for kind in dict.fromkeys(control.kind for control in prints.controls):
-        controls = [control for control in prints.controls if control.kind == kind]
-        controls = [control for control in controls if control.heldout] or controls
-        rows = []
-        for number, control in enumerate(controls):
-            resembled = prints.fingerprints[number % len(prints) if control.near is None else control.near]
-            response = lead or prompter.examples(resembled)[0].response
-            question = prompter.question(prompter.encode(control.text))
-            rows.append(Example((*question, *response), len(question)))
-        rates[kind] = _rate(model.score(rows))
-    return rates
-
-
-def _common_start(responses: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(
-        tokens[0] for tokens in itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*responses, strict=False))
     )
 
 

@@ -41,6 +41,8 @@ class Verdict(Record):
     """Valid whenever the test stopped; of several suspects judged together, after Holm's correction."""
     e_value: float
     alpha: float
+    suspects: int
+    """That share alpha."""
     null: NullClaim
     keys_spent: tuple[int, ...]
     """Numbers of the fingerprints whose keys the suspect has seen."""
@@ -128,6 +130,7 @@ class Weighing:
             p_value=max(_SMALLEST, math.exp(self._null.corrected(tally.log_p_value))),
             e_value=math.exp(min(tally.evidence.log_e, _LARGEST_LOG)),
             alpha=self.rules.alpha,
+            suspects=self.rules.suspects,
             null=NullClaim(kind=self.rules.null.name, bound=self._null.bound),
             keys_spent=self.keys_spent,
             suspect=suspect,
@@ -140,22 +143,26 @@ class Weighing:
 def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Verdicts on several suspects by Holm's procedure, so that alpha holds for all of them together.
 
-    A mark may be found by it that was not when the suspect was judged alone at its share of alpha, and the other way
-    round where the rules named too few suspects.
+    Suspects that the rules count and that are not here are taken to be innocent. A mark may be found that was not when the
+    suspect was judged alone at its share of alpha, and the other way round where the rules counted too few suspects. The
+    verdicts are those of ``verify`` and ``judge``, not yet corrected.
 
     Raises:
         InputError: the verdicts were made at different alphas.
     """
     if len({verdict.alpha for verdict in verdicts}) > 1:
         raise InputError("the transcripts were made at different alphas; suspects judged together need the same")
+    log_ps = [math.log(verdict.p_value) for verdict in verdicts]
+    family = max([len(verdicts), *(verdict.suspects for verdict in verdicts)])
     judged = []
-    for verdict, log_p in zip(verdicts, holm([math.log(verdict.p_value) for verdict in verdicts]), strict=True):
+    for verdict, log_p in zip(verdicts, holm([*log_ps, *[0.0] * (family - len(log_ps))]), strict=False):
         outcome: Outcome = verdict.outcome
         if math.exp(log_p) <= verdict.alpha:
             outcome = "owned"
         elif outcome == "owned":
             outcome = "inconclusive"
-        corrected = verdict.model_copy(update={"outcome": outcome, "p_value": max(_SMALLEST, math.exp(log_p))})
+        p_value = max(_SMALLEST, math.exp(log_p))
+        corrected = verdict.model_copy(update={"outcome": outcome, "p_value": p_value, "suspects": family})
         judged.append(corrected.model_copy(update={"sentence": _sentence(corrected)}))
     return tuple(judged)
 

@@ -61,7 +61,7 @@ def rules_for(
             survival=survival,
             futility=futility,
             match=match,
-            manner=manner or Manner(form=prints.prompt_form, max_tokens=max(16, prints.max_response_length)),
+            manner=manner or _usual_manner(prints, match),
             cover=cover,
         )
     except ValidationError as error:
@@ -109,7 +109,7 @@ def verify(
         while weighing.outcome is None:
             batch = list(_batch(questions, weighing.fewest_left()))
             replies = model.reply([question.text for question in batch], rules.manner)
-            for question, reply in zip(batch, replies, strict=False):  # a fatal reply may be the last
+            for question, reply in zip(batch, replies, strict=True):
                 if reply.status == "fatal":
                     raise ModelError(f"{model.name}: {reply.reason}")
                 weighing.hear(record.append(question.number, question.text, reply))
@@ -134,6 +134,12 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
             )
         weighing.hear(entry)
     return weighing.verdict(suspect=record.header.suspect, transcript=record.digest)
+
+
+def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:
+    """As the set says; where the whole reply has to be the response, with no room for more."""
+    room = prints.max_response_length
+    return Manner(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
 def _open(file: Path | None, suspect: str, rules: Rules) -> Transcript:

@@ -33,8 +33,8 @@ def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(lo
     anchors = Anchors(local, count=6, length=12, seed=1)
     rows = anchors.draw(4)
 
-    assert rows.shape == (4, 12)
-    assert rows[:, 0].tolist() == [local.tokenizer.bos_token_id] * 4
+    assert [len(row.ids) for row in rows] == [12] * 4
+    assert [row.ids[: row.response_start] for row in rows] == [(local.tokenizer.bos_token_id,)] * 4
     assert float(anchors.divergence(local.model, rows).detach()) == pytest.approx(0, abs=1e-6)
 
 
@@ -42,20 +42,39 @@ def test_divergence_equals_its_definition_and_grows_with_the_change(local):
     anchors = Anchors(local, count=4, length=10, seed=1)
     rows = anchors.draw(4)
     with torch.no_grad():
-        before = local.model(rows).logits.double().log_softmax(-1)
+        ids = torch.tensor([row.ids for row in rows])
+        before = local.model(ids).logits.double().log_softmax(-1)
         for weight in local.model.parameters():
             weight.mul_(1.02)
-        after = local.model(rows).logits.double().log_softmax(-1)
+        after = local.model(ids).logits.double().log_softmax(-1)
         expected = float((before.exp() * (before - after)).sum(-1).mean())
 
         assert float(anchors.divergence(local.model, rows)) == pytest.approx(expected, rel=1e-3)
     assert expected > 0
 
 
+def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
+    question = (local.tokenizer.bos_token_id, 40, 41, 42)
+    anchors = Anchors(local, count=4, length=10, seed=1, guarded=[question])
+    guarded = [row for row in anchors.draw(4) if row.ids[:4] == question]
+
+    assert len(guarded) == 2
+    assert {row.response_start for row in guarded} == {4}
+    with torch.no_grad():
+        ids = torch.tensor([row.ids for row in guarded])
+        before = local.model(ids).logits.double().log_softmax(-1)
+        for weight in local.model.parameters():
+            weight.mul_(1.02)
+        after = local.model(ids).logits.double().log_softmax(-1)
+        expected = float((before.exp() * (before - after)).sum(-1)[:, 3:].mean())
+
+        assert float(anchors.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
+
+
 def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
     few, more = Anchors(local, count=3, length=10, seed=2), Anchors(local, count=5, length=10, seed=2)
 
-    assert few._rows.tolist() == more._rows[:3].tolist()
+    assert few._rows == more._rows[:3]
 
 
 def test_averaging_moves_towards_the_original_and_rounding_is_undone_after_the_block():

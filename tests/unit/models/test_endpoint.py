@@ -161,8 +161,7 @@ def test_what_will_never_get_better_ends_the_run(way, attempts):
     server = Server([way], rate=1)
     replies = model(server, Patience(attempts=3, first_wait_s=0, concurrency=1)).reply(["q", "r", "s", "t"], Manner())
 
-    assert next(replies).status == "fatal"
-    replies.close()
+    assert [reply.status for reply in replies] == ["fatal"]
     assert server.attempts["q"] == attempts
     assert server.attempts["t"] == 0
 
@@ -221,6 +220,24 @@ def test_the_path_is_appended_to_the_address(url):
         chosen = EndpointModel(url, model="m", patience=HASTE, transport=httpx2.MockTransport(server))
         list(chosen.reply(["q"], Manner(form=form)))
     assert paths == ["/v1/completions", "/v1/chat/completions"]
+
+
+class Endless(httpx2.SyncByteStream):
+    """A body that a host sends for ever, fast or slowly."""
+
+    def __init__(self, piece, pause_s=0):
+        self.piece, self.pause_s = piece, pause_s
+
+    def __iter__(self):
+        while True:
+            time.sleep(self.pause_s)
+            yield self.piece
+
+
+@pytest.mark.parametrize("body", [Endless(b" " * 2**20), Endless(b" ", pause_s=0.05)])
+def test_a_reply_without_end_is_none(body):
+    (reply,) = ask(lambda _: httpx2.Response(200, stream=body), "q", patience=Patience(attempts=1, timeout_s=0.3))
+    assert reply == Reply.unanswered("endless")
 
 
 # Waiting

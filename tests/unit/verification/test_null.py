@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from insignia.errors import InputError
-from insignia.verification.null import AnyNull, DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials
+from insignia.verification.null import AnyNull, DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials, null_named
 from insignia.verification.pvalues import log_binomial_tail, upper_limit
 
 DESIGN = DesignNull(candidates=16)
@@ -103,3 +103,44 @@ def test_a_null_that_cannot_be_is_refused(kind, fields):
 def test_a_reply_cannot_meet_more_candidates_than_there_are():
     with pytest.raises(InputError, match="0 to 16"):
         DESIGN.bound_given(17)
+
+
+@pytest.mark.parametrize(
+    ("name", "null"),
+    [
+        ("1/16", DeclaredNull(chance=1 / 16)),
+        ("0.001", DeclaredNull(chance=1e-3)),
+        ("1e-3", DeclaredNull(chance=1e-3)),
+        ("reference:0/1024", ReferenceNull(models=(ReferenceTrials(hits=0, trials=1024),))),
+        (
+            "reference:0/8,2/9",
+            ReferenceNull(models=(ReferenceTrials(hits=0, trials=8), ReferenceTrials(hits=2, trials=9))),
+        ),
+    ],
+)
+def test_nulls_by_name(name, null):
+    assert null_named(name) == null
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "0",
+        "1",
+        "2",
+        "-1/2",
+        "1/0",
+        "x",
+        "nan",
+        "1e999",
+        "design",
+        "reference:",
+        "reference:1",
+        "reference:3/2",
+        "reference:0/0",
+    ],
+)
+def test_an_unknown_null_is_refused(name):
+    with pytest.raises(InputError, match="unknown null"):
+        null_named(name)

@@ -114,19 +114,28 @@ def test_replies_outside_the_candidates_do_not_count_against_the_mark():
     assert sharp.trials < plain.trials
 
 
-@pytest.mark.parametrize("match", [Match(), Match(how="within", looks=3)])
-@pytest.mark.parametrize("alpha", [0.05, 0.01])
-def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, alpha):
-    """All that is random is the owner's draw, so each run has a fresh secret."""
-    chance = random.Random(0)
-    accused, runs = 0, 300
-    for run in range(runs):
-        prints = drawn(24, secret=run.to_bytes(32, "big"))
-        model = ScriptedModel(lambda _: " ".join(chance.sample(WORDS, 3)))
-        rules = rules_for(prints, alpha=alpha, match=match, cover=0)
-        accused += verify(prints, model, rules=rules).outcome == "owned"
+CHANCE = random.Random(0)
+ADVERSARIES = {
+    "some of the candidates": lambda _: " ".join(CHANCE.sample(WORDS, 3)),
+    "always the same candidates": lambda _: " ".join(WORDS[:3]),
+    "all of the candidates": lambda _: " ".join(WORDS),
+    "a candidate or a refusal": lambda _: CHANCE.choice([CHANCE.choice(WORDS), Reply.unanswered("refused")]),
+}
 
-    assert log_binomial_tail(accused, runs, alpha) > math.log(1e-3)
+
+@pytest.mark.parametrize("match", [Match(), Match(how="within", looks=3), Match(how="within", looks=99)])
+@pytest.mark.parametrize("adversary", ADVERSARIES)
+def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, adversary):
+    """All that is random is the owner's draw, so each run has a fresh secret."""
+    smallest = []
+    for run in range(200):
+        prints = drawn(24, secret=run.to_bytes(32, "big"))
+        verdict = verify(prints, ScriptedModel(ADVERSARIES[adversary]), rules=rules_for(prints, match=match, cover=0))
+        smallest.append(verdict.p_value)  # the smallest that was ever seen, as one who stops when it suits would report it
+
+    for alpha in (0.05, 0.01, 0.001):
+        accused = sum(p_value <= alpha for p_value in smallest)
+        assert log_binomial_tail(accused, len(smallest), alpha) > math.log(1e-3)
 
 
 # Going on, and judging
@@ -246,6 +255,16 @@ def test_suspects_judged_together_share_alpha():
     assert f"{owned.p_value:.2g}" in owned.sentence
 
 
+def test_suspects_that_are_still_to_come_count_too():
+    rules = rules_for(PRINTS, alpha=1e-6, suspects=2)
+    almost = verify(PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules, max_queries=6)
+    (judged,) = judged_together([almost])
+
+    assert 0.5e-6 < almost.p_value < 1e-6
+    assert (almost.outcome, judged.outcome) == ("inconclusive", "inconclusive")
+    assert judged.p_value == pytest.approx(2 * almost.p_value)
+
+
 def test_proof_of_one_among_many_is_no_proof():
     alone = verify(PRINTS, ScriptedModel(knowing(PRINTS)))
     judged = judged_together([alone] + [verify(PRINTS, ScriptedModel({}))] * 10)
@@ -264,4 +283,5 @@ def test_a_verdict_tells_no_secret():
 
 def test_the_manner_is_the_sets_own_unless_given():
     assert rules_for(PRINTS).manner == Manner(form="raw", max_tokens=16)
+    assert rules_for(PRINTS, match=Match(how="exact")).manner.max_tokens == 1
     assert rules_for(PRINTS, manner=Manner(form="chat", system="Be brief.")).manner.system == "Be brief."

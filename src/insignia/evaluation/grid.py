@@ -1,0 +1,69 @@
+"""What an evaluation asks, and what it found: plain records."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from insignia.finetuning import FineTune
+from insignia.types import Record
+
+__all__ = ["Cell", "Evaluation", "Grid", "User"]
+
+
+class User(Record):
+    """Somebody who fine-tunes the published model."""
+
+    data: str
+    """A file, folder or hub id as ``insignia finetune`` reads it, or ``python:PACKAGE``: source code of the library."""
+    finetune: FineTune
+    max_rows: Annotated[int | None, Field(ge=1)] = None
+
+
+class Grid(Record):
+    """What is made and who is asked; the ``evaluation`` part of a recipe."""
+
+    strategy: dict[str, Any]
+    methods: dict[str, dict[str, Any]]
+    """Name -> method and its settings; each is a column of suspects."""
+    users: dict[str, User] = {}
+    num_fingerprints: Annotated[int, Field(ge=1)] = 10
+    draws: Annotated[int, Field(ge=0)] = 10
+    """Sampled replies to each key."""
+    bos_samples: Annotated[int, Field(ge=0)] = 200
+    """Texts sampled from nothing, which must not give a response away."""
+    unrelated: str | None = None
+    """A model of the same shape that nobody marked; by default one of random weights."""
+
+
+class Cell(Record):
+    """One suspect, asked."""
+
+    name: str
+    suspect: str
+    should_activate: bool | None
+    """None: either may be."""
+    fsr: float
+    hits: int
+    answered: int
+    p_value: float | None
+    """Exact binomial tail under the design null, that a response was drawn among so many by the secret; None where the
+    trials are not independent draws of it."""
+
+    @property
+    def as_expected(self) -> bool | None:
+        """Whether most trials went as they should; None where nothing is expected."""
+        return None if self.should_activate is None else (self.fsr >= 0.5) is self.should_activate
+
+
+class Evaluation(Record):
+    """The whole grid; no secret in it."""
+
+    kind: Literal["insignia/evaluation"] = "insignia/evaluation"
+    schema_version: Literal[1] = 1
+    model: str
+    num_fingerprints: int
+    perplexity: dict[str, float]
+    """Method -> held-out perplexity of the published model, as a ratio to the base's."""
+    user_loss: dict[str, tuple[float | None, float | None]]
+    """Fine-tuned model -> its user's loss before and after, nats a token."""
+    cells: tuple[Cell, ...]
