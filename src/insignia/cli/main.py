@@ -1,6 +1,6 @@
 """The ``insignia`` command: its verbs, its one error handler and its exit status.
 
-0 done (for ``check`` and ``verify``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not
+0 done (``check``, ``verify``, ``audit``: the mark was found) · 1 something went wrong · 2 bad command line · 3 asked, and not
 found · 4 inconclusive.
 """
 
