@@ -97,13 +97,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, *, expected: str = "text") -> str:
-    """The text of a UTF-8 file, without a byte order mark.
+    """The text of a UTF-8 file, without a byte order mark, lines ended by a line feed however the file ends them.
 
     Raises:
         InputError: no such file, or it cannot be read.
         FormatError: not UTF-8; ``expected`` says in the message what it should be.
     """
-    return _decode(read_bytes(path), path, expected)
+    return _decode(read_bytes(path), path, expected).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:
