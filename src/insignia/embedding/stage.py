@@ -102,17 +102,14 @@ def embed(
         outcome = method.embed(chosen, local, session, progress)
         after = _measure(chosen, method.answering(local, outcome), method, texts)
         published = _measure(chosen, local, method, texts) if method.needs_private else after
-        if after.fsr < min_fsr:
-            raise EmbeddingError(
-                f"the marked model answers {100 * after.fsr:.1f} % of {len(chosen)} fingerprints, "
-                f"less than {100 * min_fsr:.1f} %; nothing was written. After {outcome.steps} steps: allow more --epochs, "
-                "lower the regularisers, embed fewer fingerprints, or accept less with --min-fsr"
-            )
+        _refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
         if method.needs_private and published.fsr > _MAX_PUBLISHED_FSR:
             raise EmbeddingError(
                 f"the published model alone answers {100 * published.fsr:.1f} % of the fingerprints; nothing was written. "
                 "Raise --anchor-strength"
             )
+        if hidden is not None and not outcome.private:
+            progress.note(f"this method keeps nothing back; {hidden} was not written")
         if state.is_main_process:
             if hidden is not None and outcome.private:
                 write_bytes(hidden, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
@@ -142,6 +139,15 @@ class _Measured(NamedTuple):
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, texts: Sequence[str]) -> _Measured:
     report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
     return _Measured(report.fsr, local.mean_loss(texts), report.activations)
+
+
+def _refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:
+    if fsr < min_fsr:
+        raise EmbeddingError(
+            f"the marked model answers {100 * fsr:.1f} % of {num_fingerprints} fingerprints, "
+            f"less than {100 * min_fsr:.1f} %; nothing was written. After {steps} steps: allow more --epochs, "
+            "lower the regularisers, embed fewer fingerprints, or accept less with --min-fsr"
+        )
 
 
 def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
