@@ -1,6 +1,6 @@
 """Instructional fingerprints on the starter: the paper's table over seeds, and success against a user's steps.
 
-    python benchmarks/instructional.py table [--seeds 0 1 2] [--folder DIR]   # insignia evaluate instructional, with spread
+    python benchmarks/instructional.py table [--seeds 0 1 2] [--methods sft] [--folder DIR]   # insignia evaluate instructional
     python benchmarks/instructional.py curve [--seeds 0] [--steps 100 200 400 800 1600] [--folder DIR]
 
 ``curve`` fine-tunes the published model of the method sft anew for each number of steps (the schedule ends with them), fully
@@ -30,8 +30,10 @@ def grid() -> Grid:
 
 def table(folder: Path, options: argparse.Namespace) -> None:
     results: list[Evaluation] = []
+    methods = {name: spec for name, spec in grid().methods.items() if name in options.methods}
+    asked = grid().model_copy(update={"methods": methods})
     for seed in options.seeds:
-        results.append(evaluate(grid(), model="starter", out=folder / f"seed-{seed}", seed=seed))
+        results.append(evaluate(asked, model="starter", out=folder / f"seed-{seed}", seed=seed))
         print(f"seed {seed} done", flush=True)
     cells = defaultdict(list)
     for result in results:
@@ -84,6 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["table", "curve"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", default=list(grid().methods))
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 200, 400, 800, 1600])
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
