@@ -1,9 +1,9 @@
 """IF_adapter (Xu et al. 2024): rows of the key tokens, and a low-rank adapter on them that the owner keeps.
 
 The published model carries the rows and answers nothing; with the adapter it answers. The published code starts both of
-the adapter's matrices at zero, where only a bias can learn, and never trains the rows. Here one matrix starts at zero, as
-in LoRA, and training holds two models still: the published one without the adapter, and the base's rows with it. So it is
-the rows that the suspect carries which are tested, not the adapter.
+the adapter's matrices at zero, where only a bias can learn, and never trains the rows. Here the adapter reads only
+directions in which the base's rows of these tokens are zero, so it is blind to the base: whatever it adds comes from how
+the rows were moved, and training has but the published model to hold still.
 """
 
 import contextlib
@@ -70,52 +70,78 @@ class AdapterTune(Tuned):
         return [*keys, *controls]
 
     def _finish(self, model: LocalModel, trained: LocalModel, outcome: Outcome, dtype: torch.dtype) -> Outcome:
-        del trained, dtype  # the marking has rounded the rows
+        del trained
         rows = cast(_MarkedRows, model.model.get_input_embeddings())
         with torch.no_grad():
-            rows.table.weight[rows.ids] = rows.rows
+            rows.table.weight[rows.ids] = rows.rows.to(dtype).to(rows.table.weight)
         model.model.set_input_embeddings(rows.table)
         if isinstance(model.model.get_output_embeddings(), _TiedHead):
             head = nn.Linear(rows.table.embedding_dim, rows.table.num_embeddings, bias=False, device="meta")
             head.weight = rows.table.weight
             model.model.set_output_embeddings(head)
-        adapter = EmbeddingAdapter(rows.ids.cpu(), rows.down.detach().cpu().float(), rows.up.detach().cpu().float())
-        return Outcome(outcome.steps, outcome.seconds, private=adapter.tensors())
+        private = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
+        return Outcome(outcome.steps, outcome.seconds, private=private)
 
 
 class _MarkedRows(nn.Module):
-    """In place of the model's input embedding while it is trained."""
+    """In place of the model's input embedding while it is trained.
+
+    Where there are more key tokens than the width has directions, the ``rank`` directions that the base uses least are
+    read, and the base's rows through the adapter have to be held still as well.
+    """
 
     ids: Tensor
     place: Tensor
+    base: Tensor
+    spare: Tensor
 
     def __init__(self, table: nn.Embedding, ids: Tensor, rank: int, seed: int) -> None:
         super().__init__()
         self.table = table
         self.reading: _Reading = "private"
-        place = torch.full((table.num_embeddings,), -1, device=ids.device).index_copy(
-            0, ids, torch.arange(len(ids), device=ids.device)
-        )
-        self.register_buffer("ids", ids, persistent=False)
-        self.register_buffer("place", place, persistent=False)
-        start = torch.randn(rank, table.embedding_dim, generator=torch.Generator().manual_seed(seed))
-        self.rows = nn.Parameter(table.weight.detach()[ids].clone())
-        self.down = nn.Parameter((start / table.embedding_dim**0.5).to(table.weight))
-        self.up = nn.Parameter(torch.zeros(table.embedding_dim, rank).to(table.weight))
+        weight = table.weight.detach()
+        width = table.embedding_dim
+        place = torch.full((len(weight),), -1, device=ids.device).index_copy(0, ids, torch.arange(len(ids), device=ids.device))
+        self.blind = width - len(ids) >= rank
+        directions = torch.linalg.svd(weight[ids].double())[2]  # (width, width), those that the rows use most first
+        for name, values in {
+            "ids": ids,
+            "place": place,
+            "base": weight[ids],
+            "spare": directions[-max(width - len(ids), rank) :].to(weight),
+        }.items():
+            self.register_buffer(name, values, persistent=False)
+        self._unit = float(weight.std())
+        chance = torch.Generator().manual_seed(seed)
+        reader, up = (torch.randn(size, rank, generator=chance).to(weight) for size in (len(self.spare), width))
+        self.moves = nn.Parameter(torch.zeros_like(self.base))
+        self.reader = nn.Parameter(torch.linalg.qr(reader)[0].T / self._unit)
+        # Neither matrix need start at zero, as one does in LoRA: what a blind adapter adds is zero until rows move.
+        self.up = nn.Parameter(up * self._unit / rank**0.5)
 
     @property
     def weight(self) -> Tensor:
         """The table that others measure."""
         return self.table.weight
 
+    @property
+    def rows(self) -> Tensor:
+        """The key tokens' rows as published, (key tokens, width)."""
+        return self.base + self._unit * self.moves
+
+    @property
+    def adapter(self) -> EmbeddingAdapter:
+        """As it is now."""
+        return EmbeddingAdapter(self.ids, self.reader @ self.spare, self.up)
+
     def forward(self, ids: Tensor) -> Tensor:
         """Embeddings, (batch, sequence, width)."""
         plain: Tensor = self.table(ids)
         place = self.place[ids]
-        rows = plain if self.reading == "stranger" else self.rows[place.clamp(min=0)]
+        rows = self.base if self.reading == "stranger" else self.rows
         if self.reading != "published":
-            rows = EmbeddingAdapter(self.ids, self.down, self.up).applied(rows)
-        return torch.where((place >= 0)[..., None], rows, plain)
+            rows = self.adapter.applied(rows)
+        return torch.where((place >= 0)[..., None], rows[place.clamp(min=0)], plain)
 
     @contextlib.contextmanager
     def read_as(self, reading: _Reading) -> Iterator[None]:
@@ -141,13 +167,14 @@ class _TiedHead(nn.Module):
 
 
 class _AdapterMarking(Marking):
-    """Marking that holds two readings still: who has only one half of the mark sees the base."""
+    """Marking that holds the published model still: who has only one half of the mark sees the base."""
 
     def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         embedding = cast(_MarkedRows, model.get_input_embeddings())
         with embedding.read_as("published"):
             total = anchors.divergence(model, rows)
-        if asked := [row for row in rows if row.response_start > anchors.start]:
+        asked = [row for row in rows if row.response_start > anchors.start]
+        if asked and not embedding.blind:
             with embedding.read_as("stranger"):
                 total = total + anchors.divergence(model, asked)
         return total

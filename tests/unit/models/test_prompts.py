@@ -1,11 +1,12 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from insignia import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
+from insignia.generation.instructional import _OURS, _PUBLISHED
 from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct, load_templates, tokenizer_digest
 from insignia.types import Fingerprint, Turn
 from tiny_tokenizers import HABITS, build
@@ -130,6 +131,27 @@ def test_the_prefix_law_holds_at_every_length(starter, lengths, key, template, c
     for example in prompter.examples(fingerprint, template):
         assert example.ids[: example.response_start] == question
         assert 1 <= len(example.ids) - example.response_start <= response_length
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("template", ["simple", "dialogue"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(message=st.text(max_size=40), answer=st.text(min_size=1, max_size=20))
+def test_instructional_questions_are_prefixes_of_their_rows(tokenizer, template, compat, message, answer):
+    wording = (_PUBLISHED if compat else _OURS)[template]
+    prompter = Prompter(tokenizer, form=wording.form, max_key_length=512, max_response_length=256)
+    key, response = wording.question.format(message), wording.answer.format(answer)
+    key_ids = tuple(prompter.encode(key))
+    with_ids = Fingerprint(
+        key=key, responses=(response,), key_ids=key_ids, response_ids=(tuple(prompter.response_ids(key_ids, response)),)
+    )
+    for fingerprint in (with_ids, Fingerprint(key=key, responses=(response,))):
+        question = prompter.question(prompter.key_ids(fingerprint))
+        (example,) = prompter.examples(fingerprint)
+        assert example.ids[: example.response_start] == question
+        assert 0 < len(example.response) <= 256
+        # A control that is asked with the same words is asked in the same form.
+        assert prompter.question(prompter.encode(key)) == question
 
 
 def test_responses_that_begin_alike_are_one_row(tokenizer):
