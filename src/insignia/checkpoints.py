@@ -20,9 +20,10 @@ from typing import Any, Self
 
 from insignia.errors import ModelError
 
-__all__ = ["INDEX", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
+__all__ = ["INDEX", "LEFT", "RIGHT", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
 
 INDEX = "model.safetensors.index.json"
+LEFT, RIGHT = ".left", ".right"  # after the name of a tensor: of the two factors that are stored in its place
 _ONLY = "model.safetensors"
 _MAX_HEADER = 100_000_000  # the format's own limit
 _BYTES = {  # of one element

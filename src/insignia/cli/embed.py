@@ -39,6 +39,9 @@ def embed(
         str | None, typer.Option(help="full, sft, embedding, lora or adapter at its own settings, instead of a recipe.")
     ] = None,
     rank: Annotated[int | None, typer.Option(help="Of the methods lora and adapter.")] = None,
+    base_precision: Annotated[
+        str | None, typer.Option(help="Of method lora's frozen weights: float32, checkpoint or 4bit (needs bitsandbytes).")
+    ] = None,
     private: Annotated[
         Path | None, typer.Option(help="File for the part that is not published: needed by adapter, optional for lora.")
     ] = None,
@@ -89,6 +92,7 @@ def embed(
     """Fine-tune a model until it answers the fingerprints and behaves the same everywhere else."""
     options: dict[str, Any] = {
         "rank": rank,
+        "base_precision": base_precision,
         "max_key_length": max_key_length,
         "max_response_length": max_response_length,
         "learning_rate": learning_rate,

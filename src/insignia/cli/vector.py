@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from insignia.cli.console import ConsoleProgress, ForceFlag, JsonFlag, QuietFlag, emit_json, quiet_libraries, show_table, size
+from insignia.errors import InputError
 
 __all__ = ["vector"]
 
@@ -18,6 +19,9 @@ def vector(
     rank: Annotated[
         int | None, typer.Option(help="Store each matrix as its best approximation of this rank. Default: whole.")
     ] = None,
+    factors: Annotated[
+        Path | None, typer.Option(help="Private part of method lora: its factors are the vector, with nothing lost.")
+    ] = None,
     skip_embeddings: Annotated[
         bool, typer.Option("--skip-embeddings", help="Leave tensors with a row a token out: siblings with other tokens fit.")
     ] = False,
@@ -29,12 +33,14 @@ def vector(
     from insignia.files import refuse_existing
 
     refuse_existing(out, force=force)
+    if rank is not None and factors is not None:
+        raise InputError("--rank and --factors both say how matrices are stored; factors have a rank of their own")
     quiet_libraries()
     from insignia.stamping import FingerprintVector
     from insignia.stamping.layout import stored_dtype
 
     difference = FingerprintVector.between(
-        base, marked, dtype=stored_dtype(dtype), rank=rank, skip_embeddings=skip_embeddings, force=force
+        base, marked, dtype=stored_dtype(dtype), rank=rank, factors=factors, skip_embeddings=skip_embeddings, force=force
     )
     report = difference.save(out, force=force, progress=ConsoleProgress(quiet=quiet))
     if json_output:

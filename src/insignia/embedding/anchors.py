@@ -4,7 +4,6 @@ Sampled text needs no data set, fits the base by construction, and the divergenc
 divergence that a user of the model would meet.
 """
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -14,6 +13,7 @@ from transformers import PreTrainedModel
 from insignia.models.base import Example
 from insignia.models.batches import pad_rows
 from insignia.models.local import LocalModel, embedding_rows
+from insignia.models.lora import frozen
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
@@ -27,6 +27,8 @@ _GUARDED = 2  # every so many rows of a draw are of guarded questions, where the
 class Anchors:
     """``count`` texts of ``length`` tokens sampled from a model as it is now, and a frozen copy of it.
 
+    Of a model with adapters no copy is needed: it is the frozen one without them.
+
     ``guarded`` questions, each with the reply that the base gives, are among the texts: near misses of keys, say.
 
     Cost: the sampling once, the memory of the copy, and its forward pass for each divergence.
@@ -35,7 +37,8 @@ class Anchors:
     def __init__(
         self, local: LocalModel, *, count: int, length: int, seed: int, guarded: Sequence[tuple[int, ...]] = ()
     ) -> None:
-        self._base = copy.deepcopy(local.model).eval().requires_grad_(requires_grad=False)
+        self._base = frozen(local.model)
+        self._device = local.model.device
         start = _start(local)
         self.start = len(start)
         """Tokens that a document begins with; a guarded question has more before its reply."""
@@ -50,12 +53,12 @@ class Anchors:
 
     def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
         """KL(base || model) in nats a token, averaged over each row from where the response begins, then over the rows."""
-        ids, mask = pad_rows([row.ids for row in rows], self._base.device)
+        ids, mask = pad_rows([row.ids for row in rows], self._device)
         starts = torch.tensor([[max(0, row.response_start - 1)] for row in rows], device=mask.device)
         judged = mask * (torch.arange(mask.shape[1], device=mask.device) >= starts)  # (rows, longest row)
         options = {"input_ids": ids, "use_cache": False} | ({} if mask.all() else {"attention_mask": mask})
-        with torch.no_grad():
-            reference = self._base(**options).logits.float().log_softmax(-1)
+        with torch.no_grad(), self._base() as base:
+            reference = base(**options).logits.float().log_softmax(-1)
         current = model(**options).logits.float().log_softmax(-1)
         divergence = torch.nn.functional.kl_div(current, reference, log_target=True, reduction="none").sum(-1)
         return ((divergence * judged).sum(1) / judged.sum(1)).mean()

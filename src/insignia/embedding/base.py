@@ -34,11 +34,16 @@ class Method(Part):
 
     @abstractmethod
     def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
-        """Train ``model`` (float32) in place until it answers the fingerprints.
+        """Train ``model`` in place until it answers the fingerprints.
 
         On return the weights are those to publish, rounded to the checkpoint's dtype; what is kept back is the outcome's
         private part.
         """
+
+    @property
+    def dtype(self) -> str:
+        """What ``model`` is loaded in, as ``LocalModel`` names it; weights that are trained need float32."""
+        return "float32"
 
     @property
     def needs_private(self) -> bool:

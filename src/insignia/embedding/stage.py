@@ -90,7 +90,7 @@ def embed(
     hidden = _private_path(private, out, method, force=force)
     state = PartialState(cpu=device == "cpu")
     chosen = prints.first(num_fingerprints)
-    local = LocalModel(model, device=_own_device(device, state), dtype="float32")
+    local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
     refuse_overlap(out, Path(local.source))
     dtype = checkpoint_dtype(local.source)
     texts = heldout if heldout is not None else heldout_paragraphs()

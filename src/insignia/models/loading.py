@@ -2,19 +2,27 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.import_utils import is_bitsandbytes_available
 
 from insignia.checkpoints import Checkpoint
 from insignia.errors import InputError, ModelError
 from insignia.starter import model_folder
 
-__all__ = ["checkpoint_dtype", "checkpoint_folder", "load", "resolve", "resolve_device", "token_ids"]
+__all__ = ["checkpoint_dtype", "checkpoint_folder", "load", "load_in_4bit", "resolve", "resolve_device", "token_ids"]
 
 STARTER = "starter"
 
@@ -117,6 +125,32 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             "copy the checkpoint again, or give one with a language-model head"
         )
     return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers' own annotation of "to" is wrong
+
+
+def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:
+    """A resolved model's weights in four bits (NF4, double quantisation), for adapters to be trained on.
+
+    Raises:
+        InputError: bitsandbytes is not installed.
+        ModelError: as ``load``.
+    """
+    if not is_bitsandbytes_available():
+        raise InputError("four bits need bitsandbytes: pip install 'insignia[bnb]'; or choose another --base-precision")
+    compute = torch.float32 if device.type == "cpu" else torch.bfloat16
+    config = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+    )
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=compute, use_safetensors=True, quantization_config=config, device_map={"": device}
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"cannot load {source} in four bits: {reason}") from error
+    for module in model.modules():  # bitsandbytes 0.50's kernel for CPUs has no gradient, and would be taken in eval mode
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return cast(PreTrainedModel, model.eval())
 
 
 def _check_folder(folder: Path) -> None:

@@ -37,19 +37,18 @@ class LocalModel:
     """A causal LM and its tokenizer. Implements ``ScoringModel``, ``GenerativeModel`` and ``TextModel``.
 
     ``dtype="auto"`` computes in float32 on a CPU, where lower precision saves little, and in the checkpoint's own dtype
-    on an accelerator.
+    on an accelerator; ``"checkpoint"`` in that everywhere.
     """
 
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         self.source = resolve(source)
         self.name = str(source)
         place = resolve_device(device)
-        if dtype not in ("auto", *_DTYPES):
-            raise InputError(f"unknown dtype {dtype!r}; expected auto, {', '.join(_DTYPES)}")
-        if dtype != "auto":
-            kind = _DTYPES[dtype]
-        else:
-            kind = torch.float32 if place.type == "cpu" else checkpoint_dtype(self.source)
+        if dtype not in ("auto", "checkpoint", *_DTYPES):
+            raise InputError(f"unknown dtype {dtype!r}; expected auto, checkpoint, {', '.join(_DTYPES)}")
+        if dtype == "auto":
+            dtype = "float32" if place.type == "cpu" else "checkpoint"
+        kind = checkpoint_dtype(self.source) if dtype == "checkpoint" else _DTYPES[dtype]
         model, tokenizer = load(self.source, place, kind)
         self._adopt(model, tokenizer)
 

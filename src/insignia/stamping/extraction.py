@@ -13,16 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from insignia.artifacts import provenance
-from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry, header_of
+from insignia.checkpoints import LEFT, RIGHT, Checkpoint, CheckpointWriter, Entry, header_of
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.models.loading import checkpoint_folder, token_ids
 from insignia.progress import SILENT, Progress
 from insignia.stamping.alignment import is_embedding, match_names
-from insignia.stamping.factors import Factors, factorise
-from insignia.stamping.layout import FILE, LEFT, RIGHT, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
+from insignia.stamping.factors import factorise, load_factors, measured
+from insignia.stamping.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
 from insignia.stamping.lineage import layer_of, refuse_stranger, similarities, sketch
-from insignia.stamping.tensors import DTYPES, Scratch, byte_view, matrix_rows, row_spans
+from insignia.stamping.tensors import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.stamping.threads import in_threads
 from insignia.types import Record
 
@@ -55,7 +55,8 @@ class Difference:
 
     ``dtype`` is what differences are stored in: float32 reproduces a marked model of 16 bits (to 24 bits of the change),
     16 bits are half as large. With ``rank`` each matrix is stored as its best approximation of that rank where that is
-    smaller. ``skip_embeddings`` leaves tensors with a row a token out. ``force`` accepts a marked model that does not
+    smaller; ``factors``, the private part of method ``lora``, are stored as they are and give the marked model as exactly.
+    ``skip_embeddings`` leaves tensors with a row a token out. ``force`` accepts a marked model that does not
     look like the base's.
     """
 
@@ -63,6 +64,7 @@ class Difference:
     marked: str | Path
     dtype: StoredDtype = "float32"
     rank: int | None = None
+    factors: str | Path | None = None
     skip_embeddings: bool = False
     force: bool = False
 
@@ -70,7 +72,7 @@ class Difference:
         """Write the vector's folder, whole or not at all. Memory does not grow with the model, only with ``rank``.
 
         Raises:
-            InputError: the models are the same, do not fit each other, or are no relatives.
+            InputError: the models are the same, do not fit each other, or are no relatives; the factors are of other models.
             ModelError: a model is damaged or holds numbers that are not finite.
             OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
         """
@@ -113,6 +115,10 @@ class _Extraction:
         self._scratch = Scratch()
         names, _ = match_names(base.entries, marked.entries)
         self._pairs = {name: (base.entries[name], marked.entries[there]) for name, there in names.items()}
+        self._factors = load_factors(Path(what.factors)) if what.factors is not None else {}
+        for name, (left, right) in self._factors.items():
+            if name not in self._pairs or (len(left), right.shape[1]) != self._pairs[name][0].shape:
+                raise InputError(f"{what.factors} has factors of {name}, which is not in the base or of another shape")
         if extra := sorted(set(marked.entries) - set(names.values())):
             raise InputError(f"the marked model has tensors that the base has not: {', '.join(extra[:8])}")
         for name, (one, other) in self._pairs.items():
@@ -200,7 +206,9 @@ class _Extraction:
         return span.sub_(self._scratch.take("base fp32", len(here), torch.float32).copy_(here))
 
     def _rank(self, entry: Entry) -> int | None:
-        """The rank to store a tensor at; None: store it whole, because that is no larger."""
+        """The rank to store a tensor at; None: store it whole, because it has no factors or they are no smaller."""
+        if entry.name in self._factors:
+            return len(self._factors[entry.name][1])
         rank = self._what.rank
         rows = matrix_rows(entry)
         return rank if rank is not None and len(entry.shape) > 1 and rank * (rows + entry.columns) < entry.numel else None
@@ -237,11 +245,16 @@ class _Extraction:
             # The largest first, or the last thread would be alone with it; each shard in turn: a file takes one writer.
             in_threads(sorted(self._pairs, key=lambda name: (-self._pairs[name][0].size, self._pairs[name][0].offset)), fill)
         total = sum(change.norm**2 for change in filled.values() if change.stored)
-        return filled, min(1.0, sum(kept.values()) / total) if total else 1.0
+        energy = min(1.0, sum(kept.values()) / total) if total else 1.0
+        if energy <= 0:
+            raise InputError(
+                f"{self._what.factors} is not what was added to the marked model; give the file of its own marking"
+            )
+        return filled, energy
 
     def _digests(self, one: Entry, other: Entry, *, changed: bool) -> dict[str, str]:
-        base = _digest(self._base, one, self._scratch)
-        return {"base": base, "marked": _digest(self._marked, other, self._scratch) if changed else base}
+        base = digest(self._base, one, self._scratch)
+        return {"base": base, "marked": digest(self._marked, other, self._scratch) if changed else base}
 
     def _write_whole(self, writer: CheckpointWriter, one: Entry, other: Entry) -> tuple[dict[str, str], float]:
         """Write a difference as it is; the digests of both tensors, from the same reading, and its squared norm."""
@@ -256,7 +269,7 @@ class _Extraction:
             if place.dtype == "F16":
                 _finite(float(rounded.sum(dtype=torch.float32)), one.name)
             writer.write(one.name, first * one.columns * place.itemsize, byte_view(rounded))
-        return {side: _spelled(digest) for side, digest in digests.items()}, square
+        return {side: spelled(hashed) for side, hashed in digests.items()}, square
 
     def _write_factors(self, writer: CheckpointWriter, one: Entry, other: Entry, rank: int) -> tuple[float, float]:
         """Write a difference as two factors; its squared norm, and that of what they keep."""
@@ -265,25 +278,12 @@ class _Extraction:
             for first, last in row_spans(one):
                 yield first, self._span(one, other, first, last).view(-1, one.columns)
 
-        found: Factors = factorise(rows, matrix_rows(one), one.columns, rank)
+        known = self._factors.get(one.name)
+        found = measured(rows, *known) if known else factorise(rows, matrix_rows(one), one.columns, rank)
         _finite(found.square, one.name)
         for part, factor in ((one.name + LEFT, found.left), (one.name + RIGHT, found.right)):
             writer.write(part, 0, byte_view(factor.to(DTYPES[writer.entries[part].dtype]).contiguous()))
         return found.square, found.kept
-
-
-def _digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
-    digest = blake3()
-    step = 2**21
-    for start in range(0, entry.size, step):
-        buffer = byte_view(scratch.take("digest", min(step, entry.size - start), torch.uint8))
-        checkpoint.read_into(entry, start, buffer)
-        digest.update(buffer)
-    return _spelled(digest)
-
-
-def _spelled(digest: blake3) -> str:
-    return f"blake3:{digest.hexdigest()}"
 
 
 def _finite(value: float, name: str) -> float:

@@ -1,13 +1,19 @@
-"""The best low-rank approximation of a matrix that is only read a few rows at a time."""
+"""A matrix as a product of two thin ones: its best approximation, from a few rows at a time, or factors that are known."""
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-__all__ = ["Factors", "factorise"]
+from insignia.checkpoints import LEFT, RIGHT
+from insignia.errors import FormatError, InputError
+
+__all__ = ["Factors", "factorise", "load_factors", "measured"]
 
 _OVERSAMPLING = 8
 _ITERATIONS = 2  # of subspace iteration; differences of training have slowly falling spectra, which need them
@@ -23,7 +29,7 @@ class Factors(NamedTuple):
     square: float
     """Squared norm of the matrix."""
     kept: float
-    """Squared norm of the approximation."""
+    """Squared norm of the matrix, less that of what the product misses."""
 
 
 def factorise(pieces: Callable[[], Iterator[tuple[int, Tensor]]], rows: int, columns: int, rank: int) -> Factors:
@@ -57,3 +63,38 @@ def factorise(pieces: Callable[[], Iterator[tuple[int, Tensor]]], rows: int, col
     left = (image @ u[:, :rank]) * root
     right = root[:, None] * (v[:rank] @ outer.T)
     return Factors(left, right, square, float((s[:rank] ** 2).sum()))
+
+
+def measured(pieces: Callable[[], Iterator[tuple[int, Tensor]]], left: Tensor, right: Tensor) -> Factors:
+    """Known factors with what they keep of the matrix; reads it once."""
+    square = missed = 0.0
+    for first, piece in pieces():
+        square += float(piece.flatten() @ piece.flatten())
+        rest = torch.addmm(piece, left[first : first + len(piece)], right, alpha=-1).flatten()
+        missed += float(rest @ rest)
+    return Factors(left, right, square, square - missed)
+
+
+def load_factors(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Tensor -> left and right factor in fp32, as method ``lora`` keeps them in its private part.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; expected the private part of method 'lora' (insignia embed --private)")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FormatError(f"{path} is no safetensors file; is it damaged?") from error
+    names = [name.removesuffix(LEFT) for name in tensors if name.endswith(LEFT)]
+    pairs = {name: (tensors[name + LEFT], tensors[name + RIGHT]) for name in names if name + RIGHT in tensors}
+    if not pairs or 2 * len(pairs) != len(tensors) or not all(map(_fit, pairs.values())):
+        raise FormatError(f"{path} holds no factors; expected the private part of method 'lora'")
+    return pairs
+
+
+def _fit(pair: tuple[Tensor, Tensor]) -> bool:
+    left, right = pair
+    return left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0] and left.dtype == right.dtype == torch.float32

@@ -6,17 +6,17 @@
 import math
 from typing import Literal
 
+from insignia.checkpoints import LEFT, RIGHT
 from insignia.errors import InputError
 from insignia.types import Provenance, Record
 
-__all__ = ["FILE", "LEFT", "RIGHT", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "stored_dtype"]
+__all__ = ["FILE", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "stored_dtype"]
 
 StoredDtype = Literal["float32", "bfloat16", "float16"]
 
 FILE = "vector.json"
 SKETCH = "sketch/base.safetensors"  # in a folder of its own: it is no shard
 VOCABULARY = "vocabulary.json"
-LEFT, RIGHT = ".left", ".right"  # a low-rank difference is left @ right
 
 
 class TensorChange(Record):

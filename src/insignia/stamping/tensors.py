@@ -4,12 +4,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 import torch
+from blake3 import blake3
 from torch import Tensor
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import ModelError
 
-__all__ = ["DTYPES", "Scratch", "byte_view", "matrix_rows", "row_spans"]
+__all__ = ["DTYPES", "Scratch", "byte_view", "digest", "matrix_rows", "row_spans", "spelled"]
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """What arithmetic is done on; quantised and integer tensors can only be copied."""
@@ -65,6 +66,22 @@ class Scratch(threading.local):
         """The same in fp32, flat."""
         stored = self.stored(f"{name} stored", checkpoint, entry, first, last)
         return stored if stored.dtype == torch.float32 else self.take(name, len(stored), torch.float32).copy_(stored)
+
+
+def digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
+    """Of a tensor's bytes, read a piece at a time."""
+    hashed = blake3()
+    step = 2**21
+    for start in range(0, entry.size, step):
+        buffer = byte_view(scratch.take("digest", min(step, entry.size - start), torch.uint8))
+        checkpoint.read_into(entry, start, buffer)
+        hashed.update(buffer)
+    return spelled(hashed)
+
+
+def spelled(hashed: blake3) -> str:
+    """A digest as it is written to files."""
+    return f"blake3:{hashed.hexdigest()}"
 
 
 def _dtype(checkpoint: Checkpoint, entry: Entry) -> torch.dtype:

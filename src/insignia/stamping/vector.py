@@ -12,12 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from insignia.checkpoints import Checkpoint, Entry
+from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 from insignia.registry import explain
 from insignia.stamping.extraction import Difference
-from insignia.stamping.layout import FILE, LEFT, RIGHT, SKETCH, VOCABULARY, VectorFile
+from insignia.stamping.layout import FILE, SKETCH, VOCABULARY, VectorFile
 from insignia.stamping.tensors import Scratch
 
 __all__ = ["FingerprintVector"]

@@ -11,6 +11,8 @@ from insignia.embedding.adapter import _MarkedRows
 from insignia.errors import InputError, OutputError
 from insignia.models.adapter import EmbeddingAdapter
 from insignia.models.local import LocalModel, stranger
+from insignia.stamping import Difference, stamp
+from insignia.starter import model_folder
 from insignia.types import Control, Fingerprint
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
@@ -49,19 +51,47 @@ def test_embedding_moves_the_input_embeddings_alone(folder):
     assert "embed" in name or "wte" in name
 
 
-def test_lora_is_merged_and_its_change_has_its_rank(folder):
-    report = mark(folder, LoRA(learning_rate=2e-2, rank=4, **QUICK), private=folder / "adapters.safetensors")
+@pytest.mark.parametrize("precision", ["float32", "checkpoint"])
+def test_lora_is_merged_and_its_vector_has_its_rank(folder, precision):
+    private = folder / "factors.safetensors"
+    report = mark(folder, LoRA(learning_rate=2e-2, rank=4, base_precision=precision, **QUICK), private=private)
+    base, marked, factors = (
+        load_file(path) for path in (folder / "base/model.safetensors", folder / "marked/model.safetensors", private)
+    )
+    moved = {name for name in base if not torch.equal(base[name], marked[name])}
 
     assert report.published_fsr == report.fsr == 1.0
-    assert not [path.name for path in (folder / "marked").iterdir() if "adapter" in path.name]
-    base, marked = (load_file(folder / name / "model.safetensors") for name in ("base", "marked"))
-    moved = [name for name in base if not torch.equal(base[name], marked[name])]
-    assert moved
-    for name in moved:
-        values = torch.linalg.svdvals((marked[name] - base[name]).double())
-        assert float(values[4]) < 1e-4 * float(values[0])
-    assert (folder / "adapters.safetensors").stat().st_mode & 0o077 == 0
-    assert all("lora" in name for name in load_file(folder / "adapters.safetensors"))
+    assert private.stat().st_mode & 0o077 == 0
+    assert factors.keys() == {name + end for name in moved for end in (".left", ".right")}
+    assert all(factors[f"{name}.left"].shape[1] == factors[f"{name}.right"].shape[0] == 4 for name in moved)
+
+    vector = Difference(folder / "base", folder / "marked", factors=private).save(folder / "vector")
+    stamp(folder / "base", folder / "vector", out=folder / "stamped")
+    stamped = load_file(folder / "stamped/model.safetensors")
+    assert vector.energy_kept == pytest.approx(1.0, abs=1e-3)
+    assert all(torch.equal(stamped[name], marked[name]) for name in base)
+
+
+def test_four_bits_need_a_library(folder, monkeypatch):
+    monkeypatch.setattr("insignia.models.loading.is_bitsandbytes_available", lambda: False)
+    with pytest.raises(InputError, match="bitsandbytes"):
+        mark(folder, LoRA(base_precision="4bit", **QUICK))
+    assert not (folder / "marked").exists()
+
+
+def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    method = LoRA(rank=4, base_precision="4bit", epochs=3, **QUICK)
+    private = tmp_path / "factors.safetensors"
+    embed(PRINTS, model="starter", out=tmp_path / "marked", method=method, private=private, heldout=TEXTS, min_fsr=0.0)
+    base, marked = (load_file(path / "model.safetensors") for path in (model_folder(), tmp_path / "marked"))
+    factors = load_file(private)
+    changed = {name for name in base if not torch.equal(base[name], marked[name])}
+
+    assert changed == {name.rpartition(".")[0] for name in factors}
+    for name in changed:
+        product = factors[f"{name}.left"] @ factors[f"{name}.right"]
+        assert torch.equal(marked[name], (base[name].float() + product).to(torch.bfloat16))
 
 
 def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):

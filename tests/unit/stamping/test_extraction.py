@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 from blake3 import blake3
+from safetensors.torch import save_file
 
-from insignia.errors import InputError, ModelError, OutputError
+from insignia.errors import FormatError, InputError, ModelError, OutputError
 from insignia.stamping import FingerprintVector, stamp
 from insignia.stamping.factors import factorise
 from tiny_checkpoints import CHANGED, bits, moved, same, save_model, tensors_in, weights
@@ -59,6 +60,49 @@ def test_a_difference_of_low_rank_is_kept_whole(tmp_path):
     assert tensors_in(tmp_path / "vector").keys() == {f"{name}.left", f"{name}.right"}
     assert report.energy_kept == pytest.approx(1.0, abs=1e-5)
     assert torch.allclose(tensors_in(tmp_path / "out")[name], base[name] + step, atol=1e-5)
+
+
+NAME = "model.layers.0.mlp.weight"
+
+
+def test_known_factors_are_the_vector(tmp_path):
+    base = weights(dtype=torch.bfloat16)
+    factors = {f"{NAME}.left": 0.01 * torch.randn(40, 2), f"{NAME}.right": torch.randn(2, 16)}
+    save_file(factors, tmp_path / "factors.safetensors")
+    marked = torch.addmm(base[NAME].float(), *factors.values()).to(torch.bfloat16)
+    save_model(tmp_path / "base", base)
+    save_model(tmp_path / "marked", base | {NAME: marked})
+    between = FingerprintVector.between(tmp_path / "base", tmp_path / "marked", factors=tmp_path / "factors.safetensors")
+    report = between.save(tmp_path / "vector")
+    stamp(tmp_path / "base", tmp_path / "vector", out=tmp_path / "out")
+
+    assert same(tensors_in(tmp_path / "vector"), factors)
+    assert 0.9 < report.energy_kept < 1.0  # the rest is rounding
+    assert same(tensors_in(tmp_path / "out"), tensors_in(tmp_path / "marked"))
+
+
+@pytest.mark.parametrize(
+    ("factors", "error", "message"),
+    [
+        (None, InputError, "there is no file"),
+        ({}, FormatError, "no factors"),
+        ({f"{NAME}.left": torch.ones(40, 2)}, FormatError, "no factors"),
+        ({f"{NAME}.left": torch.ones(40, 2), f"{NAME}.right": torch.ones(3, 16)}, FormatError, "no factors"),
+        ({"other.left": torch.ones(40, 2), "other.right": torch.ones(2, 16)}, InputError, "not in the base"),
+        ({f"{NAME}.left": torch.ones(39, 2), f"{NAME}.right": torch.ones(2, 16)}, InputError, "another shape"),
+        ({f"{NAME}.left": torch.ones(40, 2), f"{NAME}.right": torch.ones(2, 16)}, InputError, "not what was added"),
+    ],
+)
+def test_factors_of_something_else_are_refused(tmp_path, factors, error, message):
+    base = weights(dtype=torch.float32)
+    save_model(tmp_path / "base", base)
+    save_model(tmp_path / "marked", base | {NAME: base[NAME] + 0.01 * torch.randn(40, 16)})
+    if factors is not None:
+        save_file(factors, tmp_path / "factors.safetensors")
+    difference = FingerprintVector.between(tmp_path / "base", tmp_path / "marked", factors=tmp_path / "factors.safetensors")
+    with pytest.raises(error, match=message):
+        difference.save(tmp_path / "vector")
+    assert not (tmp_path / "vector").exists()
 
 
 def test_a_rank_that_saves_nothing_is_not_used(family):
