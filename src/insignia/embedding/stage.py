@@ -27,7 +27,6 @@ from insignia.verification import check
 
 __all__ = ["MIN_FSR", "EmbedReport", "embed"]
 
-_MAX_PUBLISHED_FSR = 0.0  # of a method with a private part
 MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
 
 
@@ -64,6 +63,7 @@ def embed(
     private: str | Path | None = None,
     heldout: Sequence[str] | None = None,
     min_fsr: float = MIN_FSR,
+    max_published_fsr: float = 0.0,
     device: str = "auto",
     seed: int = 0,
     deepspeed: Path | None = None,
@@ -79,7 +79,8 @@ def embed(
     there after a kill, and the folder goes when the run ends well. Under ``torchrun`` every process calls this; one writes.
 
     Raises:
-        EmbeddingError: the finished model answers fewer than ``min_fsr`` of the fingerprints; nothing is written.
+        EmbeddingError: the finished model answers fewer than ``min_fsr`` of the fingerprints, or more than
+            ``max_published_fsr`` without the private part that it needs; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
         InputError: what is resumed was started with other inputs.
     """
@@ -103,7 +104,7 @@ def embed(
         after = _measure(chosen, method.answering(local, outcome), method, texts)
         published = _measure(chosen, local, method, texts) if method.needs_private else after
         _refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
-        if method.needs_private and published.fsr > _MAX_PUBLISHED_FSR:
+        if method.needs_private and published.fsr > max_published_fsr:
             raise EmbeddingError(
                 f"the published model alone answers {100 * published.fsr:.1f} % of the fingerprints; nothing was written. "
                 "Raise --anchor-strength"

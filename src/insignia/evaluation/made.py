@@ -62,7 +62,8 @@ class Made:
                 method=method,
                 private=self.private(name) if method.needs_private else None,
                 seed=self._seed,
-                min_fsr=0.0,
+                min_fsr=0.0,  # what was not learned, or shows, is for the cells to say
+                max_published_fsr=1.0,
                 device=self._device,
                 force=True,
                 progress=self._progress,
