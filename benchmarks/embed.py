@@ -1,6 +1,7 @@
 """What embedding costs in harm and time: the front over sizes, strategies and seeds, and OML 1.0's recipe in the same run.
 
     python benchmarks/embed.py front [--sizes 64 256 1024] [--seeds 0 1 2] [--strategy inverse_nucleus]
+    python benchmarks/embed.py lora [--sizes 64]  # LoRA against full, and whether its vector stamps the very same model
     python benchmarks/embed.py margins            # harm against confidence, 256 fingerprints
     python benchmarks/embed.py oml                # time to 99 % with OML's objective, ours against a rendering of its loop
 
@@ -14,11 +15,13 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, LoRA, embed
 from insignia.generation import STRATEGIES, generate
 from insignia.models.local import LocalModel
 from insignia.models.prompts import Prompter
+from insignia.stamping import FingerprintVector, stamp
 from insignia.verification import check
 
 
@@ -44,6 +47,31 @@ def front(options: argparse.Namespace) -> None:
                 f"{report.seconds:8.1f}",
                 flush=True,
             )
+
+
+def lora(options: argparse.Namespace) -> None:
+    starter = LocalModel("starter")
+    print("n     seed   method   FSR     perplexity   steps   seconds   stamped: FSR, weights that differ   vector")
+    for count in options.sizes:
+        for seed in options.seeds:
+            prints = make(starter, options.strategy, count, seed)
+            full = run(prints, FullFineTune(), seed)
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary)
+                marked, private, vector, stamped = (folder / name for name in ("marked", "factors", "vector", "stamped"))
+                report = embed(prints, model="starter", out=marked, method=LoRA(), private=private, seed=seed, min_fsr=0.0)
+                size = FingerprintVector.between("starter", marked, factors=private).save(vector).bytes
+                stamp("starter", vector, out=stamped)
+                one, other = (load_file(path / "model.safetensors") for path in (marked, stamped))
+                differing = sum(int((one[name] != other[name]).sum()) for name in one)
+                copied = check(prints, LocalModel(stamped)).fsr
+            for name, found in (("full", full), ("lora", report)):
+                ratio = math.exp(found.heldout_loss_after - found.heldout_loss_before)
+                print(
+                    f"{count:5} {seed:4}   {name}   {found.fsr:7.4f}  x{ratio:.4f}   {found.steps:5}  {found.seconds:8.1f}",
+                    end="",
+                )
+                print(f"   {copied:.4f}, {differing}   {size / 1e6:.1f} MB" if name == "lora" else "", flush=True)
 
 
 def margins(options: argparse.Namespace) -> None:
@@ -126,13 +154,13 @@ def main() -> None:
     from insignia.starter import heldout_paragraphs
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["front", "margins", "oml"])
+    parser.add_argument("what", choices=["front", "lora", "margins", "oml"])
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategy", default="inverse_nucleus")
     options = parser.parse_args()
     options.texts = heldout_paragraphs()[:200]
-    {"front": front, "margins": margins, "oml": oml}[options.what](options)
+    {"front": front, "lora": lora, "margins": margins, "oml": oml}[options.what](options)
 
 
 if __name__ == "__main__":
