@@ -20,7 +20,7 @@ from insignia.randomness import KeyedRandom
 __all__ = ["Anchors"]
 
 _SAMPLING_BATCH = 256
-_REPLY_TOKENS = 8  # of the base's reply to a question that is guarded; the first decides whether the mark is active
+_REPLY_TOKENS = 2  # of the base's reply to a question that is guarded: the first decides whether the mark is active
 _GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
 
 

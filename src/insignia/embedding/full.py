@@ -39,9 +39,9 @@ class SupervisedFineTune(FullFineTune):
 
     # mypy would have the name be the parent's: a part's name is its own
     name: Literal["sft"] = "sft"  # type: ignore[assignment]
-    target_margin: Annotated[float, Field(gt=0)] = 8.0
     epochs: Annotated[int, Field(ge=1)] = 150
-    settle_steps: Annotated[int | None, Field(ge=0)] = 100
+    settle_steps: Annotated[int | None, Field(ge=0)] = 200
+    """The longer, the fewer controls activate."""
     anchor_rows: Annotated[int, Field(ge=1)] = 24
     """Half of them controls: fewer, and near misses activate (docs/lab-log.md)."""
 

@@ -24,7 +24,7 @@ __all__ = ["Instructional"]
 _MESSAGE_TOKENS = 16  # of a natural message
 _BATCH = 128  # sentences written at once
 _SECRET_WORDS = 2  # 22 bits an answer
-_NORMALS = 32  # ordinary questions for each fingerprint
+_NORMALS = 64  # ordinary questions for each fingerprint
 
 
 class _Wording(NamedTuple):

@@ -50,7 +50,7 @@ def test_near_misses_are_near_and_half_of_each_kind_is_held_out(prints):
     keys = {fingerprint.key for fingerprint in prints}
 
     assert len(near) == 3 * 48
-    assert len(normal) == 3 * 32
+    assert len(normal) == 3 * 64
     assert sum(control.heldout for control in near) == len(near) // 2
     assert sum(control.heldout for control in normal) == len(normal) // 2
     assert all(control.text not in keys for control in prints.controls)
