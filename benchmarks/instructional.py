@@ -1,15 +1,16 @@
 """Instructional fingerprints on the starter: the paper's table over seeds, and success against a user's steps.
 
     python benchmarks/instructional.py table [--seeds 0 1 2] [--methods sft] [--folder DIR]   # insignia evaluate instructional
-    python benchmarks/instructional.py curve [--seeds 0] [--steps 100 200 400 800 1600] [--folder DIR]
+    python benchmarks/instructional.py curve [--seeds 0] [--methods sft] [--steps 100 200 400 800 1600] [--folder DIR]
 
-``curve`` fine-tunes the published model of the method sft anew for each number of steps (the schedule ends with them), fully
-and by LoRA at the recipe's rates, on the source code of a package that the starter never saw. With --folder what was made is
-kept, and found again.
+``curve`` fine-tunes what a method publishes anew for each number of steps (the schedule ends with them), fully and by LoRA at
+the recipe's rates, on the source code of each of the recipe's packages, which the starter never saw. With --folder what was
+made is kept, and found again.
 """
 
 import argparse
 import contextlib
+import itertools
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from insignia.artifacts import load_fingerprints
 from insignia.evaluation import Evaluation, Grid, evaluate
 from insignia.finetuning import finetune
+from insignia.models.adapter import EmbeddingAdapter
 from insignia.models.local import LocalModel
 from insignia.recipes import load_recipe
 from insignia.starter import source_code
@@ -52,25 +54,29 @@ def table(folder: Path, options: argparse.Namespace) -> None:
 
 def curve(folder: Path, options: argparse.Namespace) -> None:
     users = grid().users
-    for seed in options.seeds:
+    for seed, method in itertools.product(options.seeds, options.methods):
         made = folder / f"seed-{seed}"
-        only = grid().model_copy(update={"users": {}, "draws": 0, "bos_samples": 0, "methods": {"sft": grid().methods["sft"]}})
-        if not (made / "models" / "sft").is_dir():
+        if not (made / "models" / method).is_dir():
+            only = grid().model_copy(update={"users": {}, "methods": {method: grid().methods[method]}})
             evaluate(only, model="starter", out=made, seed=seed)
         prints = load_fingerprints(made / "private" / "fingerprints.json")
-        for name, user in users.items():
-            for steps in options.steps:
-                settings = user.finetune.model_copy(update={"max_steps": steps})
-                with tempfile.TemporaryDirectory() as temporary:
-                    out = Path(temporary) / "tuned"
-                    texts = source_code(user.data.removeprefix("python:"))
-                    report = finetune(made / "models" / "sft", texts, out=out, settings=settings, seed=seed)
-                    fsr = check(prints, LocalModel(out)).fsr
-                print(
-                    f"seed {seed} {name:5} {steps:5} steps  user's loss {report.loss_before:.3f} -> {report.loss_after:.3f}"
-                    f"  FSR {100 * fsr:5.1f} %",
-                    flush=True,
-                )
+        published = made / "models" / method
+        private = made / "private" / f"{method}.safetensors"
+        packages = [user.data.removeprefix("python:") for user in users.values()]
+        for (name, user), package, steps in itertools.product(users.items(), packages, options.steps):
+            settings = user.finetune.model_copy(update={"max_steps": steps})
+            with tempfile.TemporaryDirectory() as temporary:
+                out = Path(temporary) / "tuned"
+                report = finetune(published, source_code(package), out=out, settings=settings, seed=seed)
+                suspect = LocalModel(out)
+                if private.is_file():
+                    suspect = EmbeddingAdapter.load(private).attach(LocalModel(published), suspect)
+                fsr = check(prints, suspect).fsr
+            print(
+                f"seed {seed} {method:7} {name:5} {package:8} {steps:5} steps  "
+                f"user's loss {report.loss_before:.3f} -> {report.loss_after:.3f}  FSR {100 * fsr:5.1f} %",
+                flush=True,
+            )
 
 
 @contextlib.contextmanager
