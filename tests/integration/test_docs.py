@@ -185,6 +185,7 @@ def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
     "name",
     [
         "README.md",
+        "docs/how-to/coming-from-instructional-fingerprinting.md",
         "docs/how-to/coming-from-oml.md",
         "docs/how-to/fine-tune-a-model.md",
         "docs/how-to/mark-your-own-model.md",
