@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from disputed_set import AUDIT_SCRIPT, NONCE, ask
-from drawn_prints import drawn
+from drawn_prints import chained, drawn
 from insignia.cli.main import main
 from insignia.models.base import Reply
 
@@ -62,10 +62,35 @@ def test_a_judge_is_convinced_offline(insignia, root, tmp_path):
     assert status == 0
     assert "--commitment" in out
     assert "The mark is there: 8 of 8" in out
+    assert "No hash binds the responses" in out
 
     script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
     done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "owned")
+
+
+@pytest.mark.parametrize(("count", "sentence"), [(8, "tried sets until one did as well: 2^32"), (24, "Nobody can have made")])
+def test_an_audit_says_what_it_takes_to_fit_a_set_to_a_model(insignia, tmp_path, count, sentence):
+    prints = chained()
+    prints.save("chained.json")
+    status, out, _ = insignia("commit", "chained.json", "--model", "marked", "-o", "commitment.json", "--json")
+    published = json.loads(out)
+    assert (status, published["chain"]) == (0, prints.chain)
+
+    def says(number):
+        return Reply.said(prints.fingerprints[number].responses[0])
+
+    ask(prints, says, tmp_path / "t.jsonl", root=published["root"], count=count)
+    evidence = ["--commitment", "commitment.json", "--challenge", NONCE]
+    assert insignia("disclose", "chained.json", *evidence, "--transcript", "t.jsonl", "-o", "bundle.json")[0] == 0
+    status, out, _ = insignia("audit", "bundle.json", *evidence)
+    assert status == 0
+    assert sentence in " ".join(out.split())
+    found = json.loads(insignia("audit", "bundle.json", "--json")[1])
+    assert found["grinding_bits"] == pytest.approx(count * 4)
+    assert found["chain"] == prints.chain
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
+    assert subprocess.run(script, capture_output=True, check=False, timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """``insignia audit``: an evidence bundle re-checked offline, by anybody."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +9,7 @@ from insignia.cli.console import JsonFlag, emit_json, show_table
 
 __all__ = ["audit"]
 
+_OUT_OF_REACH = 80  # bits: a million machines that each try a billion sets a second take 38 years
 _STATUS = {"owned": 0, "not_shown": 3, "inconclusive": 4}
 
 
@@ -31,8 +32,13 @@ def audit(
     found = evidence.audit(read_bytes(bundle), published=published, nonce=challenge)
     signed, verdict = found.bundle.commitment, found.verdict
     if json_output:
-        about = {"root": signed.commitment.root, "public_key": signed.public_key, "created": signed.created}
-        emit_json({**verdict.model_dump(mode="json"), **about, "weights": signed.weights, "challenge": found.bundle.nonce})
+        about: dict[str, Any] = {
+            "root": signed.commitment.root,
+            "chain": signed.commitment.terms.chain,
+            "public_key": signed.public_key,
+        }
+        about |= {"created": signed.created, "weights": signed.weights, "challenge": found.bundle.nonce}
+        emit_json(verdict.model_dump(mode="json") | about)
     else:
         rows = [
             ["fingerprints committed to, opened", f"{signed.commitment.size}, {len(found.bundle.openings)}"],
@@ -44,9 +50,26 @@ def audit(
             ["hits, keys asked, unanswered", f"{verdict.hits}, {verdict.trials}, {verdict.unanswered}"],
             ["chance that an innocent model hits one", f"{verdict.null.bound:.3g} ({verdict.null.kind})"],
             ["p-value", f"{verdict.p_value:.3g}"],
+            ["grinding bits", "0" if verdict.grinding_bits is None else f"{verdict.grinding_bits:.1f}"],
         ]
         show_table(f"{bundle}: everything holds", ["", ""], rows)
         typer.echo(verdict.sentence)
+        typer.echo(_about_fitting(verdict.grinding_bits))
         if published is None:
             typer.echo("Compare root and signer with what was published before the dispute, or pass --commitment.")
     raise typer.Exit(_STATUS[verdict.outcome])
+
+
+def _about_fitting(bits: float | None) -> str:
+    """Whether the set may have been made to fit the suspect's replies."""
+    if bits is None:
+        return (
+            "No hash binds the responses, so whoever saw the model first could have written them. "
+            "It is evidence only if the commitment is older than the model's release."
+        )
+    if bits < _OUT_OF_REACH:
+        return (
+            f"Whoever saw the model first could have tried sets until one did as well: 2^{bits:.0f} tries, and only "
+            f"2^{_OUT_OF_REACH} are out of reach. It is evidence only if the commitment is older than the model's release."
+        )
+    return f"Nobody can have made the set to fit the model, whatever the commitment's date: that takes 2^{bits:.0f} tries."

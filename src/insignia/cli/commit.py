@@ -32,9 +32,10 @@ def commit(
     published.save(output)
     if timestamp_request is not None:
         write_bytes(timestamp_request, publication.timestamp_request(read_bytes(output)))
-    root, size = published.commitment.root, published.commitment.size
+    root, size, chain = published.commitment.root, published.commitment.size, published.commitment.terms.chain
     if json_output:
-        emit_json({"out": str(output), "root": root, "num_fingerprints": size, "public_key": published.public_key})
+        about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}
+        emit_json({"out": str(output), **about})
     else:
         typer.echo(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
         typer.echo("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")

@@ -84,11 +84,11 @@ def verify(
 ) -> Verdict:
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
-    Keys come in ``order`` or else one that the set's secret fixes, cover questions among them; those in ``spare`` are left
-    alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever they bring, so
-    that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file every reply is
-    on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have their own alpha
-    and default to ``rules_for`` the set at the one given.
+    Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
+    ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
+    they bring, so that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file
+    every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have
+    their own alpha and default to ``rules_for`` the set at the one given.
 
     Raises:
         InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
@@ -118,7 +118,8 @@ def verify(
                     raise ModelError(f"{model.name}: {reply.reason}")
                 weighing.hear(record.append(question.number, question.text, reply))
                 advance(question.number is not None, f"{weighing.tally.hits} hits")
-    return weighing.verdict(suspect=model.name, transcript=record.digest)
+    chosen_from = None if prints.chain is None else len(prints) if order is None else weighing.tally.asked
+    return weighing.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
@@ -137,7 +138,8 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
                 f"{transcript} asks for fingerprint {entry.number} by a key that is not the set's; use its own set"
             )
         weighing.hear(entry)
-    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest)
+    chosen_from = None if prints.chain is None else len(prints)
+    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
 def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:
