@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ from disputed_set import AUDIT_SCRIPT, NONCE, ask
 from drawn_prints import chained, drawn
 from insignia.cli.main import main
 from insignia.models.base import Reply
+from insignia.verification.timestamp import timestamp_request
+from time_stamping import Authority
 
 PRINTS = drawn()
 
@@ -91,6 +94,41 @@ def test_an_audit_says_what_it_takes_to_fit_a_set_to_a_model(insignia, tmp_path,
     assert found["chain"] == prints.chain
     script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
     assert subprocess.run(script, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+def test_a_time_stamp_travels_in_the_bundle_and_is_checked(insignia, root, tmp_path):
+    pytest.importorskip("rfc3161_client")
+    for name in ("authority", "other"):
+        (tmp_path / name).mkdir()
+    authority, other = Authority(tmp_path / "authority", "first"), Authority(tmp_path / "other", "other")
+    (tmp_path / "answer.tsr").write_bytes(authority.answer((tmp_path / "request.tsq").read_bytes()))
+    (tmp_path / "wrong.tsr").write_bytes(authority.answer(timestamp_request(b"another commitment")))
+    (tmp_path / "roots.pem").write_bytes(authority.roots)
+    (tmp_path / "others.pem").write_bytes(other.roots)
+    ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl"]
+    assert insignia("disclose", "prints.json", *options, "--timestamp", "answer.tsr", "-o", "bundle.json")[0] == 0
+    assert insignia("disclose", "prints.json", *options, "-o", "bare.json")[0] == 0
+
+    status, out, _ = insignia("audit", "bundle.json", "--timestamp-roots", "roots.pem", "--json")
+    stamped = json.loads(out)["timestamp"]
+    assert (status, stamped[-6:]) == (0, "+00:00")
+    given = ["--timestamp", "answer.tsr", "--timestamp-roots", "roots.pem"]
+    assert json.loads(insignia("audit", "bare.json", *given, "--json")[1])["timestamp"] == stamped
+    assert stamped in insignia("audit", "bundle.json", "--timestamp-roots", "roots.pem")[1]
+    assert "nobody trusted" in " ".join(insignia("audit", "bundle.json")[1].split())
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json"]
+    assert subprocess.run(script, capture_output=True, check=False, timeout=60).returncode == 0
+
+    for arguments, message in {
+        ("bundle.json", "--timestamp-roots", "others.pem"): "no certificate that is trusted",
+        ("bundle.json", "--timestamp", "wrong.tsr", "--timestamp-roots", "roots.pem"): "of other content",
+        ("bare.json", "--timestamp-roots", "roots.pem"): "no time stamp in the bundle",
+        ("bare.json", "--timestamp", "answer.tsr"): "--timestamp-roots",
+    }.items():
+        status, out, err = insignia("audit", *arguments)
+        assert (status, out, err.count("\n"), message in err) == (1, "", 1, True), err
 
 
 @pytest.mark.parametrize(

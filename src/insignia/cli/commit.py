@@ -22,8 +22,8 @@ def commit(
 ) -> None:
     """Commit to a set and to the model that carries it; publish the result before the model."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import read_bytes, refuse_existing, write_bytes
-    from insignia.verification import publication
+    from insignia.files import refuse_existing, write_bytes
+    from insignia.verification import timestamp
     from insignia.verification.publication import publish, weight_digests
 
     for path in filter(None, (output, timestamp_request)):
@@ -31,7 +31,7 @@ def commit(
     published = publish(load_fingerprints(prints), weight_digests(model))
     published.save(output)
     if timestamp_request is not None:
-        write_bytes(timestamp_request, publication.timestamp_request(read_bytes(output)))
+        write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))
     root, size, chain = published.commitment.root, published.commitment.size, published.commitment.terms.chain
     if json_output:
         about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}

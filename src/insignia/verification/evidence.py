@@ -61,6 +61,8 @@ class Bundle(Signed):
     transcript: Annotated[tuple[str, ...], Field(min_length=2, repr=False)]
     """The lines of the transcript, byte for byte."""
     claim: Claim
+    timestamp: Annotated[str | None, Field(pattern="^([0-9a-f]{2})+$")] = None
+    """An authority's answer (RFC 3161) that is said to stamp the commitment's file, in hexadecimal; see ``stamped_at``."""
 
     def content(self) -> bytes:
         """The bundle as a file holds it: in the canonical spelling, so that no byte can be changed unseen."""
@@ -91,8 +93,17 @@ class _Asked(NamedTuple):
         return tuple(entry.number for entry in self.entries if entry.number is not None)
 
 
-def disclose(prints: FingerprintSet, published: SignedCommitment, transcript: Path, *, nonce: str | None = None) -> Bundle:
+def disclose(
+    prints: FingerprintSet,
+    published: SignedCommitment,
+    transcript: Path,
+    *,
+    nonce: str | None = None,
+    timestamp: bytes | None = None,
+) -> Bundle:
     """Open the keys that a transcript asked, and no other, and sign the whole. It passes the audit, or is not made.
+
+    ``timestamp`` is put in as it is: whom to trust with the time is the reader's to say.
 
     Raises:
         InputError: the commitment is not of this set, or the set has no secret.
@@ -107,7 +118,10 @@ def disclose(prints: FingerprintSet, published: SignedCommitment, transcript: Pa
         raise EvidenceError(f"the transcript asks for fingerprint {beyond[0]} of a set of {len(prints)}; use its own set")
     openings = open_fingerprints(prints, chance, asked.numbers)
     claim = Claim.of(_weigh(asked, openings, published, nonce))
-    bundle = Bundle.sign(chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim)
+    stamp = timestamp.hex() if timestamp else None
+    bundle = Bundle.sign(
+        chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim, timestamp=stamp
+    )
     audit(bundle.content())
     return bundle
 
