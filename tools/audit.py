@@ -61,12 +61,14 @@ def check_opening(opening, commitment, question):
     must(climb(leaf, place["number"], last, opening["path"]) == commitment["root"], "a fingerprint is not in the committed set")
     must(question == fingerprint.get("effective_key", fingerprint["key"]), "a question is not the committed key")
     if "chain" in terms or "chain" in opening:  # a hash of all keys picks the response
-        options, first = fingerprint["candidates"], fingerprint["response_ids"][0][0]
+        options = fingerprint["candidates"]
         leaf = sha256(b"\0" + salt + CANONICAL({"candidates": options, "key": question} | place).encode()).digest()
         must(climb(leaf, place["number"], last, opening["chain"]) == terms["chain"], "a key is not in the chain")
         draw = hmac.digest(salt, b"insignia chain 1" + bytes.fromhex(terms["chain"]) + leaf, "sha256")
-        pick, fitting = options[int.from_bytes(draw, "big") % len(options)], [o for o in options if o["token_id"] == first]
-        must(fitting == [pick] and fingerprint["responses"] == [pick["text"]], "a response is not the one that was picked")
+        pick = options[int.from_bytes(draw, "big") % len(options)]
+        unlike = zip(*((option["token_id"], " ".join(option["text"].split())) for option in options))
+        must(all(len(set(each)) == len(options) for each in unlike), "candidates that look alike")
+        must([[pick["text"]], pick["token_id"]] == [fingerprint["responses"], fingerprint["response_ids"][0][0]], "no pick")
 
 
 def look(fingerprint, reply, match, terms):  # -> hit, candidates that the reply gives, candidates there are

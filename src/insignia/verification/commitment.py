@@ -131,10 +131,12 @@ def _chain(prints: FingerprintSet, chance: KeyedRandom) -> Chain:
 
 
 def _is_response(fingerprint: Fingerprint, pick: Candidate) -> bool:
-    """Whether the pick is the one response, and no other candidate begins with its token."""
-    first = [candidate for candidate in fingerprint.candidates or () if candidate.token_id == pick.token_id]
-    started = (fingerprint.response_ids or ((-1,),))[0][0]
-    return (fingerprint.responses, started, first) == ((pick.text,), pick.token_id, [pick])
+    """Whether the pick is the one response, among candidates of which no two look alike to one who reads a reply."""
+    candidates = fingerprint.candidates or ()
+    tokens, texts = {each.token_id for each in candidates}, {" ".join(each.text.split()) for each in candidates}
+    if not len(tokens) == len(texts) == len(candidates) or not fingerprint.response_ids:
+        return False
+    return fingerprint.responses == (pick.text,) and fingerprint.response_ids[0][0] == pick.token_id
 
 
 def _terms(prints: FingerprintSet) -> Terms:

@@ -5,7 +5,7 @@ import pytest
 
 from disputed_set import AUDIT_SCRIPT, NONCE, ask, independent_audit
 from drawn_prints import chained, drawn
-from insignia.chain import salt_of
+from insignia.chain import Chain, Link, salt_of
 from insignia.errors import EvidenceError, InputError
 from insignia.files import canonical
 from insignia.merkle import leaf_hash, tree_root
@@ -177,7 +177,16 @@ def two_candidates_with_one_token(fingerprint):
     return fingerprint.model_copy(update={"candidates": (first.model_copy(update={"token_id": token}), *others)})
 
 
-@pytest.mark.parametrize("change", [another_response, candidates_in_another_order, two_candidates_with_one_token])
+def two_candidates_that_look_alike(fingerprint):
+    first, second, *others = fingerprint.candidates
+    candidates = (first, second.model_copy(update={"text": f"{first.text} "}), *others)
+    return fingerprint.model_copy(update={"candidates": candidates})
+
+
+CHANGES = [another_response, candidates_in_another_order, two_candidates_with_one_token, two_candidates_that_look_alike]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_an_owner_cannot_choose_a_response(tmp_path, change):
     number = next(n for n, f in enumerate(CHAINED) if f.responses[0] != f.candidates[0].text)
     changed = [change(f) if n == number else f for n, f in enumerate(CHAINED)]
@@ -193,7 +202,37 @@ def test_an_owner_cannot_choose_a_response(tmp_path, change):
     assert all(signed.commitment.holds(opening) for opening in openings)
     with pytest.raises(EvidenceError, match="hash of all keys"):
         audit(bundle.content())
-    with pytest.raises(ValueError, match=r"chain|picked"):
+    with pytest.raises(ValueError, match=r"chain|pick|alike"):
+        independent_audit(bundle.content())
+
+
+@pytest.mark.parametrize("alike", [{"text": " amber "}, {"token_id": 0}])
+def test_candidates_that_look_alike_in_the_chain_itself_are_rejected(tmp_path, alike):
+    """They would be hit more often than one in so many, and the grinding bits told too high."""
+    candidates = CHAINED.fingerprints[0].candidates
+    candidates = (*candidates[:1], *(each.model_copy(update=alike) for each in candidates[1:9]), *candidates[9:])
+    fingerprints = [each.model_copy(update={"candidates": candidates}) for each in CHAINED]
+    chain = Chain([Link.of(each) for each in fingerprints], owner_chance(CHAINED))
+    picks = [chain.pick(number) for number in range(64)]
+    prints = CHAINED.model_copy(
+        update={
+            "chain": chain.root,
+            "fingerprints": tuple(
+                each.model_copy(update={"responses": (pick.text,), "response_ids": ((pick.token_id,),)})
+                for each, pick in zip(fingerprints, picks, strict=True)
+            ),
+        }
+    )
+    with pytest.raises(InputError, match="chain"):
+        publish(prints, PUBLISHED.weights)
+    signed, openings = committed_anyway(prints)
+    asked = ask(prints, lambda n: Reply.said(prints.fingerprints[n].responses[0]), tmp_path / "t", order=range(8))
+    claim = Claim.of(judge(prints, asked))
+    lines = tuple(asked.read_text().splitlines())
+    bundle = Bundle.sign(owner_chance(prints), commitment=signed, openings=openings, transcript=lines, claim=claim)
+    with pytest.raises(EvidenceError, match="hash of all keys"):
+        audit(bundle.content())
+    with pytest.raises(ValueError, match="alike"):
         independent_audit(bundle.content())
 
 
