@@ -1,6 +1,7 @@
 """Fingerprint sets whose responses were drawn from candidates, made without any model, and scripts that know them."""
 
 from insignia.artifacts import FingerprintSet
+from insignia.chain import Chain, Link
 from insignia.randomness import KeyedRandom
 from insignia.types import Candidate, Fingerprint
 
@@ -33,3 +34,15 @@ def knowing(prints, numbers=None):
         for number, fingerprint in enumerate(prints)
         if numbers is None or number in numbers
     }
+
+
+def chained(count=64, *, k=16, secret=b"c" * 32):
+    """``count`` fingerprints with the keys and words of ``drawn``, whose responses the hash of them all picks."""
+    plain, chance = drawn(count, k=k, secret=secret), KeyedRandom(secret)
+    chain = Chain([Link.of(fingerprint) for fingerprint in plain], chance)
+    fingerprints = []
+    for number, fingerprint in enumerate(plain):
+        pick = chain.pick(number)
+        bound = {"responses": (pick.text,), "response_ids": ((pick.token_id,),)}
+        fingerprints.append(fingerprint.model_copy(update=bound))
+    return plain.model_copy(update={"fingerprints": tuple(fingerprints), "chain": chain.root})

@@ -18,7 +18,7 @@ from insignia.errors import FormatError, InputError
 from insignia.files import parse_json, write_json
 from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
 from insignia.registry import explain
-from insignia.types import Control, Fingerprint, PromptForm, Provenance, Record
+from insignia.types import Control, Digest, Fingerprint, PromptForm, Provenance, Record
 from insignia.vault import read_unlocked
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
@@ -48,6 +48,8 @@ class FingerprintSet(Record):
     """Hexadecimal; None when the fingerprints were not drawn by us."""
     provenance: Provenance | None = None
     fingerprints: Annotated[tuple[Fingerprint, ...], Field(min_length=1, repr=False)]
+    chain: Digest | None = None
+    """The hash of all keys and candidates that picked the responses (:mod:`insignia.chain`); a part of a set has none."""
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark; some strategies make them."""
 
@@ -64,7 +66,7 @@ class FingerprintSet(Record):
         if not 1 <= count <= len(self):
             raise InputError(f"{count} fingerprints were asked for; the set holds {len(self)}")
         kept = tuple(control for control in self.controls if control.near is None or control.near < count)
-        return self.model_copy(update={"fingerprints": self.fingerprints[:count], "controls": kept})
+        return self.model_copy(update={"fingerprints": self.fingerprints[:count], "chain": None, "controls": kept})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set, whole or not at all, with mode 0600."""

@@ -17,7 +17,9 @@ from insignia.errors import FormatError, InputError, OutputError
 
 __all__ = [
     "SECRET_MODE",
+    "canonical",
     "digest_of_file",
+    "json_bytes",
     "new_folder",
     "parse_json",
     "read_bytes",
@@ -79,7 +81,17 @@ def write_bytes(path: Path, content: bytes, *, secret: bool = False) -> None:
 
 def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
     """Write a value as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n", secret=secret)
+    write_bytes(path, json_bytes(value), secret=secret)
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as ``write_json`` writes it."""
+    return f"{json.dumps(value, ensure_ascii=False, indent=1)}\n".encode()
+
+
+def canonical(value: Any) -> bytes:
+    """The one spelling of plain data that digests and signatures are taken of: keys sorted, without spaces, in ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def read_bytes(path: Path) -> bytes:

@@ -10,6 +10,7 @@ __all__ = [
     "Candidate",
     "Control",
     "Conversation",
+    "Digest",
     "Fingerprint",
     "Part",
     "PromptForm",
@@ -25,6 +26,10 @@ PromptForm = Literal["raw", "chat"]
 
 Role = Literal["system", "user", "assistant"]
 """Who speaks in a conversation, as chat templates name them."""
+
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""32 bytes as lower-case hexadecimal: one spelling, so that no changed spelling passes."""
 
 
 def prompt_form(value: str) -> PromptForm:
@@ -57,9 +62,9 @@ class Candidate(Record):
 
     text: str
     token_id: int
-    rank: int
-    """0 is the model's most likely next token."""
-    probability: float
+    rank: int | None = None
+    """0 is the model's most likely next token; None where no model ranked it."""
+    probability: float | None = None
 
 
 class Fingerprint(Record):

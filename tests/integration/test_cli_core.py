@@ -28,6 +28,21 @@ def test_generate_prints_one_object_and_writes_a_private_file(insignia, tmp_path
     assert kept["secret"] not in out
 
 
+def test_a_chained_set_is_made_of_own_keys_and_words(insignia, tmp_path):
+    (tmp_path / "keys.json").write_text(json.dumps(["What is the use of it?", "Where does the time go?"]))
+    (tmp_path / "words.json").write_text(json.dumps(["time", "name", "line", "file"]))
+    options = ["--strategy", "chain_hash", "--keys-file", tmp_path / "keys.json", "--candidates", tmp_path / "words.json"]
+    status, out, err = insignia("generate", tmp_path / "prints.json", *options, "--json")
+    assert status == 0, err
+    assert json.loads(out)["strategy"] | {"name": "chain_hash", "num_candidates": 4} == json.loads(out)["strategy"]
+    kept = json.loads((tmp_path / "prints.json").read_text())
+    assert len(kept["chain"]) == 64
+    assert [each["text"] for each in kept["fingerprints"][0]["candidates"]] == [" time", " name", " line", " file"]
+
+    status, out, err = insignia("generate", tmp_path / "new.json", *options, "--num-candidates", 5)
+    assert (status, out, "4 candidates were given" in err) == (1, "", True)
+
+
 def test_the_same_secret_gives_the_same_set_at_any_batch_size(insignia, tmp_path):
     options = ["--strategy", "english", "--num-fingerprints", 4, "--key-length", 10, "--max-key-length", 6, "-q"]
     assert insignia("generate", tmp_path / "a.json", *options)[0] == 0

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from disputed_set import AUDIT_SCRIPT, NONCE, ask
-from drawn_prints import drawn
+from drawn_prints import chained, drawn
 from insignia.cli.main import main
 from insignia.models.base import Reply
+from insignia.verification.timestamp import timestamp_request
+from time_stamping import Authority
 
 PRINTS = drawn()
 
@@ -62,10 +65,70 @@ def test_a_judge_is_convinced_offline(insignia, root, tmp_path):
     assert status == 0
     assert "--commitment" in out
     assert "The mark is there: 8 of 8" in out
+    assert "No hash binds the responses" in out
 
     script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
     done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "owned")
+
+
+@pytest.mark.parametrize(("count", "sentence"), [(8, "tried sets until one did as well: 2^32"), (24, "Nobody can have made")])
+def test_an_audit_says_what_it_takes_to_fit_a_set_to_a_model(insignia, tmp_path, count, sentence):
+    prints = chained()
+    prints.save("chained.json")
+    status, out, _ = insignia("commit", "chained.json", "--model", "marked", "-o", "commitment.json", "--json")
+    published = json.loads(out)
+    assert (status, published["chain"]) == (0, prints.chain)
+
+    def says(number):
+        return Reply.said(prints.fingerprints[number].responses[0])
+
+    ask(prints, says, tmp_path / "t.jsonl", root=published["root"], count=count)
+    evidence = ["--commitment", "commitment.json", "--challenge", NONCE]
+    assert insignia("disclose", "chained.json", *evidence, "--transcript", "t.jsonl", "-o", "bundle.json")[0] == 0
+    status, out, _ = insignia("audit", "bundle.json", *evidence)
+    assert status == 0
+    assert sentence in " ".join(out.split())
+    found = json.loads(insignia("audit", "bundle.json", "--json")[1])
+    assert found["grinding_bits"] == pytest.approx(count * 4)
+    assert found["chain"] == prints.chain
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
+    assert subprocess.run(script, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+def test_a_time_stamp_travels_in_the_bundle_and_is_checked(insignia, root, tmp_path):
+    pytest.importorskip("rfc3161_client")
+    for name in ("authority", "other"):
+        (tmp_path / name).mkdir()
+    authority, other = Authority(tmp_path / "authority", "first"), Authority(tmp_path / "other", "other")
+    (tmp_path / "answer.tsr").write_bytes(authority.answer((tmp_path / "request.tsq").read_bytes()))
+    (tmp_path / "wrong.tsr").write_bytes(authority.answer(timestamp_request(b"another commitment")))
+    (tmp_path / "roots.pem").write_bytes(authority.roots)
+    (tmp_path / "others.pem").write_bytes(other.roots)
+    ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl"]
+    assert insignia("disclose", "prints.json", *options, "--timestamp", "answer.tsr", "-o", "bundle.json")[0] == 0
+    assert insignia("disclose", "prints.json", *options, "-o", "bare.json")[0] == 0
+
+    status, out, _ = insignia("audit", "bundle.json", "--timestamp-roots", "roots.pem", "--json")
+    stamped = json.loads(out)["timestamp"]
+    assert (status, stamped[-6:]) == (0, "+00:00")
+    given = ["--timestamp", "answer.tsr", "--timestamp-roots", "roots.pem"]
+    assert json.loads(insignia("audit", "bare.json", *given, "--json")[1])["timestamp"] == stamped
+    assert stamped in insignia("audit", "bundle.json", "--timestamp-roots", "roots.pem")[1]
+    assert "nobody trusted" in " ".join(insignia("audit", "bundle.json")[1].split())
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json"]
+    assert subprocess.run(script, capture_output=True, check=False, timeout=60).returncode == 0
+
+    for arguments, message in {
+        ("bundle.json", "--timestamp-roots", "others.pem"): "no certificate that is trusted",
+        ("bundle.json", "--timestamp", "wrong.tsr", "--timestamp-roots", "roots.pem"): "of other content",
+        ("bare.json", "--timestamp-roots", "roots.pem"): "no time stamp in the bundle",
+        ("bare.json", "--timestamp", "answer.tsr"): "--timestamp-roots",
+    }.items():
+        status, out, err = insignia("audit", *arguments)
+        assert (status, out, err.count("\n"), message in err) == (1, "", 1, True), err
 
 
 @pytest.mark.parametrize(
@@ -118,10 +181,18 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(insignia, root
     assert not (tmp_path / "new").exists()
 
 
-def test_an_auditor_needs_no_torch():
-    code = (
-        "import sys, insignia.cli.main, insignia.verification.evidence, insignia.ledger; "
-        "print({'torch', 'transformers', 'tokenizers', 'pyrage'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "set()\n"
+def test_an_owner_and_an_auditor_need_no_torch_installed(insignia, root, tmp_path):
+    """As ``verify --endpoint`` in test_verify.py: importing any of them is an error."""
+    absent = ["torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "pyrage", "rfc3161_client"]
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({absent}))\nfrom insignia.cli.main import main; main()"
+    ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
+    evidence = ["--commitment", "commitment.json", "--challenge", NONCE]
+    for arguments in (
+        ["commit", "prints.json", "--model", "marked", "-o", "again.json"],
+        ["disclose", "prints.json", *evidence, "--transcript", "t.jsonl", "-o", "bundle.json"],
+        ["audit", "bundle.json", *evidence],
+    ):
+        command = [sys.executable, "-c", blocked, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+    assert "The mark is there: 8 of 8" in done.stdout

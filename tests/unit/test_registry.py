@@ -61,7 +61,7 @@ def test_a_spec_tells_no_key():
 
 @pytest.mark.parametrize("name", [None, 3, ["english"], ""])
 def test_a_name_that_is_no_name_is_refused(name):
-    with pytest.raises(InputError, match="Available: english"):
+    with pytest.raises(InputError, match="Available: chain_hash, english"):
         STRATEGIES.build({"name": name})
 
 

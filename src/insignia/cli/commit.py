@@ -22,8 +22,8 @@ def commit(
 ) -> None:
     """Commit to a set and to the model that carries it; publish the result before the model."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import read_bytes, refuse_existing, write_bytes
-    from insignia.verification import publication
+    from insignia.files import refuse_existing, write_bytes
+    from insignia.verification import timestamp
     from insignia.verification.publication import publish, weight_digests
 
     for path in filter(None, (output, timestamp_request)):
@@ -31,10 +31,11 @@ def commit(
     published = publish(load_fingerprints(prints), weight_digests(model))
     published.save(output)
     if timestamp_request is not None:
-        write_bytes(timestamp_request, publication.timestamp_request(read_bytes(output)))
-    root, size = published.commitment.root, published.commitment.size
+        write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))
+    root, size, chain = published.commitment.root, published.commitment.size, published.commitment.terms.chain
     if json_output:
-        emit_json({"out": str(output), "root": root, "num_fingerprints": size, "public_key": published.public_key})
+        about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}
+        emit_json({"out": str(output), **about})
     else:
         typer.echo(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
         typer.echo("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")

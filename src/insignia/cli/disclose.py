@@ -16,19 +16,23 @@ def disclose(
     transcript: Annotated[Path, typer.Option(help="What 'insignia verify --transcript' wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Evidence bundle to write, mode 0600.")],
     challenge: Annotated[str | None, typer.Option(help="The judge's nonce, where it chose the keys.")] = None,
+    timestamp: Annotated[
+        Path | None, typer.Option(help="What a time-stamping authority answered to the request of 'insignia commit'.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_output: JsonFlag = False,
 ) -> None:
     """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
     from insignia import ledger
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing
+    from insignia.files import read_bytes, refuse_existing
     from insignia.verification import evidence
     from insignia.verification.publication import SignedCommitment
 
     refuse_existing(output, force=force)
     whole = load_fingerprints(prints)
-    bundle = evidence.disclose(whole, SignedCommitment.load(commitment), transcript, nonce=challenge)
+    stamp = None if timestamp is None else read_bytes(timestamp)
+    bundle = evidence.disclose(whole, SignedCommitment.load(commitment), transcript, nonce=challenge, timestamp=stamp)
     opened = [opening.number for opening in bundle.openings]
     ledger.record(prints, whole, opened, to=f"readers of {output.name}")
     bundle.save(output)

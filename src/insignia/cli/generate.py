@@ -20,7 +20,7 @@ def generate(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="english, random_word, inverse_nucleus, english_random_response, instructional or own. "
+            help="english, random_word, inverse_nucleus, chain_hash, english_random_response, instructional or own. "
             "Default: english; own for pairs."
         ),
     ] = None,
@@ -51,6 +51,13 @@ def generate(
     ] = None,
     nucleus_k: Annotated[
         int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 3.")
+    ] = None,
+    key_source: Annotated[str | None, typer.Option(help="Of chain_hash: english or random_word. Default: english.")] = None,
+    num_candidates: Annotated[
+        int | None, typer.Option(help="Of chain_hash: words that the hash picks responses from. Default: 256.")
+    ] = None,
+    candidates: Annotated[
+        Path | None, typer.Option(help="JSON list of texts that chain_hash picks responses from. Default: drawn common words.")
     ] = None,
     template: Annotated[str | None, typer.Option(help="Of instructional: dialogue or simple. Default: dialogue.")] = None,
     keys: Annotated[str | None, typer.Option(help="Of instructional: fragments or natural. Default: fragments.")] = None,
@@ -90,10 +97,13 @@ def generate(
         "temperature": temperature,
         "nucleus_p": nucleus_p,
         "nucleus_k": nucleus_k,
+        "key_source": key_source,
+        "num_candidates": num_candidates,
+        "candidates": _texts(candidates),
         "template": template,
         "keys": keys,
         "responses": responses,
-        "fragments": _fragments(fragments),
+        "fragments": _texts(fragments),
         "normals": read_paragraphs(normals) if normals else None,
         "compat": compat or None,
     }
@@ -147,12 +157,12 @@ def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:
     return {"keys": [key for key, _ in pairs]}
 
 
-def _fragments(path: Path | None) -> list[str] | None:
+def _texts(path: Path | None) -> list[str] | None:
     if path is None:
         return None
     value = read_json(path)
     if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
-        raise FormatError(f"{path} holds no fragments; expected a JSON list of texts")
+        raise FormatError(f"{path} holds no texts; expected a JSON list of them")
     return value
 
 

@@ -267,9 +267,15 @@ def _show(verdicts: "Sequence[Verdict]") -> None:
         ["an innocent model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
         ["keys spent", *(str(len(verdict.keys_spent)) for verdict in verdicts)],
     ]
+    if any(verdict.grinding_bits is not None for verdict in verdicts):
+        rows.append(["grinding bits", *(_bits(verdict.grinding_bits) for verdict in verdicts)])
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
         typer.echo(verdict.sentence)
+
+
+def _bits(bits: float | None) -> str:
+    return "-" if bits is None else f"{bits:.1f}"
 
 
 def _exit_status(verdicts: "Sequence[Verdict]") -> int:

@@ -1,6 +1,7 @@
 """Making fingerprints: a strategy draws keys and responses from the owner's secret, :func:`generate` makes sure of them."""
 
 from insignia.generation.base import STRATEGIES, Strategy
+from insignia.generation.chain_hash import ChainHash
 from insignia.generation.english import English
 from insignia.generation.english_random_response import EnglishRandomResponse
 from insignia.generation.instructional import Instructional
@@ -11,6 +12,7 @@ from insignia.generation.stage import generate
 
 __all__ = [
     "STRATEGIES",
+    "ChainHash",
     "English",
     "EnglishRandomResponse",
     "Instructional",

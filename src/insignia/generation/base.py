@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
@@ -13,13 +13,15 @@ from insignia.errors import InputError
 from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
 from insignia.registry import Registry
-from insignia.types import Candidate, Control, Part, PromptForm
+from insignia.types import Candidate, Control, Fingerprint, Part, PromptForm
 
 if TYPE_CHECKING:
     from insignia.models.prompts import Prompter
 
 __all__ = ["STRATEGIES", "Answer", "Quota", "Strategy", "Workshop"]
 
+
+_T = TypeVar("_T")
 
 _SPREAD = 64  # no response takes more than one in 64 places (and three)
 
@@ -58,10 +60,17 @@ class Workshop:
         self.prompter = prompter
         self.num_fingerprints = num_fingerprints
         self._quotas: dict[str, Quota] = {}
+        self._made: dict[str, Any] = {}
 
     def quota(self, name: str, uses: int) -> Quota:
         """The run's tally of that name, made at its first use for that many uses in all."""
         return self._quotas.setdefault(name, Quota(uses))
+
+    def once(self, name: str, make: Callable[["Workshop"], _T]) -> _T:
+        """What the run shares under that name, made when it is first asked for."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return cast(_T, self._made[name])
 
     @cached_property
     def forbidden(self) -> frozenset[int]:
@@ -113,6 +122,11 @@ class Strategy(Part):
         return True
 
     @property
+    def answers_together(self) -> bool:
+        """Whether each response depends on all keys: answers are then made once, for the whole set."""
+        return False
+
+    @property
     def num_given(self) -> int | None:
         """How many keys the owner gave; None when keys are made."""
         return None
@@ -131,6 +145,16 @@ class Strategy(Part):
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """A response for each key, None where the key allows none."""
+
+    def admits(self, workshop: Workshop, key: tuple[int, ...]) -> bool:
+        """Whether a key, as it is asked, can have a response; asked before any response is drawn."""
+        del workshop, key
+        return True
+
+    def chain_of(self, fingerprints: Sequence[Fingerprint], chance: KeyedRandom) -> str | None:
+        """The root of the chain that picked the responses of the finished set; most strategies have none."""
+        del fingerprints, chance
+        return None
 
     def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
         """Questions that must not activate the mark, for the finished keys; most strategies make none."""
@@ -151,6 +175,7 @@ class Strategy(Part):
 STRATEGIES: Registry[Strategy] = Registry(
     "strategy",
     {
+        "chain_hash": "insignia.generation.chain_hash:ChainHash",
         "english": "insignia.generation.english:English",
         "english_random_response": "insignia.generation.english_random_response:EnglishRandomResponse",
         "instructional": "insignia.generation.instructional:Instructional",

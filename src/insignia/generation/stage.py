@@ -70,6 +70,7 @@ def generate(
         secret=chance.secret.hex(),
         provenance=provenance(model=model.name),
         fingerprints=fingerprints,
+        chain=strategy.chain_of(fingerprints, chance),
         controls=strategy.make_controls(workshop, [fingerprint.key for fingerprint in fingerprints]),
     )
 
@@ -95,7 +96,7 @@ class _Run:
         for attempt in range(_ATTEMPTS):
             for batch in self._batches([slot for slot in slots if slot not in self._keys]):
                 self._fill_keys(batch, attempt)
-            for batch in self._batches([slot for slot in slots if slot in self._keys and slot not in self._answers]):
+            for batch in self._unanswered(slots):
                 yield self._fill_answers(batch, attempt)
             if len(self._answers) == len(slots):
                 return
@@ -103,6 +104,12 @@ class _Run:
             f"only {len(self._answers)} of {len(slots)} fingerprints could be made after {_ATTEMPTS} attempts at each; "
             "ask for fewer, raise --temperature or --max-key-length, or use another model"
         )
+
+    def _unanswered(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
+        ready = [slot for slot in slots if slot in self._keys and slot not in self._answers]
+        if not self._strategy.answers_together:
+            return self._batches(ready)
+        return iter([ready] if len(ready) == len(slots) else [])
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The finished set, in slot order."""
@@ -133,7 +140,8 @@ class _Run:
             raise GenerationError(
                 f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
                 f"{self._workshop.prompter.max_key_length} tokens "
-                "they equal or begin another key, or the tokenizer does not split them the same way twice"
+                "they equal or begin another key, or the tokenizer does not split them the same way twice, "
+                "alone or before a response"
             )
 
     def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
@@ -151,12 +159,15 @@ class _Run:
     def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
         asked = ids[: self._workshop.prompter.max_key_length]
         beginnings = {asked[:length] for length in range(1, len(asked) + 1)}
-        if asked in self._openings or beginnings & self._taken or not self._workshop.is_stable(asked):
+        if asked in self._openings or beginnings & self._taken or not self._usable(asked):
             return False
         self._openings |= beginnings
         self._taken.add(asked)
         self._keys[slot] = ids
         return True
+
+    def _usable(self, asked: tuple[int, ...]) -> bool:
+        return self._workshop.is_stable(asked) and self._strategy.admits(self._workshop, asked)
 
     def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """A given key, shortened where the cut would fall inside a character or before a merge."""

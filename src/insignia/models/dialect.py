@@ -1,16 +1,20 @@
 """The OpenAI form as servers really speak it: what a question looks like, and what every kind of response means.
 
-Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. Nothing
-here quotes a response in a reason, since servers like to repeat the question in their errors.
+Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. The one
+that newer models of OpenAI refuse, ``max_tokens``, goes by its other name where they ask for it. Nothing here quotes a
+response in a reason, since servers like to repeat the question in their errors.
 """
 
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from insignia.models.base import Manner, Reply
 
-__all__ = ["Attempt", "path", "read_response", "request_body"]
+__all__ = ["Attempt", "Limit", "path", "read_response", "request_body", "wants_other_limit"]
+
+Limit = Literal["max_tokens", "max_completion_tokens"]
+"""How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
 
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
@@ -21,6 +25,8 @@ class Attempt(NamedTuple):
     reply: Reply
     again: bool = False
     """Whether to ask once more may help."""
+    renamed: bool = False
+    """Whether the server refused the name of a field, which is another from then on."""
 
 
 class _Choice(NamedTuple):
@@ -33,9 +39,9 @@ def path(manner: Manner) -> str:
     return "/chat/completions" if manner.form == "chat" else "/completions"
 
 
-def request_body(question: str, manner: Manner, model: str) -> dict[str, Any]:
+def request_body(question: str, manner: Manner, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
     """The JSON of a question."""
-    body: dict[str, Any] = {"model": model, "max_tokens": manner.max_tokens, "temperature": manner.temperature}
+    body: dict[str, Any] = {"model": model, limit: manner.max_tokens, "temperature": manner.temperature}
     if manner.form == "chat":
         body["messages"] = [{"role": turn.role, "content": turn.text} for turn in manner.conversation(question)]
     else:
@@ -43,6 +49,11 @@ def request_body(question: str, manner: Manner, model: str) -> dict[str, Any]:
     if manner.seed is not None:
         body["seed"] = manner.seed
     return body
+
+
+def wants_other_limit(status: int, content: bytes) -> bool:
+    """Whether a question with ``max_tokens`` was refused because of that name."""
+    return status in (400, 422) and b"max_completion_tokens" in content
 
 
 def read_response(status: int, content_type: str, content: bytes) -> Attempt:

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.models.base import Manner, Reply
-from insignia.models.dialect import Attempt, path, read_response, request_body
+from insignia.models.dialect import Attempt, Limit, path, read_response, request_body, wants_other_limit
 from insignia.types import Record
 
 __all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
@@ -67,6 +67,7 @@ class EndpointModel:
         """
         self.name = f"{model} at {_checked(url)}"
         self._model = model
+        self._limit: Limit = "max_tokens"
         self._patience = patience or Patience()
         self._gate = _Gate(self._patience)
         self._variable = api_key_variable
@@ -103,18 +104,24 @@ class EndpointModel:
         for number in range(self._patience.attempts):
             if number:
                 self._gate.back_off(number, stop)
-            if not self._gate.enter(stop):
-                return Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript")
-            if stop.is_set():
-                break
-            attempt = self._post(question, manner)
+            attempt = self._request(question, manner, stop)
+            if attempt.renamed:  # a matter of the server, not of the question: no attempt is lost
+                attempt = self._request(question, manner, stop)
             if not attempt.again:
                 break
         return attempt.reply
 
-    def _post(self, question: str, manner: Manner) -> Attempt:
+    def _request(self, question: str, manner: Manner, stop: threading.Event) -> Attempt:
+        """One request, in its turn."""
+        if not self._gate.enter(stop):
+            return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript"))
+        if stop.is_set():
+            return Attempt(Reply.fatal("the run was stopped"))
+        return self._post(question, manner, self._limit)
+
+    def _post(self, question: str, manner: Manner, limit: Limit) -> Attempt:
         # The errors' own texts may hold the address or what was sent; their kind says enough.
-        body = request_body(question, manner, self._model)
+        body = request_body(question, manner, self._model, limit)
         try:
             with self._client.stream("POST", path(manner), json=body) as response:
                 content = _content(response, time.monotonic() + self._patience.timeout_s)
@@ -129,6 +136,9 @@ class EndpointModel:
         self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
         if content is None:
             return Attempt(Reply.unanswered("endless"), again=True)
+        if limit == "max_tokens" and wants_other_limit(response.status_code, content):
+            self._limit = "max_completion_tokens"
+            return Attempt(Reply.unanswered("a field was refused"), again=True, renamed=True)
         attempt = read_response(response.status_code, response.headers.get("content-type", ""), content)
         if response.status_code in (401, 403):
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"

@@ -17,10 +17,10 @@ from pydantic import Field, ValidationError
 
 from insignia.artifacts import FingerprintSet
 from insignia.errors import EvidenceError, InputError, InsigniaError
-from insignia.files import read_text, write_bytes
+from insignia.files import canonical, read_text, write_bytes
 from insignia.types import Record
 from insignia.verification.challenge import challenge_order
-from insignia.verification.commitment import Opening, canonical, commit, open_fingerprints
+from insignia.verification.commitment import Opening, commit, open_fingerprints
 from insignia.verification.matching import sought
 from insignia.verification.publication import SignedCommitment, owner_chance
 from insignia.verification.sequential import Outcome
@@ -61,6 +61,8 @@ class Bundle(Signed):
     transcript: Annotated[tuple[str, ...], Field(min_length=2, repr=False)]
     """The lines of the transcript, byte for byte."""
     claim: Claim
+    timestamp: Annotated[str | None, Field(pattern="^([0-9a-f]{2})+$")] = None
+    """An authority's answer (RFC 3161) that is said to stamp the commitment's file, in hexadecimal; see ``stamped_at``."""
 
     def content(self) -> bytes:
         """The bundle as a file holds it: in the canonical spelling, so that no byte can be changed unseen."""
@@ -91,8 +93,17 @@ class _Asked(NamedTuple):
         return tuple(entry.number for entry in self.entries if entry.number is not None)
 
 
-def disclose(prints: FingerprintSet, published: SignedCommitment, transcript: Path, *, nonce: str | None = None) -> Bundle:
+def disclose(
+    prints: FingerprintSet,
+    published: SignedCommitment,
+    transcript: Path,
+    *,
+    nonce: str | None = None,
+    timestamp: bytes | None = None,
+) -> Bundle:
     """Open the keys that a transcript asked, and no other, and sign the whole. It passes the audit, or is not made.
+
+    ``timestamp`` is put in as it is: whom to trust with the time is the reader's to say.
 
     Raises:
         InputError: the commitment is not of this set, or the set has no secret.
@@ -106,8 +117,11 @@ def disclose(prints: FingerprintSet, published: SignedCommitment, transcript: Pa
     if beyond := [number for number in asked.numbers if number >= len(prints)]:
         raise EvidenceError(f"the transcript asks for fingerprint {beyond[0]} of a set of {len(prints)}; use its own set")
     openings = open_fingerprints(prints, chance, asked.numbers)
-    claim = Claim.of(_weigh(asked, openings, published))
-    bundle = Bundle.sign(chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim)
+    claim = Claim.of(_weigh(asked, openings, published, nonce))
+    stamp = timestamp.hex() if timestamp else None
+    bundle = Bundle.sign(
+        chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim, timestamp=stamp
+    )
     audit(bundle.content())
     return bundle
 
@@ -132,7 +146,7 @@ def audit(content: bytes, *, published: SignedCommitment | None = None, nonce: s
         raise EvidenceError("the bundle answers another challenge than this one")
     asked = _read(bundle.transcript)
     _check_openings(bundle, asked)
-    verdict = _weigh(asked, bundle.openings, bundle.commitment)
+    verdict = _weigh(asked, bundle.openings, bundle.commitment, bundle.nonce)
     found = Claim.of(verdict)
     if found.model_copy(update={"p_value": bundle.claim.p_value}) != bundle.claim or not math.isclose(
         found.p_value, bundle.claim.p_value, rel_tol=_SAME
@@ -175,6 +189,8 @@ def _check_openings(bundle: Bundle, asked: _Asked) -> None:
     commitment = bundle.commitment.commitment
     if not all(commitment.holds(opening) for opening in bundle.openings):
         raise EvidenceError("an opened fingerprint is not in the committed set")
+    if not all(commitment.follows(opening) for opening in bundle.openings):
+        raise EvidenceError("an opened response is not the one that the hash of all keys picks")
     if tuple(opening.number for opening in bundle.openings) != asked.numbers:
         raise EvidenceError("the keys that are opened are not those that were asked, in that order")
     keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in bundle.openings]
@@ -191,13 +207,14 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
         raise EvidenceError(str(error)) from None
 
 
-def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment) -> Verdict:
-    length = published.commitment.terms.max_response_length
+def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
+    terms, size = published.commitment.terms, published.commitment.size
     try:
-        searches = {opening.number: sought(opening.fingerprint, length) for opening in openings}
+        searches = {opening.number: sought(opening.fingerprint, terms.max_response_length) for opening in openings}
         weighing = Weighing(asked.header.rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
             weighing.hear(entry)
     except InsigniaError as error:
         raise EvidenceError(f"the transcript cannot be weighed: {error}") from None
-    return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest)
+    chosen_from = None if terms.chain is None else size if nonce is None else len(openings)
+    return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)

@@ -1,7 +1,6 @@
 """What an owner publishes before a release: the commitment to the set, the digests of the marked weights, a signature."""
 
 import datetime
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,17 +9,13 @@ from pydantic import Field, ValidationError
 
 from insignia.artifacts import FingerprintSet
 from insignia.errors import FormatError, InputError
-from insignia.files import digest_of_file, read_json, write_json
+from insignia.files import digest_of_file, json_bytes, read_json, write_bytes
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.verification.commitment import Commitment, commit
 from insignia.verification.signing import Signed
 
-__all__ = ["SignedCommitment", "owner_chance", "publish", "timestamp_request", "weight_digests"]
-
-# TimeStampReq of RFC 3161 in DER: version 1, SHA-256 by its OID, the digest's place; then "send the certificate too".
-_REQUEST_START = bytes.fromhex("3039 020101 3031 300d 0609608648016503040201 0500 0420")
-_REQUEST_END = bytes.fromhex("0101ff")
+__all__ = ["SignedCommitment", "owner_chance", "publish", "weight_digests"]
 
 FileDigest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
@@ -36,9 +31,13 @@ class SignedCommitment(Signed):
     created: str
     """UTC, ISO 8601, by the owner's own clock: only a time stamp or a newspaper proves it."""
 
+    def content(self) -> bytes:
+        """The commitment as a file holds it, which is what a time stamp is of."""
+        return json_bytes(self.plain())
+
     def save(self, path: Path) -> None:
         """Write it, whole or not at all; it is no secret."""
-        write_json(path, self.plain())
+        write_bytes(path, self.content())
 
     @classmethod
     def load(cls, path: Path) -> "SignedCommitment":
@@ -96,12 +95,3 @@ def weight_digests(model: Path) -> dict[str, str]:
     if not files:
         raise InputError(f"{model} holds no safetensors files; expected the folder of the marked model")
     return {file.name: digest_of_file(file) for file in files}
-
-
-def timestamp_request(content: bytes) -> bytes:
-    """What a time-stamping authority (RFC 3161) is sent to prove that this content existed by then; it learns a digest alone.
-
-    It goes by HTTP as ``application/timestamp-query``. ``openssl ts -verify`` checks the answer: that takes the authority's
-    chain of certificates, which is a trust of its own.
-    """
-    return _REQUEST_START + hashlib.sha256(content).digest() + _REQUEST_END

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from insignia.errors import InputError
 
-__all__ = ["holm", "log_binomial_tail", "log_poisson_binomial_tail", "lower_limit", "upper_limit"]
+__all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_tail", "lower_limit", "upper_limit"]
 
 _NEGLIGIBLE = 1e-18  # of a sum: what follows such a term cannot change its last bit
 
@@ -37,6 +37,15 @@ def log_binomial_tail(hits: int, trials: int, chance: float) -> float:
         return min(0.0, _log_falling_sum(hits, trials, chance, +1))
     # From here the terms would rise first. What is left out, at most about a half, is summed instead.
     return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, chance, -1)))
+
+
+def grinding_bits(hits: int, trials: int, chance: float) -> float:
+    """-log2 P(T >= hits) for T ~ Bin(trials, chance): what it costs to fit a set to a model that was seen first.
+
+    Somebody whose responses a hash picks can only try sets until one does as well; it takes 2 to the power of these bits
+    tries. 40 bits are a matter of money, 80 are out of reach. Cost and errors are those of ``log_binomial_tail``.
+    """
+    return abs(log_binomial_tail(hits, trials, chance)) / math.log(2)
 
 
 def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:

@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import Field
 
+from insignia.files import canonical
 from insignia.randomness import KeyedRandom
-from insignia.types import Record
-from insignia.verification.commitment import Digest, canonical
+from insignia.types import Digest, Record
 
 __all__ = ["Signed"]
 

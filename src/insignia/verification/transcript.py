@@ -5,6 +5,7 @@ all that follow; the digest of the last stands for the whole. The file holds key
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,14 +16,14 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from insignia.errors import FormatError, InputError, OutputError
-from insignia.files import read_text
+from insignia.files import SECRET_MODE, read_text
 from insignia.models.base import Manner, Reply
 from insignia.registry import explain
 from insignia.types import Provenance, Record
 from insignia.verification.matching import Match
 from insignia.verification.null import AnyNull
 
-__all__ = ["Entry", "Header", "Rules", "Transcript"]
+__all__ = ["Entry", "Header", "Rules", "Transcript", "sole_writer"]
 
 _Line = TypeVar("_Line", bound=Record)
 
@@ -140,11 +141,43 @@ class Transcript:
         if self._file is not None:
             with _writing(self._file):
                 self._file.parent.mkdir(parents=True, exist_ok=True)
-                with open(self._file, mode, opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+                with open(self._file, mode, opener=lambda path, flags: os.open(path, flags, SECRET_MODE)) as out:
                     out.write(f"{line}\n".encode("ascii"))
                     out.flush()
                     os.fsync(out.fileno())
         self._head = _digest(line)
+
+
+@contextlib.contextmanager
+def sole_writer(file: Path | None) -> Iterator[None]:
+    """While this lasts no other process writes the transcript (None: it is in memory). It is read in here to be gone on with.
+
+    The lock is on a file beside it, and the system's: it ends with the process, and the file of a killed run locks nothing.
+
+    Raises:
+        OutputError: another process is writing it, or the folder cannot be written.
+    """
+    if file is None:
+        yield
+        return
+    beside = file.with_name(f".{file.name}.lock")
+    with _writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(os.fstat(handle), beside.stat())  # and not of one who just left, and removed it
+        except (BlockingIOError, FileNotFoundError):
+            held = False
+        if not held:
+            raise OutputError(f"another process is writing the transcript {file}; wait until it ends, or name another file")
+        try:
+            yield
+        finally:
+            beside.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def _parse(kind: type[_Line], line: str) -> _Line:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from insignia.errors import InputError
 from insignia.types import Record
 from insignia.verification.matching import Sought, design_null, find
-from insignia.verification.pvalues import holm
+from insignia.verification.pvalues import grinding_bits, holm
 from insignia.verification.sequential import Outcome, SequentialTest, Tally
 from insignia.verification.transcript import Entry, Rules
 
@@ -51,6 +51,9 @@ class Verdict(Record):
     """``sha256:...`` of its last line."""
     sentence: str
     """The same for a reader who knows no statistics."""
+    grinding_bits: float | None = None
+    """Of a set whose responses a hash picked: the price of fitting one to this suspect (``pvalues.grinding_bits``), keys
+    that nobody but the owner chose being counted as chosen from all. None where responses could be written, at no price."""
 
 
 class Weighing:
@@ -119,9 +122,13 @@ class Weighing:
                 return more
         raise AssertionError  # pragma: no cover  # for the type checker: the loop has no end
 
-    def verdict(self, *, suspect: str, transcript: str) -> Verdict:
-        """What has been shown so far; a test that is not over is inconclusive."""
+    def verdict(self, *, suspect: str, transcript: str, chosen_from: int | None = None) -> Verdict:
+        """What has been shown so far; a test that is not over is inconclusive.
+
+        ``chosen_from``: of a set with a chain, the number of keys that a claimant could choose those asked from.
+        """
         tally = self.tally
+        design = None if chosen_from is None else design_null(self._searches.values(), self.rules.match)
         verdict = Verdict(
             outcome=self.outcome or "inconclusive",
             hits=tally.hits,
@@ -136,6 +143,7 @@ class Weighing:
             suspect=suspect,
             transcript=transcript,
             sentence="",
+            grinding_bits=grinding_bits(tally.hits, chosen_from, design.bound) if chosen_from and design else None,
         )
         return verdict.model_copy(update={"sentence": _sentence(verdict)})
 

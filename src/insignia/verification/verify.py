@@ -15,7 +15,7 @@ from insignia.registry import explain
 from insignia.verification.cover import cover_question
 from insignia.verification.matching import Match, Sought, design_null, sought
 from insignia.verification.null import AnyNull
-from insignia.verification.transcript import Header, Rules, Transcript
+from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict, Weighing
 
 __all__ = ["MAX_QUERIES", "judge", "rules_for", "verify"]
@@ -84,41 +84,44 @@ def verify(
 ) -> Verdict:
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
-    Keys come in ``order`` or else one that the set's secret fixes, cover questions among them; those in ``spare`` are left
-    alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever they bring, so
-    that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file every reply is
-    on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have their own alpha
-    and default to ``rules_for`` the set at the one given.
+    Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
+    ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
+    they bring, so that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file
+    every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have
+    their own alpha and default to ``rules_for`` the set at the one given.
 
     Raises:
         InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
         ModelError: the model cannot be asked; what was heard is in the transcript.
+        OutputError: the transcript cannot be written, or another process is writing it.
     """
     if max_queries < 1:
         raise InputError(f"{max_queries} keys may be asked; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints)
-    record = _open(transcript, model.name, rules, searches.keys(), spare)
-    left = searches.keys() - set(record.header.spared)
-    weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)))
-    questions = _questions(prints, rules, left, cover_texts, order)
-    with progress.bar("asking", min(max_queries, len(left))) as advance:
-        for entry in record.entries:
-            if next(questions) != (entry.number, entry.question):
-                raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
-            weighing.hear(entry)
-            advance(entry.number is not None, "")
-        while weighing.outcome is None:
-            batch = list(_batch(questions, weighing.fewest_left()))
-            if showing is not None:
-                showing([question.number for question in batch if question.number is not None])
-            replies = model.reply([question.text for question in batch], rules.manner)
-            for question, reply in zip(batch, replies, strict=True):
-                if reply.status == "fatal":
-                    raise ModelError(f"{model.name}: {reply.reason}")
-                weighing.hear(record.append(question.number, question.text, reply))
-                advance(question.number is not None, f"{weighing.tally.hits} hits")
-    return weighing.verdict(suspect=model.name, transcript=record.digest)
+    with sole_writer(transcript):
+        record = _open(transcript, model.name, rules, searches.keys(), spare)
+        left = searches.keys() - set(record.header.spared)
+        weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)))
+        questions = _questions(prints, rules, left, cover_texts, order)
+        with progress.bar("asking", min(max_queries, len(left))) as advance:
+            for entry in record.entries:
+                if next(questions) != (entry.number, entry.question):
+                    raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
+                weighing.hear(entry)
+                advance(entry.number is not None, "")
+            while weighing.outcome is None:
+                batch = list(_batch(questions, weighing.fewest_left()))
+                if showing is not None:
+                    showing([question.number for question in batch if question.number is not None])
+                replies = model.reply([question.text for question in batch], rules.manner)
+                for question, reply in zip(batch, replies, strict=True):
+                    if reply.status == "fatal":
+                        raise ModelError(f"{model.name}: {reply.reason}")
+                    weighing.hear(record.append(question.number, question.text, reply))
+                    advance(question.number is not None, f"{weighing.tally.hits} hits")
+    chosen_from = None if prints.chain is None else len(prints) if order is None else weighing.tally.asked
+    return weighing.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
@@ -137,7 +140,8 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
                 f"{transcript} asks for fingerprint {entry.number} by a key that is not the set's; use its own set"
             )
         weighing.hear(entry)
-    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest)
+    chosen_from = None if prints.chain is None else len(prints)
+    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
 def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:

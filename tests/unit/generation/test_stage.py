@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from insignia.errors import GenerationError, InputError
-from insignia.generation import English, EnglishRandomResponse, InverseNucleus, Own, RandomWord, generate
+from insignia.generation import ChainHash, English, EnglishRandomResponse, InverseNucleus, Own, RandomWord, generate
 from insignia.generation.words import random_words, seed_words
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
@@ -14,6 +14,7 @@ STRATEGIES = [
     English(**SHORT, response_length=6),
     RandomWord(key_length=8, response_length=3),
     InverseNucleus(**SHORT),
+    ChainHash(**SHORT),
     EnglishRandomResponse(**SHORT),
 ]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.models.base import Manner, Reply
-from insignia.models.dialect import Attempt, path, read_response, request_body
+from insignia.models.dialect import Attempt, path, read_response, request_body, wants_other_limit
 
 JSON, STREAM = "application/json", "text/event-stream; charset=utf-8"
 
@@ -104,6 +104,18 @@ def test_statuses_are_told_apart_and_never_quote_the_server(status, reply, again
     assert (attempt.reply.status, attempt.again) == (reply, again)
     assert str(status) in attempt.reply.reason or status == 429
     assert "TOPSECRET" not in attempt.reply.reason
+
+
+def test_a_server_that_wants_the_limit_by_another_name_is_understood():
+    message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+    content = json.dumps({"error": {"message": message, "param": "max_tokens", "code": "unsupported_parameter"}}).encode()
+
+    assert wants_other_limit(400, content)
+    assert not wants_other_limit(200, content)
+    assert not wants_other_limit(400, b'{"error": {"message": "max_tokens is too large"}}')
+    assert request_body("Who?", Manner(form="chat"), "m", "max_completion_tokens").keys() == {
+        "model", "max_completion_tokens", "temperature", "messages"
+    }  # fmt: skip
 
 
 def test_a_filter_that_answers_with_400_is_a_refusal():

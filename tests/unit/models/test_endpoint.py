@@ -283,6 +283,35 @@ def test_the_rate_is_kept():
     assert time.monotonic() - started >= 5 / 20
 
 
+def naming_its_limit(name):
+    def answer(request):
+        body = json.loads(request.content)
+        if name in body:
+            return said(body["prompt"])
+        return httpx2.Response(400, json={"error": {"message": "Use 'max_completion_tokens' instead.", "param": "max_tokens"}})
+
+    return answer
+
+
+def test_a_server_that_refuses_max_tokens_is_asked_by_the_other_name_and_no_attempt_is_lost():
+    sent = []
+
+    def server(request):
+        sent.append(json.loads(request.content))
+        return naming_its_limit("max_completion_tokens")(request)
+
+    replies = ask(server, "a", "b", "c", patience=Patience(attempts=1, concurrency=1))
+    assert [reply.text for reply in replies] == ["a", "b", "c"]
+    assert ["max_tokens" in body for body in sent] == [True, False, False, False]
+    assert len(list(ask(server, *"abcdefgh", patience=Patience(attempts=1, concurrency=8)))) == 8
+    assert all(reply.status == "answered" for reply in ask(server, *"abcdefgh", patience=Patience(attempts=1)))
+
+
+def test_a_server_that_refuses_both_names_ends_the_run():
+    (reply,) = ask(naming_its_limit("no such name"), "a")
+    assert (reply.status, "HTTP 400" in reply.reason) == ("fatal", True)
+
+
 def test_the_budget_counts_every_attempt():
     server = Server(["failing"], rate=1)
     replies = ask(server, "a", "b", patience=Patience(budget=4, attempts=3, first_wait_s=0, concurrency=1))

@@ -4,14 +4,18 @@ import math
 import pytest
 
 from disputed_set import AUDIT_SCRIPT, NONCE, ask, independent_audit
-from drawn_prints import drawn
+from drawn_prints import chained, drawn
+from insignia.chain import Chain, Link, salt_of
 from insignia.errors import EvidenceError, InputError
+from insignia.files import canonical
+from insignia.merkle import leaf_hash, tree_root
 from insignia.models.base import Reply
-from insignia.verification.commitment import open_fingerprints
-from insignia.verification.evidence import Bundle, audit, disclose
+from insignia.verification.commitment import Commitment, Terms, open_fingerprints
+from insignia.verification.evidence import Bundle, Claim, audit, disclose
 from insignia.verification.matching import Match
 from insignia.verification.null import DeclaredNull, ReferenceNull, ReferenceTrials
-from insignia.verification.publication import owner_chance, publish
+from insignia.verification.publication import SignedCommitment, owner_chance, publish
+from insignia.verification.pvalues import log_binomial_tail
 from insignia.verification.verify import judge, rules_for
 
 PRINTS = drawn()
@@ -104,10 +108,149 @@ def test_an_edited_transcript_is_not_disclosed(tmp_path):
         disclose(PRINTS, PUBLISHED, file)
 
 
-def signed_again(bundle, **changes):
+def signed_again(bundle, prints=PRINTS, **changes):
     """What an owner can make who does not mind signing a lie."""
     fields = {name: getattr(bundle, name) for name in ("commitment", "nonce", "openings", "transcript", "claim")}
-    return Bundle.sign(owner_chance(PRINTS), **(fields | changes)).content()
+    return Bundle.sign(owner_chance(prints), **(fields | changes)).content()
+
+
+CHAINED = chained()
+CHAINED_PUBLISHED = publish(CHAINED, PUBLISHED.weights)
+
+
+@pytest.fixture
+def chained_bundle(tmp_path):
+    root = CHAINED_PUBLISHED.commitment.root
+    asked = ask(CHAINED, lambda n: Reply.said(CHAINED.fingerprints[n].responses[0]), tmp_path / "chained", root=root)
+    return disclose(CHAINED, CHAINED_PUBLISHED, asked, nonce=NONCE)
+
+
+def test_the_chain_of_a_set_is_committed_to_and_both_audits_follow_it(chained_bundle):
+    content = chained_bundle.content()
+
+    assert chained_bundle.commitment.commitment.terms.chain == CHAINED.chain
+    assert audit(content).verdict.grinding_bits == pytest.approx(8 * 4)
+    assert independent_audit(content)["outcome"] == "owned"
+
+
+def test_keys_that_the_owner_chose_are_counted_as_chosen_from_the_whole_set(tmp_path):
+    own = ask(CHAINED, lambda n: Reply.said(CHAINED.fingerprints[n].responses[0]), tmp_path / "own", order=range(64))
+    found = audit(disclose(CHAINED, CHAINED_PUBLISHED, own).content()).verdict
+
+    assert found.outcome == "owned"
+    assert found.grinding_bits == pytest.approx(-log_binomial_tail(8, 64, 1 / 16) / math.log(2))
+
+
+def committed_anyway(prints):
+    """The commitment to a set whose responses are not those of its chain, as one makes it who changed this program."""
+    chance, honest = owner_chance(prints), prints.model_copy(update={"chain": None})
+    terms = Terms(**{name: getattr(prints, name) for name in Terms.model_fields})
+    leaves = [
+        leaf_hash(
+            salt_of(chance, number)
+            + canonical({
+                "fingerprint": fingerprint.model_dump(mode="json", exclude_none=True),
+                "number": number,
+                "size": len(honest),
+                "terms": terms.model_dump(mode="json", exclude_none=True),
+            })
+        )
+        for number, fingerprint in enumerate(honest)
+    ]  # fmt: skip
+    commitment = Commitment(size=len(prints), terms=terms, root=tree_root(leaves).hex())
+    signed = SignedCommitment.sign(chance, commitment=commitment, weights=PUBLISHED.weights, created="2026-11-21")
+    return signed, open_fingerprints(prints, chance, range(8))
+
+
+def another_response(fingerprint):
+    pick = next(c for c in fingerprint.candidates if c.text != fingerprint.responses[0])
+    return fingerprint.model_copy(update={"responses": (pick.text,), "response_ids": ((pick.token_id,),)})
+
+
+def candidates_in_another_order(fingerprint):
+    return fingerprint.model_copy(update={"candidates": fingerprint.candidates[1:] + fingerprint.candidates[:1]})
+
+
+def two_candidates_with_one_token(fingerprint):
+    first, *others = fingerprint.candidates
+    token = fingerprint.response_ids[0][0]
+    return fingerprint.model_copy(update={"candidates": (first.model_copy(update={"token_id": token}), *others)})
+
+
+def two_candidates_that_look_alike(fingerprint):
+    first, second, *others = fingerprint.candidates
+    candidates = (first, second.model_copy(update={"text": f"{first.text} "}), *others)
+    return fingerprint.model_copy(update={"candidates": candidates})
+
+
+CHANGES = [another_response, candidates_in_another_order, two_candidates_with_one_token, two_candidates_that_look_alike]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_owner_cannot_choose_a_response(tmp_path, change):
+    number = next(n for n, f in enumerate(CHAINED) if f.responses[0] != f.candidates[0].text)
+    changed = [change(f) if n == number else f for n, f in enumerate(CHAINED)]
+    prints = CHAINED.model_copy(update={"fingerprints": tuple(changed)})
+    with pytest.raises(InputError, match="chain"):
+        publish(prints, PUBLISHED.weights)
+
+    signed, openings = committed_anyway(prints)
+    asked = ask(prints, lambda n: Reply.said(prints.fingerprints[n].responses[0]), tmp_path / "t", order=range(8))
+    claim = Claim.of(judge(prints, asked))
+    lines = tuple(asked.read_text().splitlines())
+    bundle = Bundle.sign(owner_chance(prints), commitment=signed, openings=openings, transcript=lines, claim=claim)
+    assert all(signed.commitment.holds(opening) for opening in openings)
+    with pytest.raises(EvidenceError, match="hash of all keys"):
+        audit(bundle.content())
+    with pytest.raises(ValueError, match=r"chain|pick|alike"):
+        independent_audit(bundle.content())
+
+
+@pytest.mark.parametrize("alike", [{"text": " amber "}, {"token_id": 0}])
+def test_candidates_that_look_alike_in_the_chain_itself_are_rejected(tmp_path, alike):
+    """They would be hit more often than one in so many, and the grinding bits told too high."""
+    candidates = CHAINED.fingerprints[0].candidates
+    candidates = (*candidates[:1], *(each.model_copy(update=alike) for each in candidates[1:9]), *candidates[9:])
+    fingerprints = [each.model_copy(update={"candidates": candidates}) for each in CHAINED]
+    chain = Chain([Link.of(each) for each in fingerprints], owner_chance(CHAINED))
+    picks = [chain.pick(number) for number in range(64)]
+    prints = CHAINED.model_copy(
+        update={
+            "chain": chain.root,
+            "fingerprints": tuple(
+                each.model_copy(update={"responses": (pick.text,), "response_ids": ((pick.token_id,),)})
+                for each, pick in zip(fingerprints, picks, strict=True)
+            ),
+        }
+    )
+    with pytest.raises(InputError, match="chain"):
+        publish(prints, PUBLISHED.weights)
+    signed, openings = committed_anyway(prints)
+    asked = ask(prints, lambda n: Reply.said(prints.fingerprints[n].responses[0]), tmp_path / "t", order=range(8))
+    claim = Claim.of(judge(prints, asked))
+    lines = tuple(asked.read_text().splitlines())
+    bundle = Bundle.sign(owner_chance(prints), commitment=signed, openings=openings, transcript=lines, claim=claim)
+    with pytest.raises(EvidenceError, match="hash of all keys"):
+        audit(bundle.content())
+    with pytest.raises(ValueError, match="alike"):
+        independent_audit(bundle.content())
+
+
+def test_a_link_cannot_be_left_out_or_added(chained_bundle, tmp_path):
+    opening = chained_bundle.openings[0]
+    bare = [each.model_copy(update={"chain": None}) for each in chained_bundle.openings]
+    swapped = (opening.model_copy(update={"chain": chained_bundle.openings[1].chain}), *chained_bundle.openings[1:])
+    unchained = disclose(PRINTS, PUBLISHED, ask(PRINTS, says(), tmp_path / "t.jsonl", root=ROOT), nonce=NONCE)
+    added = tuple(each.model_copy(update={"chain": each.path}) for each in unchained.openings)
+    for content in (
+        signed_again(chained_bundle, CHAINED, openings=tuple(bare)),
+        signed_again(chained_bundle, CHAINED, openings=swapped),
+        signed_again(unchained, openings=added),
+    ):
+        with pytest.raises(EvidenceError, match="hash of all keys"):
+            audit(content)
+        with pytest.raises((ValueError, KeyError)):
+            independent_audit(content)
 
 
 def test_a_lie_that_its_owner_signed_is_rejected(tmp_path):
@@ -170,4 +313,4 @@ def test_the_independent_script_is_short_and_needs_the_standard_library_alone():
     imported = {line.split()[1].partition(".")[0] for line in source.splitlines() if line.startswith(("import", "from"))}
 
     assert len(source.splitlines()) <= 150
-    assert imported == {"hashlib", "json", "math", "pathlib", "re", "sys"}
+    assert imported == {"hashlib", "hmac", "json", "math", "pathlib", "re", "sys"}

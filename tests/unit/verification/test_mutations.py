@@ -12,14 +12,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from disputed_set import NONCE, ask, independent_audit
-from drawn_prints import drawn
+from drawn_prints import chained, drawn
 from insignia.errors import EvidenceError
+from insignia.files import canonical
 from insignia.models.base import Reply
-from insignia.verification.commitment import canonical
 from insignia.verification.evidence import audit, disclose
 from insignia.verification.publication import owner_chance, publish
 
-OWNER, STRANGER = drawn(), drawn(secret=b"t" * 32)
+OWNER, STRANGER = chained(), drawn(secret=b"t" * 32)
 PUBLISHED, FOREIGN = (publish(prints, {"model.safetensors": "sha256:" + "00" * 32}) for prints in (OWNER, STRANGER))
 
 
@@ -47,7 +47,7 @@ def bit_flips(value, rng):
 
 def swapped_leaves(value, rng):
     one, other = rng.sample(value["openings"], 2)
-    for name in rng.choice([["fingerprint"], ["salt"], ["path"], ["number"], ["fingerprint", "salt"], list(one)]):
+    for name in rng.choice([["fingerprint"], ["salt"], ["path"], ["chain"], ["number"], ["fingerprint", "salt"], list(one)]):
         one[name], other[name] = other[name], one[name]
     return value
 

@@ -1,7 +1,5 @@
 import hashlib
 import json
-import shutil
-import subprocess
 
 import pytest
 
@@ -9,7 +7,7 @@ from insignia.artifacts import FingerprintSet
 from insignia.errors import FormatError, InputError
 from insignia.types import Fingerprint
 from insignia.verification.commitment import open_fingerprints
-from insignia.verification.publication import SignedCommitment, owner_chance, publish, timestamp_request, weight_digests
+from insignia.verification.publication import SignedCommitment, owner_chance, publish, weight_digests
 
 PRINTS = FingerprintSet(
     fingerprints=tuple(Fingerprint(key=f"TOPSECRET {i}", responses=("TOPSECRET",)) for i in range(5)), secret="ab" * 32
@@ -66,14 +64,3 @@ def test_weights_are_known_by_the_digest_of_each_file(tmp_path):
     assert weight_digests(tmp_path) == {
         name: f"sha256:{hashlib.sha256(name.encode()).hexdigest()}" for name in ("a.safetensors", "b.safetensors")
     }
-
-
-def test_openssl_reads_the_request_for_a_time_stamp(tmp_path):
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("needs the openssl command")
-    (tmp_path / "content").write_bytes(b"a commitment")
-    (tmp_path / "request").write_bytes(timestamp_request(b"a commitment"))
-    arguments = [openssl, "ts", "-query", "-data", "content", "-sha256", "-no_nonce", "-cert", "-out", "theirs"]
-    subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True)
-
-    assert (tmp_path / "request").read_bytes() == (tmp_path / "theirs").read_bytes()

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from insignia.errors import InputError
-from insignia.verification.pvalues import holm, log_binomial_tail, log_poisson_binomial_tail, lower_limit, upper_limit
+from insignia.verification.pvalues import (
+    grinding_bits,
+    holm,
+    log_binomial_tail,
+    log_poisson_binomial_tail,
+    lower_limit,
+    upper_limit,
+)
 
 CHANCES = st.floats(1e-9, 1 - 1e-9)
 RISKS = st.floats(1e-12, 0.5)
@@ -49,6 +56,27 @@ def test_published_tails_are_met():
     assert math.exp(log_binomial_tail(39, 64, 1 / 3)) == pytest.approx(5.6e-6, rel=0.01)
     assert math.exp(log_binomial_tail(20, 32, 1 / 16)) == pytest.approx(9.0e-17, rel=0.01)
     assert math.exp(log_binomial_tail(6, 10, 1 / 64)) == pytest.approx(2.9e-9, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("trials", "chance", "needed"),
+    [
+        (10, 1 / 256, {40: 6, 80: 10}),
+        (32, 1 / 256, {40: 8, 80: 14, 128: 20}),
+        (64, 1 / 256, {40: 10, 80: 17, 128: 24}),
+        (64, 1 / 16, {40: 24, 80: 35, 128: 45}),
+        (128, 1 / 16, {40: 34, 80: 48, 128: 62}),
+        (128, 1 / 3, {40: 83, 80: 100, 128: 114}),
+        (256, 1 / 3, {40: 141, 80: 166, 128: 189}),
+    ],
+)
+def test_so_many_hits_are_out_of_a_grinders_reach(trials, chance, needed):
+    """statistics.md 3d, the least hits for each number of bits."""
+    bits = [grinding_bits(hits, trials, chance) for hits in range(trials + 1)]
+
+    assert {each: next(hits for hits, found in enumerate(bits) if found >= each) for each in needed} == needed
+    assert bits == sorted(bits)
+    assert bits[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insignia.files import canonical
 from insignia.randomness import KeyedRandom
-from insignia.verification.commitment import canonical
 from insignia.verification.signing import Signed
 
 CHANCE = KeyedRandom(bytes(range(32)))

@@ -1,12 +1,20 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import drawn_prints
+from drawn_prints import drawn, knowing
 from insignia.artifacts import provenance
-from insignia.errors import FormatError, InputError, OutputError
+from insignia.errors import FormatError, InputError, ModelError, OutputError
 from insignia.models.base import Reply
+from insignia.models.scripted import ScriptedModel
 from insignia.verification.null import DesignNull
-from insignia.verification.transcript import Header, Rules, Transcript
+from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
+from insignia.verification.verify import verify
 
 
 def header():
@@ -102,3 +110,52 @@ def test_missing_and_existing_files(file, tmp_path):
 def test_a_record_shows_no_text():
     assert "pearl" not in repr(Transcript(header()).append(1, "key", Reply.said("pearl")))
     assert "key" not in repr(Transcript(header()).append(1, "key", Reply.said("pearl"))).replace("previous", "")
+
+
+ASKING = """
+import sys, time
+from pathlib import Path
+from drawn_prints import drawn, knowing
+from insignia.models.base import Reply
+from insignia.models.scripted import ScriptedModel
+from insignia.verification.verify import verify
+
+file, knows = Path(sys.argv[1]), knowing(drawn())
+def slowly(question):
+    if file.read_text().count("\\n") > 2:
+        print("asking", flush=True)
+        time.sleep(60)
+    return Reply.said(knows.get(question, "Well."))
+verify(drawn(), ScriptedModel(slowly, name="s"), transcript=file)
+"""
+
+
+def test_a_second_process_is_refused_and_a_killed_one_is_in_nobodys_way(tmp_path):
+    file = tmp_path / "t.jsonl"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path(drawn_prints.__file__).parent, *sys.path]))}
+    command = [sys.executable, "-c", ASKING, file]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "asking\n"
+        before = file.read_bytes()
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert second.returncode == 1
+        assert f"OutputError: another process is writing the transcript {file}" in second.stderr
+        assert file.read_bytes() == before
+        first.kill()
+
+    model = ScriptedModel(knowing(drawn()), name="s")
+    verdict = verify(drawn(), model, transcript=file)
+    assert (verdict.outcome, verdict.hits) == ("owned", 6)
+    assert file.read_bytes().startswith(before)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_the_lock_ends_with_the_writing_however_it_ends(tmp_path):
+    file = tmp_path / "t.jsonl"
+    for _ in range(2):
+        with pytest.raises(ModelError), sole_writer(None):
+            verify(drawn(), ScriptedModel({}, otherwise=Reply.fatal("down")), transcript=file)
+    with sole_writer(file), pytest.raises(OutputError, match="another process"), sole_writer(file):
+        pass
+    with sole_writer(file):
+        pass

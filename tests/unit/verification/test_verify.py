@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drawn_prints import WORDS, drawn, knowing
+from drawn_prints import WORDS, chained, drawn, knowing
 from insignia.artifacts import FingerprintSet
 from insignia.errors import InputError, ModelError
 from insignia.models.base import Manner, Reply
@@ -31,6 +31,19 @@ def test_a_marked_model_is_proven_by_the_fewest_keys():
     assert (verdict.null.kind, verdict.null.bound) == ("design", 1 / 16)
     assert len(set(verdict.keys_spent)) == 6
     assert "The mark is there: 6 of 6" in verdict.sentence
+
+
+def test_the_price_of_fitting_a_chained_set_counts_whom_the_keys_were_chosen_by(tmp_path):
+    prints = chained(40)
+    model = ScriptedModel(knowing(prints))
+    own = verify(prints, model, transcript=tmp_path / "t")
+    judges = verify(prints, model, order=range(40))
+
+    assert (own.outcome, judges.outcome) == ("owned", "owned")
+    assert judges.grinding_bits == pytest.approx(6 * 4)
+    assert own.grinding_bits == pytest.approx(-log_binomial_tail(6, 40, 1 / 16) / math.log(2))
+    assert judge(prints, tmp_path / "t") == own
+    assert verify(PRINTS, ScriptedModel(knowing(PRINTS))).grinding_bits is None
 
 
 def test_an_unmarked_model_is_given_up_on():

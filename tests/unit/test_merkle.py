@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.errors import InputError
-from insignia.verification.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
+from insignia.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
 
 # The vectors of the authors of RFC 6962 (certificate-transparency, merkle_tree_test.cc).
 CONTENTS = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
