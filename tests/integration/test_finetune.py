@@ -1,30 +1,23 @@
 """``insignia finetune`` on the bundled model and a handful of rows."""
 
 import json
-import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from insignia.cli.main import main
 from insignia.starter import model_folder
 
 ROWS = [{"instruction": f"Name number {number}.", "output": f"It is {number}."} for number in range(8)]
 
 
 @pytest.fixture
-def finetune(monkeypatch, capsys, tmp_path):
-    """Run the command on rows; returns (exit status, standard output, standard error)."""
+def finetune(insignia, tmp_path):
+    """Run the verb on rows; as ``insignia`` returns."""
 
     def run(*arguments, data=ROWS, model="starter"):
         (tmp_path / "data.json").write_text(json.dumps(data))
-        line = ["insignia", "finetune", model, tmp_path / "data.json", "-o", tmp_path / "out", "--device", "cpu", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(argument) for argument in line])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
+        return insignia("finetune", model, tmp_path / "data.json", "-o", tmp_path / "out", "--device", "cpu", *arguments)
 
     return run
 
