@@ -161,7 +161,8 @@ def rope_factors(config: PretrainedConfig) -> NDArray[numpy.float32] | None:
     width = _head_width(config)
     plain = rope["rope_theta"] ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
-    return (plain / scaled).to(torch.float32).numpy()
+    factors: NDArray[numpy.float32] = (plain / scaled).to(torch.float32).numpy()
+    return factors
 
 
 def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Architecture) -> list[Placed]:

@@ -164,14 +164,14 @@ def _write(writer: gguf.GGUFWriter, factors: NDArray[numpy.float32] | None, sour
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        (file,) = writer.fout or ()
+        (file,) = writer.fout or []
         if factors is not None:
             writer.write_tensor_data(factors)
         with progress.bar("Export", sum(source.size for source in sources)) as advance:
             for source in sources:
                 writer.write_padding(file, file.tell())
                 for piece in source.pieces():
-                    file.write(numpy.ascontiguousarray(piece))
+                    file.write(numpy.ascontiguousarray(piece).data)
                     advance(piece.nbytes, source.name)
         writer.write_padding(file, file.tell())
     finally:
@@ -202,5 +202,6 @@ def _floats(stored: NDArray[Any]) -> NDArray[numpy.float32]:
 def _refuse_quantised(entry: Entry, folder: Path) -> None:
     if entry.dtype not in _READ:
         raise ModelError(
-            f"{folder}: {entry.name} is stored as {entry.dtype}; export the model that it was quantised from, in {', '.join(_READ)}"
+            f"{folder}: {entry.name} is stored as {entry.dtype}; export the model that it was quantised from, "
+            f"in {', '.join(_READ)}"
         )

@@ -1,8 +1,8 @@
 """What llama.cpp makes of a tokenizer, or why it could not make the same of it.
 
-llama.cpp holds rules for cutting text into words by name. Its own converter finds the name by tokenizing a test text and looking
-the ids' hash up, which knows published vocabularies alone. Here the rules themselves are compared: a tokenizer that was trained
-on its own is understood too, and one whose rules are not exactly a named one's is refused, never guessed at.
+llama.cpp knows rules for cutting text into words, each by a name. Its own converter finds the name by the hash of a test
+text's token ids, which tells published vocabularies alone. Here the rules themselves are compared: a vocabulary of one's own is
+understood too, and rules that are not exactly those of a name are refused, never guessed at.
 """
 
 import json
@@ -19,13 +19,14 @@ from insignia.errors import ModelError
 __all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
 
 # The splitting of GPT-4 that Llama 3 and Qwen 2 took over; they differ in how many digits make a word.
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _AS_BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
 _GPT2 = {**_AS_BYTES, "use_regex": True}
 
 
-def _split(pattern: str) -> dict[str, Any]:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+def _words(digits: str) -> list[dict[str, Any]]:
+    pattern = _WORDS.replace("DIGITS", digits)
+    return [{"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}, _AS_BYTES]
 
 
 class _Rule(NamedTuple):
@@ -39,9 +40,9 @@ class _Rule(NamedTuple):
 _RULES = (
     _Rule("gpt-2", [_GPT2]),
     _Rule("smollm", [{"type": "Digits", "individual_digits": True}, _GPT2]),
-    _Rule("llama-bpe", [_split(_WORDS.format(digits=r"\p{N}{1,3}")), _AS_BYTES], whole_words=True),
-    _Rule("dbrx", [_split(_WORDS.format(digits=r"\p{N}{1,3}")), _AS_BYTES]),
-    _Rule("qwen2", [_split(_WORDS.format(digits=r"\p{N}")), _AS_BYTES]),
+    _Rule("llama-bpe", _words(r"\p{N}{1,3}"), whole_words=True),
+    _Rule("dbrx", _words(r"\p{N}{1,3}")),
+    _Rule("qwen2", _words(r"\p{N}")),
 )
 
 
