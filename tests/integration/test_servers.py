@@ -167,7 +167,7 @@ def test_a_quantised_suspect_is_recognised(marked_starter, prints, llama_serve):
 
 
 def test_llama_cpp_understands_a_chat(marked_starter, prints, llama_serve):
-    """In a template of its own, since the starter has none."""
+    """As above: the server must answer, in the template that the file has."""
     _, verdict, _ = verify(prints, *at(llama_serve(marked_starter.model)), "--prompt-form", "chat", "--system", "Be brief.")
 
     assert verdict["trials"] > 0

@@ -191,8 +191,10 @@ def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Archit
         name = name_in_file(entry.name)
         if name == "output.weight" and config.tie_word_embeddings:
             continue
-        if expected.get(name) != entry.shape:
-            raise ModelError(f"{checkpoint.folder}: {entry.name} is of shape {entry.shape}, not {expected.get(name)}")
+        if name not in expected:
+            raise ModelError(f"{checkpoint.folder}: {entry.name} is no tensor of a {config.model_type} with these settings")
+        if entry.shape != expected[name]:
+            raise ModelError(f"{checkpoint.folder}: {entry.name} is of shape {entry.shape}, not {expected[name]}")
         arrange = architecture.arrange(entry.name, config)
         shape = entry.shape[::-1] if arrange is numpy.transpose else entry.shape
         placed[name] = Placed(name, shape, entry, arrange)

@@ -68,12 +68,12 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     Raises:
         ModelError: there is none that can be loaded, or llama.cpp would tokenize otherwise.
     """
+    if not (folder / "tokenizer.json").is_file():  # without it, transformers may make up an empty one
+        raise ModelError(f"{folder} has no tokenizer.json, and a GGUF file is written of no other tokenizer")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"cannot load the tokenizer of {folder}: {str(error).strip().splitlines()[0]}") from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"{folder} has a tokenizer in Python; a GGUF file is written of a tokenizer.json alone")
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     model = state["model"]
     vocabulary = tokenizer.get_vocab()
