@@ -12,13 +12,22 @@ import gguf
 import numpy
 import torch
 from numpy.typing import NDArray
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoModelForCausalLM, PretrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import ModelError
 
-__all__ = ["ARCHITECTURES", "Architecture", "Arrangement", "Placed", "place", "read_config", "rope_factors", "write_numbers"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Arrangement",
+    "Placed",
+    "architecture_of",
+    "place",
+    "rope_factors",
+    "write_numbers",
+]
 
 Arrangement = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -105,16 +114,12 @@ ARCHITECTURES = {
 """transformers' model type -> how llama.cpp has it."""
 
 
-def read_config(folder: Path) -> tuple[PretrainedConfig, Architecture]:
-    """A model folder's settings and how llama.cpp has its architecture.
+def architecture_of(config: PretrainedConfig, folder: Path) -> Architecture:
+    """How llama.cpp has a model.
 
     Raises:
-        ModelError: the settings cannot be read, or are of a model that is not supported.
+        ModelError: it does not, or computes it otherwise.
     """
-    try:
-        config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"cannot read the configuration of {folder}: {str(error).strip().splitlines()[0]}") from error
     if config.model_type not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ModelError(f"{folder} is of the architecture {config.model_type}; GGUF files are written of {known}")
@@ -123,8 +128,11 @@ def read_config(folder: Path) -> tuple[PretrainedConfig, Architecture]:
         if (value := getattr(config, setting, values[0])) not in values:
             expected = " or ".join(map(repr, values))
             raise ModelError(f"{folder}/config.json: {setting} is {value!r}, but llama.cpp computes {expected} alone")
-    _refuse_scaling(config, architecture, folder)
-    return config, architecture
+    kind = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    scalings = ["default", "linear", *(["llama3"] if architecture.arch is gguf.MODEL_ARCH.LLAMA else [])]
+    if kind not in scalings:
+        raise ModelError(f"{folder}/config.json: rope_type is {kind!r}, and can be written where it is {' or '.join(scalings)}")
+    return architecture
 
 
 def write_numbers(writer: gguf.GGUFWriter, config: PretrainedConfig, architecture: Architecture) -> None:
@@ -204,13 +212,6 @@ def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Archit
             "copy the checkpoint again"
         )
     return list(placed.values())
-
-
-def _refuse_scaling(config: PretrainedConfig, architecture: Architecture, folder: Path) -> None:
-    kind = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    known = ["default", "linear", *(["llama3"] if architecture.arch is gguf.MODEL_ARCH.LLAMA else [])]
-    if kind not in known:
-        raise ModelError(f"{folder}/config.json: rope_type is {kind!r}; of this architecture {', '.join(known)} can be written")
 
 
 def _head_width(config: PretrainedConfig) -> int:

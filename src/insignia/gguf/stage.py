@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_file, refuse_existing
-from insignia.gguf.architectures import Placed, place, read_config, rope_factors, write_numbers
+from insignia.gguf.architectures import Placed, architecture_of, place, rope_factors, write_numbers
 from insignia.gguf.vocabulary import read_vocabulary, write_vocabulary
-from insignia.models.loading import checkpoint_folder
+from insignia.models.loading import checkpoint_folder, configuration
 from insignia.progress import SILENT, Progress
 from insignia.types import Record
 
@@ -74,7 +74,8 @@ def export_gguf(
     refuse_existing(out, force=force)
     folder = checkpoint_folder(model)
     started = time.perf_counter()
-    config, architecture = read_config(folder)
+    config = configuration(folder)
+    architecture = architecture_of(config, folder)
     with Checkpoint(folder) as checkpoint:
         placed = place(checkpoint, config, architecture)
         for tensor in placed:

@@ -46,6 +46,10 @@ _RULES = (
 )
 
 
+_NFC = "llama.cpp does not bring text into Unicode's form NFC first, as the tokenizer does; text in that form is split alike"
+_NORMAL, _UNUSED = gguf.TokenType.NORMAL, gguf.TokenType.UNUSED
+
+
 class Vocabulary(NamedTuple):
     """A byte-level BPE tokenizer in llama.cpp's words."""
 
@@ -79,31 +83,25 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     vocabulary = tokenizer.get_vocab()
     if reason := _not_byte_level(model, vocabulary) or _not_plain(state, tokenizer):
         raise ModelError(f"{folder}: llama.cpp would tokenize otherwise: {reason}")
-    if len(vocabulary) > rows or set(vocabulary.values()) != set(range(len(vocabulary))):
-        raise ModelError(f"{folder}: {len(vocabulary)} tokens do not number the first of {rows} rows of embeddings one by one")
     names = dict(zip(vocabulary.values(), vocabulary, strict=True))
+    if max(names) >= rows or len(names) < len(vocabulary):
+        raise ModelError(f"{folder}: token {max(names)} has no row of its own among the {rows} of the embeddings")
     kinds = {
         token["id"]: gguf.TokenType.CONTROL if token["special"] else gguf.TokenType.USER_DEFINED
         for token in state["added_tokens"]
     }
-    unused = range(len(vocabulary), rows)
     add_bos, add_eos = _added(tokenizer, folder)
     template = tokenizer.chat_template or ""
     return Vocabulary(
         pre=_pre_tokenizer(state, folder),
-        tokens=[*(names[number] for number in range(len(vocabulary))), *(f"[PAD{number}]" for number in unused)],
-        types=[
-            *(kinds.get(number, gguf.TokenType.NORMAL) for number in range(len(vocabulary))),
-            *(gguf.TokenType.UNUSED for _ in unused),
-        ],
+        tokens=[names.get(number, f"[PAD{number}]") for number in range(rows)],  # the converter's own name for what is none
+        types=[kinds.get(number, _NORMAL if number in names else _UNUSED) for number in range(rows)],
         merges=[" ".join(pair) for pair in model["merges"]],
         special=_special(tokenizer),
         add_bos=add_bos,
         add_eos=add_eos,
         chat_template=template if isinstance(template, str) else [{"name": k, "template": v} for k, v in template.items()],
-        notes=("llama.cpp does not bring text into Unicode's form NFC first, as the tokenizer does",)
-        if state["normalizer"]
-        else (),
+        notes=(_NFC,) if state["normalizer"] else (),
     )
 
 

@@ -190,6 +190,7 @@ def test_an_unknown_outtype_names_the_known(tmp_path):
     ("settings", "message"),
     [
         ({"model_type": "bloom"}, "architecture bloom; GGUF files are written of llama, mistral, .*gpt_neox"),
+        ({"num_attention_heads": 5}, "not a multiple of the number of attention heads"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu', but llama.cpp computes 'silu' alone"),
         ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "rope_type is 'dynamic'"),
     ],
