@@ -85,12 +85,13 @@ def configuration(source: str | Path) -> PretrainedConfig:
         ModelError: they cannot be had, are of no model that transformers knows, or contradict one another.
     """
     try:
-        return AutoConfig.from_pretrained(source)
+        config: PretrainedConfig = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(f"cannot read the configuration of {source}: {reason}") from error
     except StrictDataclassError as error:
         raise ModelError(f"cannot read the configuration of {source}: {' '.join(str(error).split())}") from error
+    return config
 
 
 def checkpoint_dtype(source: str) -> torch.dtype:
