@@ -22,7 +22,7 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="oml: fingerprints as OML 1.0 reads them. gguf: a model as llama.cpp and Ollama serve it."
+            "--format", help="oml: fingerprints, as secret as they are. gguf: a model in one file, for llama.cpp and Ollama."
         ),
     ] = "oml",
     outtype: Annotated[
@@ -33,7 +33,7 @@ def export(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Write fingerprints or a model for other tools."""
+    """Write fingerprints as OML 1.0 reads them, a JSON list of key, response rows; or a model as llama.cpp reads it."""
     from insignia.files import refuse_existing
 
     if form not in ("oml", "gguf"):
