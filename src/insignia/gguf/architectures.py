@@ -32,9 +32,7 @@ __all__ = [
 Arrangement = Callable[[NDArray[Any]], NDArray[Any]]
 
 _SUFFIXES = (".weight", ".bias")
-_CONSTANTS = re.compile(
-    r"(\.attn\.(bias|masked_bias)|\.attention\.(bias|masked_bias)|rotary_emb\.inv_freq)$"
-)  # causal masks, ...
+_CONSTANTS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|rotary_emb\.inv_freq$")  # old checkpoints store them
 
 
 class Architecture(NamedTuple):

@@ -60,7 +60,7 @@ def export_gguf(
 ) -> GgufReport:
     """Write a model folder, hub id or ``starter`` as a GGUF file, whole or not at all.
 
-    ``outtype`` is one of ``OUTTYPES``, or ``auto``: as the embeddings are stored, so that nothing is lost. Vectors are f32 in
+    ``outtype`` is one of ``OUTTYPES``, or ``auto``: as the matrices are stored, so that nothing is lost. Vectors are f32 in
     any case. With four or five bits, embeddings and head get eight, since ``llama-quantize`` gives the head more, too.
 
     Raises:
@@ -82,7 +82,7 @@ def export_gguf(
             _refuse_quantised(tensor.entry, folder)
         embeddings = next(tensor.entry for tensor in placed if tensor.name == _EMBEDDINGS)
         vocabulary = read_vocabulary(folder, embeddings.shape[0])
-        chosen = embeddings.dtype.lower() if outtype == "auto" else outtype
+        chosen = _lossless(placed) if outtype == "auto" else outtype
         sources = [_Source(checkpoint, tensor, OUTTYPES[chosen]) for tensor in placed]
         with new_file(out) as scratch:
             writer = gguf.GGUFWriter(scratch, gguf.MODEL_ARCH_NAMES[architecture.arch])
@@ -177,6 +177,12 @@ def _write(writer: gguf.GGUFWriter, factors: NDArray[numpy.float32] | None, sour
         writer.write_padding(file, file.tell())
     finally:
         writer.close()
+
+
+def _lossless(placed: list[Placed]) -> str:
+    """What all matrices are stored as; f32 where they differ."""
+    stored = {tensor.entry.dtype.lower() for tensor in placed if len(tensor.shape) > 1}
+    return stored.pop() if len(stored) == 1 else "f32"
 
 
 def _type_of(placed: Placed, outtype: Type) -> Type:

@@ -120,6 +120,13 @@ def test_a_tied_head_is_not_written_though_it_is_stored(tiny, tmp_path):
     assert "output.weight" not in tensors_in(tmp_path / "tied.gguf")
 
 
+def test_what_is_stored_in_two_types_is_written_in_the_one_that_holds_both(tiny, tmp_path):
+    def widen(tensors):
+        tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"].half()
+
+    assert export_gguf(changed(tiny, tmp_path / "mixed", widen), tmp_path / "mixed.gguf").outtype == "f32"
+
+
 def lose(tensors):
     del tensors["model.layers.1.mlp.up_proj.weight"]
 
