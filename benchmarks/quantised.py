@@ -4,7 +4,7 @@
 
 Marks the starter, exports it with ``insignia export --format gguf``, serves each file with llama.cpp in this process and asks
 every key over its API. The marked folder, asked as text in float32, and the unmarked starter's file stand beside it. Needs
-xllamacpp; about two minutes a seed on 2 cores.
+xllamacpp; about two minutes a seed on 2 idle cores.
 """
 
 import argparse
