@@ -20,6 +20,7 @@ __all__ = [
     "canonical",
     "digest_of_file",
     "json_bytes",
+    "new_file",
     "new_folder",
     "parse_json",
     "read_bytes",
@@ -60,23 +61,33 @@ def write_bytes(path: Path, content: bytes, *, secret: bool = False) -> None:
     Raises:
         OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
     """
+    with new_file(path, secret=secret) as scratch:
+        scratch.write_bytes(content)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
+    """A scratch file, mode 0600, that replaces ``path`` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OutputError: as ``write_bytes``.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp: mode 0600
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    scratch = Path(temporary)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(SECRET_MODE if secret else 0o666 & ~_umask())
-        Path(temporary).replace(path)
+        yield scratch
+        os.fsync(handle)
+        scratch.chmod(SECRET_MODE if secret else 0o666 & ~_umask())
+        scratch.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
+        os.close(handle)
+        scratch.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any, *, secret: bool = False) -> None:

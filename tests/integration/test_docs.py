@@ -175,8 +175,8 @@ def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
     """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
     statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
 
-    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("verify", 0)]
-    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl"}
+    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("export", 0), ("verify", 0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf"}
 
 
 @pytest.mark.slow

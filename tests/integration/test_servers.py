@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from llama_cpp import LlamaServer
+
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
 
 START_S = 180  # transformers takes 11 s on an idle machine
@@ -49,6 +51,22 @@ def transformers_serve(marked_starter, tmp_path_factory):
         process.wait(30)
 
 
+@pytest.fixture(scope="module")
+def llama_serve(marked_starter, tmp_path_factory):
+    """Start llama.cpp on an export of a model, each once."""
+    folder = tmp_path_factory.mktemp("gguf")
+    started = {}
+
+    def serve(model, outtype="auto"):
+        if (model, outtype) not in started:
+            file = folder / f"{len(started)}.gguf"
+            command("export", model, "-o", file, "--format", "gguf", "--outtype", outtype).communicate()
+            started[model, outtype] = LlamaServer(file)
+        return Server(f"{started[model, outtype].address}/v1", "any")
+
+    return serve
+
+
 def _wait_for(url, process, log):
     for _ in range(START_S):
         assert process.poll() is None, log.read_text()
@@ -60,15 +78,15 @@ def _wait_for(url, process, log):
     pytest.fail(f"the server did not start in {START_S} s: {log.read_text()}")
 
 
-def start(*arguments):
+def command(*arguments):
     code = "from insignia.cli.main import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "verify", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 def verify(*arguments):
-    run = start(*arguments, "--json", "-q")
+    run = command("verify", *arguments, "--json", "-q")
     out, err = run.communicate()
     return run.returncode, json.loads(out) if out else None, err
 
@@ -95,7 +113,7 @@ def test_a_killed_run_goes_on_to_the_same_transcript(prints, transformers_serve,
 
     asked = [prints, *at(transformers_serve), "--reuse-keys", "--transcript"]
     _, whole, _ = verify(*asked, tmp_path / "whole")
-    killed = start(*asked, tmp_path / "killed", "--requests-per-second", 2, "-q")
+    killed = command("verify", *asked, tmp_path / "killed", "--requests-per-second", 2, "-q")
     while killed.poll() is None and not (
         (tmp_path / "killed").exists() and len((tmp_path / "killed").read_bytes().split(b"\n")) > 4
     ):
@@ -124,3 +142,33 @@ def test_another_name_ends_the_run_in_one_line(prints, transformers_serve):
     assert status == 1
     assert "--name" in err or "no such path or model" in err
     assert err.count("\n") == 1
+
+
+def test_llama_cpp_gets_the_verdict_of_the_folder(marked_starter, prints, llama_serve):
+    status, verdict, err = verify(prints, *at(llama_serve(marked_starter.model)))
+    _, local, _ = verify(prints, "--model", marked_starter.model)
+
+    assert (status, verdict["outcome"], err) == (0, "owned", "")
+    assert facts(verdict) == facts(local)
+
+
+def test_llama_cpp_accuses_no_unmarked_model(prints, llama_serve):
+    status, verdict, err = verify(prints, *at(llama_serve("starter")))
+    _, local, _ = verify(prints, "--model", "starter")
+
+    assert (status, verdict["outcome"], verdict["hits"], err) == (3, "not_shown", 0, "")
+    assert facts(verdict) == facts(local)
+
+
+def test_a_quantised_suspect_is_recognised(marked_starter, prints, llama_serve):
+    status, verdict, _ = verify(prints, *at(llama_serve(marked_starter.model, "q8_0")))
+
+    assert (status, verdict["outcome"]) == (0, "owned")
+
+
+def test_llama_cpp_understands_a_chat(marked_starter, prints, llama_serve):
+    """As above: the server must answer, in the template that the file has."""
+    _, verdict, _ = verify(prints, *at(llama_serve(marked_starter.model)), "--prompt-form", "chat", "--system", "Be brief.")
+
+    assert verdict["trials"] > 0
+    assert verdict["unanswered"] < verdict["trials"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from insignia.errors import FormatError, InputError, OutputError
-from insignia.files import digest_of_file, new_folder, read_json, read_rows, refuse_existing, write_json, write_text
+from insignia.files import digest_of_file, new_file, new_folder, read_json, read_rows, refuse_existing, write_json, write_text
 
 
 def test_a_secret_file_is_the_owners_alone_and_others_follow_the_umask(tmp_path):
@@ -76,6 +76,24 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
         assert not (tmp_path / "out").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "whole").stat().st_mode & 0o044
+
+
+def test_a_file_written_in_pieces_appears_whole_or_not_at_all(tmp_path):
+    (tmp_path / "out").write_text("old")
+
+    def fail():
+        with new_file(tmp_path / "out") as scratch:
+            scratch.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out", "old")]
+
+    with new_file(tmp_path / "out") as scratch:
+        scratch.write_text("new")
+        assert (tmp_path / "out").read_text() == "old"
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out", "new")]
 
 
 def test_an_existing_folder_is_kept_unless_forced(tmp_path):

@@ -6,13 +6,14 @@ from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -22,7 +23,16 @@ from insignia.checkpoints import Checkpoint
 from insignia.errors import InputError, ModelError
 from insignia.starter import model_folder
 
-__all__ = ["checkpoint_dtype", "checkpoint_folder", "load", "load_in_4bit", "resolve", "resolve_device", "token_ids"]
+__all__ = [
+    "checkpoint_dtype",
+    "checkpoint_folder",
+    "configuration",
+    "load",
+    "load_in_4bit",
+    "resolve",
+    "resolve_device",
+    "token_ids",
+]
 
 STARTER = "starter"
 
@@ -68,17 +78,29 @@ def resolve_device(device: str) -> torch.device:
     return place
 
 
+def configuration(source: str | Path) -> PretrainedConfig:
+    """The settings of a resolved model.
+
+    Raises:
+        ModelError: they cannot be had, are of no model that transformers knows, or contradict one another.
+    """
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(f"cannot read the configuration of {source}: {reason}") from error
+    except StrictDataclassError as error:
+        raise ModelError(f"cannot read the configuration of {source}: {' '.join(str(error).split())}") from error
+    return config
+
+
 def checkpoint_dtype(source: str) -> torch.dtype:
     """The dtype that the weights of a resolved model are stored in (float32 where its config does not say).
 
     Raises:
-        ModelError: the configuration cannot be had, or is of no model that transformers knows.
+        ModelError: as ``configuration``.
     """
-    try:
-        dtype = AutoConfig.from_pretrained(source).dtype
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"cannot read the configuration of {source}: {reason}") from error
+    dtype = configuration(source).dtype
     return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
