@@ -133,7 +133,7 @@ def test_the_processor_is_always_there():
 
 
 def test_an_unknown_dtype_is_an_input_error():
-    with pytest.raises(InputError, match="unknown dtype 'int3'; expected auto, float32"):
+    with pytest.raises(InputError, match="unknown dtype 'int3'; expected auto, checkpoint, float32"):
         LocalModel("starter", device="cpu", dtype="int3")
 
 
