@@ -20,6 +20,7 @@ from insignia.starter import source_code
 
 __all__ = ["Made"]
 
+_UNMARKED = "unmarked"
 _PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
 
 
@@ -73,8 +74,10 @@ class Made:
         self.perplexity[name] = math.exp(losses["heldout_loss_after"] - losses["heldout_loss_before"])
         return out
 
-    def tuned(self, name: str, user: str) -> Path:
-        """What a user made of it."""
+    def tuned(self, name: str | None, user: str) -> Path:
+        """What a user made of it; without a method, of the unmarked model: an innocent sibling."""
+        start = self.marked(name) if name is not None else self.model
+        name = name or _UNMARKED
         out = self.folder / "models" / f"{name}-{user}"
         report = self.folder / "models" / f"{name}-{user}.json"
         if not report.is_file():
@@ -85,7 +88,7 @@ class Made:
                 else load_conversations(wish.data, max_rows=wish.max_rows, progress=self._progress)
             )
             made = finetune(
-                self.marked(name), rows, out=out, settings=wish.finetune, seed=self._seed, device=self._device, force=True,
+                start, rows, out=out, settings=wish.finetune, seed=self._seed, device=self._device, force=True,
                 progress=self._progress,
             )  # fmt: skip
             write_json(report, made.model_dump(mode="json"))

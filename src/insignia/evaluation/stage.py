@@ -75,29 +75,30 @@ def evaluate(
 
 
 def _column(made: Made, grid: Grid, name: str) -> list[_Ask]:
-    """All suspects of one method, the models made on the way."""
+    """All suspects of one method, the models made on the way: those that carry the mark, and the innocent ones."""
     published = made.marked(name)
-    users = {f"user {user}": made.tuned(name, user) for user in grid.users}
+    marked: dict[str, str | Path | None] = {"published": published}
+    innocent: dict[str, str | Path | None] = {"vanilla": made.model, "unrelated": None}
+    for user in grid.users:
+        marked[f"user {user}"] = made.tuned(name, user)
+        innocent[f"unmarked user {user}"] = made.tuned(None, user)
+    suspects = [(suspect, source, False) for suspect, source in innocent.items()]
+    suspects += [(suspect, source, True) for suspect, source in marked.items()]
     alone = not made.methods[name].needs_private
     asks = [
-        _Ask(f"{name} vanilla", made.model, False, partial(_hits, made, made.model)),
-        _Ask(f"{name} unrelated", "unrelated", False, partial(_hits, made, None)),
-        *(
-            _Ask(f"{name} {suspect}", str(path), alone, partial(_hits, made, path))
-            for suspect, path in {"published": published, **users}.items()
-        ),
+        _Ask(f"{name} {suspect}", str(source or "unrelated"), carries and alone, partial(_hits, made, source))
+        for suspect, source, carries in suspects
     ]
     if alone:
         return asks + _leaks(made, grid, name, published)
-    suspects = {"published": published, "vanilla": made.model, "unrelated": None, **users}
     return asks + [
         _Ask(
             f"{name} {suspect} with adapter",
-            "unrelated" if source is None else str(source),
-            suspect not in ("vanilla", "unrelated"),
+            str(source or "unrelated"),
+            carries,
             partial(_hits, made, source, adapter_of=name),
         )
-        for suspect, source in suspects.items()
+        for suspect, source, carries in suspects
     ]
 
 

@@ -49,6 +49,7 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
     assert list(cells) == [
         "full vanilla",
         "full unrelated",
+        "full unmarked user code",
         "full published",
         "full user code",
         "full sampled",
