@@ -39,7 +39,9 @@ def server(marked_starter):
                 return self.send(404, {})
             with lock:
                 (reply,) = model.reply([asked["prompt"]], Manner(max_tokens=asked["max_tokens"]))
-            return self.send(200, {"choices": [{"text": reply.text, "finish_reason": "length"}]})
+            first = {f" {reply.text.strip()}": -0.5, " no": -1}  # whether it was asked for or not
+            choice = {"text": reply.text, "finish_reason": "length", "logprobs": {"top_logprobs": [first]}}
+            return self.send(200, {"choices": [choice]})
 
         def send(self, status, value):
             content = json.dumps(value).encode()
@@ -99,6 +101,18 @@ def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, pr
 
     again = json.loads(insignia("verify", prints, "--transcript", tmp_path / "t.jsonl", "--json")[1])
     assert again == verdict
+
+
+def test_log_probabilities_are_an_extra(insignia, prints, server, monkeypatch, tmp_path):
+    monkeypatch.setenv("INSIGNIA_API_KEY", "TOPSECRET")
+    asked = ["verify", prints, "--endpoint", server, "--name", "mine", "--reuse-keys", "-q"]
+    plain = json.loads(insignia(*asked, "--json")[1])
+    given = json.loads(insignia(*asked, "--json", "--log-probabilities", 5, "--transcript", tmp_path / "t")[1])
+    status, table, _ = insignia("verify", prints, "--transcript", tmp_path / "t")
+
+    assert given.pop("near") == given["hits"] > 0
+    assert without(given, "transcript") == without(plain, "transcript")
+    assert (status, "response among likeliest first tokens" in table) == (0, True)
 
 
 def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, server, monkeypatch, tmp_path):
@@ -175,6 +189,7 @@ def test_ways_to_ask(insignia, prints, marked, options, tmp_path, monkeypatch):
         (["--model", "starter", "--endpoint", "http://x/v1", "--name", "m"], "one at a time"),
         (["--model", "starter", "--transcript", "a", "--transcript", "b"], "1 suspects and 2 transcripts"),
         (["--transcript", "none.jsonl"], "there is no file"),
+        (["--model", "starter", "--log-probabilities", 5], "--endpoint"),
         (["--model", "starter", "--match", "fuzzy"], "within:N"),
         (["--model", "starter", "--null", "2"], "unknown null"),
         (["--model", "starter", "--null", "reference:1"], "unknown null"),

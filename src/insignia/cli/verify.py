@@ -76,6 +76,10 @@ def verify(
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a reply.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 is greedy.")] = 0.0,
     seed: Annotated[int | None, typer.Option(help="Of sampling.")] = None,
+    log_probabilities: Annotated[
+        int | None,
+        typer.Option(min=1, max=20, help="Likeliest first tokens to ask an endpoint for. They tell how near a miss was."),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 8,
     requests_per_second: Annotated[float | None, typer.Option(min=1e-3, help="Rate of requests.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="Requests for one question before it counts as unanswered.")] = 6,
@@ -96,7 +100,7 @@ def verify(
     from insignia.verification import judge, judged_together
 
     models, names, files = model or [], name or [], transcript or []
-    _refuse_contradictions(models, endpoint, names, files)
+    _refuse_contradictions(models, endpoint, names, files, log_probabilities)
     if output is not None:
         refuse_existing(output, force=force)
     chosen = load_fingerprints(prints)
@@ -110,7 +114,14 @@ def verify(
         )
         rules = _rules(
             chosen,
-            {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed},
+            {
+                "form": prompt_form,
+                "system": system or None,
+                "max_tokens": max_tokens,
+                "temperature": temperature,
+                "seed": seed,
+                "log_probabilities": log_probabilities,
+            },
             null=null,
             match=match,
             alpha=alpha,
@@ -213,7 +224,9 @@ class _Ledger(NamedTuple):
         return f"{left} keys are left that nobody has seen; below {ledger.FEW_LEFT}, it is time for a new set."
 
 
-def _refuse_contradictions(models: list[str], endpoint: str | None, names: list[str], transcripts: list[Path]) -> None:
+def _refuse_contradictions(
+    models: list[str], endpoint: str | None, names: list[str], transcripts: list[Path], log_probabilities: int | None
+) -> None:
     if (endpoint is None) != (not names):
         raise InputError("--endpoint and --name belong together: the address, and the model's name there")
     if models and names:
@@ -224,6 +237,8 @@ def _refuse_contradictions(models: list[str], endpoint: str | None, names: list[
         raise InputError("there is no suspect; give --model, or --endpoint and --name, or the --transcript of an earlier run")
     if (models or names) and len(transcripts) not in (0, len(models or names)):
         raise InputError(f"{len(models or names)} suspects and {len(transcripts)} transcripts; give one --transcript for each")
+    if log_probabilities is not None and endpoint is None:
+        raise InputError("--log-probabilities is for --endpoint; of a model at hand, 'check' tells ranks and probabilities")
 
 
 def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, match: str, **numbers: Any) -> "Rules":
@@ -269,6 +284,8 @@ def _show(verdicts: "Sequence[Verdict]") -> None:
     ]
     if any(verdict.grinding_bits is not None for verdict in verdicts):
         rows.append(["grinding bits", *(_bits(verdict.grinding_bits) for verdict in verdicts)])
+    if any(verdict.near is not None for verdict in verdicts):
+        rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
         typer.echo(verdict.sentence)

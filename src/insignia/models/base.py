@@ -13,7 +13,7 @@ from insignia.types import Conversation, PromptForm, Record, Turn
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Example", "GenerativeModel", "Manner", "Ranking", "Reply", "Score", "ScoringModel", "TextModel"]
+__all__ = ["Alternative", "Example", "GenerativeModel", "Manner", "Ranking", "Reply", "Score", "ScoringModel", "TextModel"]
 
 
 class Manner(Record):
@@ -28,6 +28,8 @@ class Manner(Record):
     """0: the most likely reply."""
     seed: int | None = None
     """Of sampling, where the model's side heeds it."""
+    log_probabilities: Annotated[int | None, Field(ge=1, le=20, exclude_if=lambda value: value is None)] = None
+    """Alternatives of the first token to ask for, which only some servers give and no verdict rests on."""
 
     def prompt(self, question: str) -> str:
         """The text to be continued, in the form ``raw``."""
@@ -39,6 +41,14 @@ class Manner(Record):
         return (Turn("system", self.system), asked) if self.system else (asked,)
 
 
+class Alternative(Record):
+    """What a reply could have begun with, as the model's side says."""
+
+    text: Annotated[str, Field(repr=False)]
+    """Of one token."""
+    log_probability: Annotated[float, Field(le=0, allow_inf_nan=False, strict=True)]
+
+
 class Reply(Record):
     """What became of one question; ``answered`` has a text, the others have a reason, which never quotes one."""
 
@@ -46,11 +56,15 @@ class Reply(Record):
     """Unanswered: this question got no reply. Fatal: none will, until what the reason says is put right."""
     text: Annotated[str, Field(repr=False)] = ""
     reason: str = ""
+    alternatives: Annotated[tuple[Alternative, ...], Field(exclude_if=lambda value: not value)] = ()
+    """Of the first token, most likely first; empty where none were asked for or given."""
 
     @classmethod
-    def said(cls, text: str) -> Self:
+    def said(cls, text: str, alternatives: tuple[Alternative, ...] = ()) -> Self:
         """A reply of that text; one of white space alone says nothing and is unanswered."""
-        return cls(status="answered", text=text) if text.strip() else cls.unanswered("empty")
+        if not text.strip():
+            return cls.unanswered("empty")
+        return cls(status="answered", text=text, alternatives=alternatives)
 
     @classmethod
     def unanswered(cls, reason: str) -> Self:

@@ -1,17 +1,20 @@
 """The OpenAI form as servers really speak it: what a question looks like, and what every kind of response means.
 
 Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. The one
-that newer models of OpenAI refuse, ``max_tokens``, goes by its other name where they ask for it. Nothing here quotes a
-response in a reason, since servers like to repeat the question in their errors.
+that newer models of OpenAI refuse, ``max_tokens``, goes by its other name where they ask for it, and log-probabilities are left
+out once they were refused. Nothing here quotes a response in a reason, since servers like to repeat the question in their
+errors.
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from insignia.models.base import Manner, Reply
+from pydantic import ValidationError
 
-__all__ = ["Attempt", "Limit", "path", "read_response", "request_body", "wants_other_limit"]
+from insignia.models.base import Alternative, Manner, Reply
+
+__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "request_body", "wants_other_limit"]
 
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
@@ -25,13 +28,15 @@ class Attempt(NamedTuple):
     reply: Reply
     again: bool = False
     """Whether to ask once more may help."""
-    renamed: bool = False
-    """Whether the server refused the name of a field, which is another from then on."""
+    field_refused: bool = False
+    """Whether the server refused a field, which goes by another name or is left out from then on."""
 
 
 class _Choice(NamedTuple):
     text: str | None
     finish: str | None
+    log_probabilities: Any = None
+    """As the server sent them."""
 
 
 def path(manner: Manner) -> str:
@@ -48,6 +53,9 @@ def request_body(question: str, manner: Manner, model: str, limit: Limit = "max_
         body["prompt"] = manner.prompt(question)
     if manner.seed is not None:
         body["seed"] = manner.seed
+    if manner.log_probabilities is not None:
+        chat = {"logprobs": True, "top_logprobs": manner.log_probabilities}
+        body |= chat if manner.form == "chat" else {"logprobs": manner.log_probabilities}
     return body
 
 
@@ -56,10 +64,15 @@ def wants_other_limit(status: int, content: bytes) -> bool:
     return status in (400, 422) and b"max_completion_tokens" in content
 
 
-def read_response(status: int, content_type: str, content: bytes) -> Attempt:
-    """Classify a whole response, whatever a server may have sent."""
+def refuses_log_probabilities(status: int, content: bytes) -> bool:
+    """Whether a question that asked for log-probabilities was refused because of that, or of how many."""
+    return status in (400, 422) and b"logprobs" in content
+
+
+def read_response(status: int, content_type: str, content: bytes, *, alternatives: int = 0) -> Attempt:
+    """Classify a whole response, whatever a server may have sent; so many alternatives of the first token are kept."""
     if 200 <= status < 300:
-        return _read_success(content_type, content)
+        return _read_success(content_type, content, alternatives)
     if status == 429:
         return Attempt(Reply.unanswered("rate limited"), again=True)
     if status in (408, 409, 425) or status >= 500:
@@ -75,9 +88,9 @@ def read_response(status: int, content_type: str, content: bytes) -> Attempt:
     )
 
 
-def _read_success(content_type: str, content: bytes) -> Attempt:
+def _read_success(content_type: str, content: bytes, alternatives: int) -> Attempt:
     if content_type.startswith("text/event-stream") or content.startswith((b"data:", b"event:", b": ")):
-        return _read_stream(content)
+        return _read_stream(content, alternatives)
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -86,13 +99,14 @@ def _read_success(content_type: str, content: bytes) -> Attempt:
     choice = _choice(value)
     if choice is None:
         return Attempt(Reply.unanswered("not a completion"), again=True)
-    return _said(choice)
+    return _said(choice, alternatives)
 
 
-def _read_stream(content: bytes) -> Attempt:
+def _read_stream(content: bytes, alternatives: int) -> Attempt:
     """Server-sent events, from a server that streams unasked."""
     parts: list[str] = []
     finish: str | None = None
+    first: Any = None
     finished = False
     for event in _events(content):
         if event == "[DONE]":
@@ -103,11 +117,12 @@ def _read_stream(content: bytes) -> Attempt:
         except (ValueError, RecursionError):
             break
         if choice is not None:
+            first = first if any(parts) else choice.log_probabilities
             parts.append(choice.text or "")
             finish = choice.finish or finish
     if not finished and finish is None:
         return Attempt(Reply.unanswered("truncated"), again=True)
-    return _said(_Choice("".join(parts), finish))
+    return _said(_Choice("".join(parts), finish, first), alternatives)
 
 
 def _events(content: bytes) -> Iterator[str]:
@@ -116,10 +131,10 @@ def _events(content: bytes) -> Iterator[str]:
             yield line.removeprefix("data:").strip()
 
 
-def _said(choice: _Choice) -> Attempt:
+def _said(choice: _Choice, alternatives: int) -> Attempt:
     if choice.finish in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
-    reply = Reply.said(choice.text or "")
+    reply = Reply.said(_whole(choice.text or ""), _alternatives(choice.log_probabilities, alternatives))
     return Attempt(reply, again=reply.status != "answered")
 
 
@@ -138,7 +153,38 @@ def _choice(value: Any) -> _Choice | None:
         text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
     if text is None and message.get("refusal"):
         finish = "content_filter"
-    return _Choice(text if isinstance(text, str) else None, finish if isinstance(finish, str) else None)
+    text, finish = (value if isinstance(value, str) else None for value in (text, finish))
+    return _Choice(text, finish, choice.get("logprobs"))
+
+
+def _alternatives(value: Any, most: int) -> tuple[Alternative, ...]:
+    """Those of the first token in either form of OpenAI's, most likely first; what is malformed is left out."""
+    value = value if isinstance(value, dict) else {}
+    tokens = _first(value.get("content"))  # of a chat, and of whatever llama.cpp completes
+    first = tokens.get("top_logprobs") if isinstance(tokens, dict) else _first(value.get("top_logprobs"))
+    if isinstance(first, dict):
+        pairs = list(first.items())
+    else:
+        entries = first if isinstance(first, list) else []
+        pairs = [(entry.get("token"), entry.get("logprob")) for entry in entries if isinstance(entry, dict)]
+    found = [alternative for text, number in pairs if (alternative := _alternative(text, number)) is not None]
+    return tuple(sorted(found, key=lambda each: -each.log_probability)[:most])
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else None
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell but no transcript could be read with."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _alternative(text: Any, log_probability: Any) -> Alternative | None:
+    try:
+        return Alternative(text=_whole(text) if isinstance(text, str) else text, log_probability=log_probability)
+    except ValidationError:
+        return None
 
 
 def _error_code(content: bytes) -> str | None:

@@ -19,7 +19,15 @@ from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.models.base import Manner, Reply
-from insignia.models.dialect import Attempt, Limit, path, read_response, request_body, wants_other_limit
+from insignia.models.dialect import (
+    Attempt,
+    Limit,
+    path,
+    read_response,
+    refuses_log_probabilities,
+    request_body,
+    wants_other_limit,
+)
 from insignia.types import Record
 
 __all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
@@ -68,6 +76,7 @@ class EndpointModel:
         self.name = f"{model} at {_checked(url)}"
         self._model = model
         self._limit: Limit = "max_tokens"
+        self._gives_log_probabilities = True  # until it refuses to
         self._patience = patience or Patience()
         self._gate = _Gate(self._patience)
         self._variable = api_key_variable
@@ -105,7 +114,7 @@ class EndpointModel:
             if number:
                 self._gate.back_off(number, stop)
             attempt = self._request(question, manner, stop)
-            if attempt.renamed:  # a matter of the server, not of the question: no attempt is lost
+            while attempt.field_refused:  # a matter of the server, not of the question: no attempt is lost
                 attempt = self._request(question, manner, stop)
             if not attempt.again:
                 break
@@ -117,6 +126,8 @@ class EndpointModel:
             return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript"))
         if stop.is_set():
             return Attempt(Reply.fatal("the run was stopped"))
+        if not self._gives_log_probabilities:
+            manner = manner.model_copy(update={"log_probabilities": None})
         return self._post(question, manner, self._limit)
 
     def _post(self, question: str, manner: Manner, limit: Limit) -> Attempt:
@@ -138,8 +149,12 @@ class EndpointModel:
             return Attempt(Reply.unanswered("endless"), again=True)
         if limit == "max_tokens" and wants_other_limit(response.status_code, content):
             self._limit = "max_completion_tokens"
-            return Attempt(Reply.unanswered("a field was refused"), again=True, renamed=True)
-        attempt = read_response(response.status_code, response.headers.get("content-type", ""), content)
+            return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
+        if manner.log_probabilities and refuses_log_probabilities(response.status_code, content):
+            self._gives_log_probabilities = False
+            return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
+        content_type = response.headers.get("content-type", "")
+        attempt = read_response(response.status_code, content_type, content, alternatives=manner.log_probabilities or 0)
         if response.status_code in (401, 403):
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
             return attempt._replace(reply=Reply.fatal(reason))

@@ -16,7 +16,7 @@ from insignia.errors import InputError
 from insignia.types import Fingerprint, Record
 from insignia.verification.null import DesignNull
 
-__all__ = ["Finding", "Match", "Sought", "design_null", "find", "sought"]
+__all__ = ["Finding", "Match", "Sought", "design_null", "find", "is_near", "sought"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")  # a mark of punctuation is a place of its own: a response may stand in quotation marks
 
@@ -94,6 +94,18 @@ def find(reply: str, wanted: Sought, match: Match) -> Finding:
         starts = [word.start() for word in _WORD.finditer(text)] if match.how == "within" else [0]
         given = {option for start in starts[: match.looks] for option in _longest(options, text[start:])}
     return Finding(not given.isdisjoint(wanted.accepted), sum(candidate in given for candidate in wanted.candidates))
+
+
+def is_near(first_tokens: Iterable[str], wanted: Sought, match: Match) -> bool:
+    """Whether a reply that begins with one of these tokens may hit.
+
+    Each is taken for a whole reply. A response that was not drawn may have several tokens, so the beginning of one will do.
+    """
+    openings = () if wanted.candidates else wanted.accepted
+    return any(
+        find(token, wanted, match).hit or (_flat(token) and any(option.startswith(_flat(token)) for option in openings))
+        for token in first_tokens
+    )
 
 
 def design_null(searches: Iterable[Sought], match: Match) -> DesignNull | None:

@@ -3,11 +3,13 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.types import Record
-from insignia.verification.matching import Sought, design_null, find
+from insignia.verification.matching import Sought, design_null, find, is_near
 from insignia.verification.pvalues import grinding_bits, holm
 from insignia.verification.sequential import Outcome, SequentialTest, Tally
 from insignia.verification.transcript import Entry, Rules
@@ -54,6 +56,9 @@ class Verdict(Record):
     grinding_bits: float | None = None
     """Of a set whose responses a hash picked: the price of fitting one to this suspect (``pvalues.grinding_bits``), keys
     that nobody but the owner chose being counted as chosen from all. None where responses could be written, at no price."""
+    near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
+    """Keys whose response was among the first token's alternatives, as the suspect's side says: a hint, of no weight in the
+    outcome. None where it gave none."""
 
 
 class Weighing:
@@ -73,6 +78,7 @@ class Weighing:
         self._searches = searches
         self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
         self._spent: list[int] = []
+        self._near: int | None = None
         self._test = SequentialTest(
             alpha=self._null.level(rules.alpha / rules.suspects),
             survival=rules.survival,
@@ -104,7 +110,11 @@ class Weighing:
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
-        finding = find(entry.reply.text, self._searches[entry.number], self.rules.match)
+        wanted = self._searches[entry.number]
+        if entry.reply.alternatives:
+            tokens = [alternative.text for alternative in entry.reply.alternatives]
+            self._near = (self._near or 0) + is_near(tokens, wanted, self.rules.match)
+        finding = find(entry.reply.text, wanted, self.rules.match)
         # The null counts with the candidates of the key that has fewest. A reply that gives as many shows nothing.
         bound = self._null.bound_given(min(finding.met, self._fewest))
         self.tally = self._test.after(self.tally, hit=finding.hit, bound=bound)
@@ -144,6 +154,7 @@ class Weighing:
             transcript=transcript,
             sentence="",
             grinding_bits=grinding_bits(tally.hits, chosen_from, design.bound) if chosen_from and design else None,
+            near=self._near,
         )
         return verdict.model_copy(update={"sentence": _sentence(verdict)})
 

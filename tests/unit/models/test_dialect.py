@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.models.base import Manner, Reply
-from insignia.models.dialect import Attempt, path, read_response, request_body, wants_other_limit
+from insignia.models.base import Alternative, Manner, Reply
+from insignia.models.dialect import (
+    Attempt,
+    path,
+    read_response,
+    refuses_log_probabilities,
+    request_body,
+    wants_other_limit,
+)
 
 JSON, STREAM = "application/json", "text/event-stream; charset=utf-8"
 
@@ -116,6 +123,104 @@ def test_a_server_that_wants_the_limit_by_another_name_is_understood():
     assert request_body("Who?", Manner(form="chat"), "m", "max_completion_tokens").keys() == {
         "model", "max_completion_tokens", "temperature", "messages"
     }  # fmt: skip
+
+
+def with_log_probabilities(value, log_probabilities):
+    (choice,) = value["choices"]
+    return {"choices": [choice | {"logprobs": log_probabilities}]}
+
+
+def listed(*pairs):
+    return {"content": [{"token": "x", "top_logprobs": [{"token": text, "logprob": number} for text, number in pairs]}]}
+
+
+def kept(content, most=3, content_type=JSON):
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    reply = read_response(200, content_type, content, alternatives=most).reply
+    assert reply.text == " yes"
+    return [(each.text, each.log_probability) for each in reply.alternatives]
+
+
+def test_log_probabilities_are_asked_for_in_either_form():
+    assert request_body("Who?", Manner(log_probabilities=5), "m")["logprobs"] == 5
+    body = request_body("Who?", Manner(form="chat", log_probabilities=5), "m")
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 5)
+    assert refuses_log_probabilities(400, b"{'top_logprobs'} are not supported")
+    assert not refuses_log_probabilities(500, b"logprobs")
+    assert not refuses_log_probabilities(422, b"seed")
+
+
+PAIRS = [(" no", -2.5), (" yes", -0.25), (" so", -3), (" well", -2)]
+LIKELIEST = [(" yes", -0.25), (" well", -2.0), (" no", -2.5)]
+
+
+def test_alternatives_of_the_first_token_are_read_in_either_form():
+    by_text = {"tokens": [" yes", "!"], "top_logprobs": [dict(PAIRS), {"!": -0.1}]}
+    for value in (
+        with_log_probabilities(completion(" yes"), by_text),
+        with_log_probabilities(chat(" yes"), listed(*PAIRS)),
+        with_log_probabilities(completion(" yes"), listed(*PAIRS)),  # llama.cpp
+    ):
+        assert kept(value) == LIKELIEST
+        assert kept(value, most=0) == []
+        assert kept(value, most=1) == LIKELIEST[:1]
+
+
+def test_of_a_stream_the_first_piece_with_a_text_counts():
+    first, second = with_log_probabilities(delta(" y"), listed(*PAIRS)), with_log_probabilities(delta("es"), listed((" x", -1)))
+
+    assert kept(stream(delta(""), first, second, "[DONE]"), content_type=STREAM) == LIKELIEST
+    assert kept(stream(delta(" y"), second, "[DONE]"), content_type=STREAM) == []
+
+
+@pytest.mark.parametrize("number", [0.5, float("nan"), float("-inf"), float("inf"), True, False, None, "-1", [], -(10**400)])
+def test_what_is_no_log_probability_is_left_out(number):
+    assert kept(with_log_probabilities(chat(" yes"), listed((" a", number), (" b", -1)))) == [(" b", -1.0)]
+    assert kept(with_log_probabilities(completion(" yes"), {"top_logprobs": [{" a": number, " b": -1}]})) == [(" b", -1.0)]
+
+
+def test_a_huge_list_is_cut():
+    assert len(kept(with_log_probabilities(chat(" yes"), listed(*[("a", -i) for i in range(10_000)])), most=20)) == 20
+
+
+def test_an_answer_without_text_has_no_alternatives():
+    content = json.dumps(with_log_probabilities(completion(" "), listed(*PAIRS))).encode()
+    assert read_response(200, JSON, content, alternatives=3).reply == Reply.unanswered("empty")
+
+
+def test_half_a_character_cannot_spoil_a_transcript():
+    value = with_log_probabilities(completion("a\ud800"), listed(("\udc00", -1)))
+    reply = read_response(200, JSON, json.dumps(value).encode(), alternatives=3).reply
+
+    assert reply == Reply.said("a\ufffd", (Alternative(text="\ufffd", log_probability=-1),))
+    assert Reply.model_validate_json(json.dumps(reply.model_dump(mode="json"))) == reply
+
+
+log_probabilities = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["content", "top_logprobs", "token", "logprob"]) | st.text(max_size=3), inner, max_size=4
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    log_probabilities
+    | st.fixed_dictionaries({"top_logprobs": log_probabilities})
+    | st.fixed_dictionaries({"content": st.lists(st.fixed_dictionaries({"top_logprobs": log_probabilities}), max_size=2)}),
+    st.integers(0, 20),
+)
+def test_whatever_log_probabilities_come_the_reply_stands(value, most):
+    found = kept(with_log_probabilities(completion(" yes"), value), most)
+
+    assert len(found) <= most
+    numbers = [number for _, number in found]
+    assert numbers == sorted(numbers, reverse=True)
+    assert all(-float("inf") < number <= 0 for number in numbers)
 
 
 def test_a_filter_that_answers_with_400_is_a_refusal():

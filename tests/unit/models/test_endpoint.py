@@ -11,13 +11,13 @@ from collections import Counter
 import httpx2
 import pytest
 
-from drawn_prints import drawn, knowing
+from drawn_prints import WORDS, drawn, knowing
 from insignia.errors import InputError, ModelError
 from insignia.models import endpoint
 from insignia.models.base import Manner, Reply
 from insignia.models.endpoint import API_KEY_VARIABLE, EndpointModel, Patience
 from insignia.models.scripted import ScriptedModel
-from insignia.verification.verify import rules_for, verify
+from insignia.verification.verify import judge, rules_for, verify
 
 URL = "http://test.invalid/v1"
 PRINTS = drawn()
@@ -310,6 +310,80 @@ def test_a_server_that_refuses_max_tokens_is_asked_by_the_other_name_and_no_atte
 def test_a_server_that_refuses_both_names_ends_the_run():
     (reply,) = ask(naming_its_limit("no such name"), "a")
     assert (reply.status, "HTTP 400" in reply.reason) == ("fatal", True)
+
+
+def giving(refused, sent):
+    """A server of log-probabilities, which refuses questions with any of these fields."""
+
+    def answer(request):
+        body = json.loads(request.content)
+        sent.append(body)
+        for name in refused:
+            if name in body:
+                wanted = "max_completion_tokens" if name == "max_tokens" else name
+                return httpx2.Response(422, json={"error": {"message": f"{wanted}: TOPSECRET"}})
+        choice = {"text": body["prompt"], "logprobs": {"top_logprobs": [{" no": -0.1, " yes": -3, " so": -2}]}}
+        return httpx2.Response(200, json={"choices": [choice]})
+
+    return answer
+
+
+ONE_ATTEMPT = Patience(attempts=1, concurrency=1)
+
+
+def test_log_probabilities_are_kept_where_they_were_asked_for_and_given():
+    sent = []
+    (asked,) = ask(giving([], sent), "a", manner=Manner(log_probabilities=2), patience=ONE_ATTEMPT)
+    (unasked,) = ask(giving([], sent), "a", patience=ONE_ATTEMPT)
+    (ignored,) = ask(lambda _: said("a"), "a", manner=Manner(log_probabilities=2), patience=ONE_ATTEMPT)
+
+    assert [each.text for each in asked.alternatives] == [" no", " so"]
+    assert unasked == ignored == Reply.said("a")
+    assert ["logprobs" in body for body in sent] == [True, False]
+
+
+def test_a_server_that_refuses_fields_is_asked_without_them_and_no_attempt_is_lost():
+    sent = []
+    replies = ask(giving(["max_tokens", "logprobs"], sent), "a", "b", manner=Manner(log_probabilities=5), patience=ONE_ATTEMPT)
+
+    assert replies == [Reply.said("a"), Reply.said("b")]
+    assert [("max_tokens" in body, "logprobs" in body) for body in sent] == [
+        (True, True), (False, True), (False, False), (False, False)
+    ]  # fmt: skip
+    for patience in (Patience(attempts=1, concurrency=8), Patience(attempts=1, concurrency=8, budget=40)):
+        server = giving(["max_tokens", "logprobs"], [])
+        replies = ask(server, *"abcdefgh", manner=Manner(log_probabilities=5), patience=patience)
+        assert [reply.text for reply in replies] == list("abcdefgh")
+
+
+def test_a_server_that_goes_on_naming_log_probabilities_ends_the_run():
+    (reply,) = ask(lambda _: httpx2.Response(400, text="logprobs"), "a", manner=Manner(log_probabilities=5))
+    assert (reply.status, "HTTP 400" in reply.reason) == ("fatal", True)
+
+
+def test_a_killed_run_with_log_probabilities_goes_on_and_nothing_rests_on_them(tmp_path):
+    def server(request):
+        body = json.loads(request.content)
+        reply = SCRIPT.get(body["prompt"], "I do not know.")
+        table = dict.fromkeys((*WORDS, " I"), -1)
+        return httpx2.Response(200, json={"choices": [{"text": reply, "logprobs": {"top_logprobs": [table]}}]})
+
+    def run(name, budget=None, most=17):
+        rules = rules_for(PRINTS, manner=Manner(log_probabilities=most))
+        return verify(PRINTS, model(server, Patience(concurrency=1, budget=budget)), rules=rules, transcript=tmp_path / name)
+
+    whole, plain = run("whole"), run("plain", most=None)
+    with pytest.raises(ModelError, match="budget"):
+        run("killed", budget=7)
+    with pytest.raises(InputError, match="other rules"):
+        run("killed", most=None)
+
+    killed = run("killed")
+    assert judge(PRINTS, tmp_path / "whole") == whole == killed.model_copy(update={"transcript": whole.transcript})
+    assert whole.near == whole.trials > whole.hits
+    assert whole.model_copy(update={"near": None, "transcript": plain.transcript}) == plain
+    assert '"alternatives":[{"log_probability":-1.0,' in (tmp_path / "whole").read_text()
+    assert not any(name in (tmp_path / "plain").read_text() for name in ("alternatives", "log_prob"))
 
 
 def test_the_budget_counts_every_attempt():

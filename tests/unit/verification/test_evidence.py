@@ -9,7 +9,7 @@ from insignia.chain import Chain, Link, salt_of
 from insignia.errors import EvidenceError, InputError
 from insignia.files import canonical
 from insignia.merkle import leaf_hash, tree_root
-from insignia.models.base import Reply
+from insignia.models.base import Alternative, Reply
 from insignia.verification.commitment import Commitment, Terms, open_fingerprints
 from insignia.verification.evidence import Bundle, Claim, audit, disclose
 from insignia.verification.matching import Match
@@ -41,6 +41,15 @@ def test_what_is_disclosed_passes_both_audits_with_the_verdict_of_the_transcript
     assert again.items() >= {"root": ROOT, "nonce": NONCE, "signed_by": PUBLISHED.public_key}.items()
     assert again["p_value"] == pytest.approx(found.verdict.p_value)
     assert (tmp_path / "bundle.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_alternatives_are_a_part_of_the_bundle_and_change_neither_audit(tmp_path):
+    given = (Alternative(text=" no", log_probability=-1),)
+    alike = ask(PRINTS, lambda number: Reply.said(says()(number).text, given), tmp_path / "t.jsonl", root=ROOT)
+    content = disclose(PRINTS, PUBLISHED, alike, nonce=NONCE).content()
+
+    found, again = audit(content).verdict, independent_audit(content, None, NONCE)
+    assert (found.outcome, found.hits, found.near) == (again["outcome"], again["hits"], 0) == ("owned", 8, 0)
 
 
 def test_only_the_keys_that_were_asked_are_opened(tmp_path):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from insignia.errors import InputError
 from insignia.types import Candidate, Fingerprint
-from insignia.verification.matching import Finding, Match, Sought, design_null, find, sought
+from insignia.verification.matching import Finding, Match, Sought, design_null, find, is_near, sought
 
 PREFIX, EXACT = Match(), Match(how="exact")
 TREES = Sought(("elm",), ("elm", "oak", "oaken", "ash"))
@@ -42,6 +42,23 @@ def test_what_a_reply_gives(reply, match, finding):
 def test_any_accepted_response_hits_where_none_was_drawn():
     wanted = Sought(("elm tree", "oak"), ())
     assert [find(reply, wanted, PREFIX) for reply in ("elm  tree!", "oak", "elm")] == [(True, 0), (True, 0), (False, 0)]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted", "match", "near"),
+    [
+        ([" oak", " elm"], TREES, PREFIX, True),
+        ([" oak", "elms"], TREES, PREFIX, True),
+        (["elms"], TREES, EXACT, False),
+        ([" oaken"], Sought(("oak",), TREES.candidates), PREFIX, False),  # another candidate
+        ([" el", "e", "", " "], TREES, PREFIX, False),  # a drawn response is one token
+        ([" el"], Sought(("elm tree",), ()), PREFIX, True),
+        ([" ", ""], Sought(("elm tree",), ()), PREFIX, False),
+        ([], TREES, PREFIX, False),
+    ],
+)
+def test_a_first_token_is_near_as_a_reply_hits(tokens, wanted, match, near):
+    assert is_near(tokens, wanted, match) is near
 
 
 @given(st.text(max_size=40), st.sampled_from([EXACT, PREFIX, within(1), within(3)]))

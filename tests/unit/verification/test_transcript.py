@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import drawn_prints
 from drawn_prints import drawn, knowing
 from insignia.artifacts import provenance
 from insignia.errors import FormatError, InputError, ModelError, OutputError
-from insignia.models.base import Reply
+from insignia.models.base import Alternative, Reply
 from insignia.models.scripted import ScriptedModel
 from insignia.verification.null import DesignNull
 from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
@@ -42,6 +43,32 @@ def test_what_was_written_is_read(file):
     assert transcript.header.rules == header().rules
     assert transcript.digest.startswith("sha256:")
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_not_asked_for_leaves_no_byte(tmp_path):
+    """Lines as they were before there were log-probabilities, whose digests may have been published."""
+    rules = (
+        '{"alpha":1e-06,"cover":0.5,"futility":0.01,"manner":{"form":"raw","max_tokens":16,"seed":null,"system":null,'
+        '"temperature":0.0},"match":{"how":"prefix","looks":1},"null":{"accepted":1,"candidates":16,"looks":1,'
+        '"name":"design"},"survival":0.3,"suspects":1}'
+    )
+    plain = Transcript(header(), file=tmp_path / "t")
+    plain.append(3, "a key", Reply.said("pearl"))
+    first, second = (tmp_path / "t").read_text().splitlines()
+
+    assert f'"rules":{rules},' in first
+    assert second == (
+        f'{{"number":3,"previous":"{hashlib.sha256(first.encode()).hexdigest()}","question":"a key",'
+        '"reply":{"reason":"","status":"answered","text":"pearl"}}'
+    )
+
+
+def test_alternatives_are_read_as_they_were_written(tmp_path):
+    reply = Reply.said("pearl", (Alternative(text=" olé", log_probability=-0.1), Alternative(text="", log_probability=-3e38)))
+    Transcript(header(), file=tmp_path / "t").append(3, "a key", reply)
+
+    assert Transcript.load(tmp_path / "t").entries[0].reply == reply
+    assert "olé" not in repr(reply)
 
 
 def test_a_transcript_in_memory_is_the_same(file):

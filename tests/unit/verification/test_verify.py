@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from drawn_prints import WORDS, chained, drawn, knowing
 from insignia.artifacts import FingerprintSet
 from insignia.errors import InputError, ModelError
-from insignia.models.base import Manner, Reply
+from insignia.models.base import Alternative, Manner, Reply
 from insignia.models.scripted import ScriptedModel
 from insignia.types import Fingerprint
 from insignia.verification.matching import Match
@@ -44,6 +44,22 @@ def test_the_price_of_fitting_a_chained_set_counts_whom_the_keys_were_chosen_by(
     assert own.grinding_bits == pytest.approx(-log_binomial_tail(6, 40, 1 / 16) / math.log(2))
     assert judge(prints, tmp_path / "t") == own
     assert verify(PRINTS, ScriptedModel(knowing(PRINTS))).grinding_bits is None
+
+
+def test_no_verdict_rests_on_what_the_suspect_says_of_its_probabilities():
+    """Of the keys that missed, one in two was near; the others' alternatives are of no use, and some gave none."""
+    useless = Alternative(text=" no", log_probability=-1)
+
+    def reply(question):
+        number = next((number for number, fingerprint in enumerate(PRINTS) if fingerprint.key == question), 0)
+        right = Alternative(text=PRINTS.fingerprints[number].responses[0], log_probability=-2)
+        return Reply.said("No.", ((useless,), (useless, right), ())[number % 3])
+
+    verdict, plain = verify(PRINTS, ScriptedModel(reply)), verify(PRINTS, ScriptedModel({}, otherwise="No."))
+    assert (verdict.outcome, verdict.near) == ("not_shown", sum(number % 3 == 1 for number in verdict.keys_spent))
+    assert verdict.p_value == plain.p_value == 1.0
+    assert "near" in verdict.model_dump()
+    assert "near" not in plain.model_dump(mode="json")
 
 
 def test_an_unmarked_model_is_given_up_on():
