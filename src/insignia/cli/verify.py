@@ -283,16 +283,12 @@ def _show(verdicts: "Sequence[Verdict]") -> None:
         ["keys spent", *(str(len(verdict.keys_spent)) for verdict in verdicts)],
     ]
     if any(verdict.grinding_bits is not None for verdict in verdicts):
-        rows.append(["grinding bits", *(_bits(verdict.grinding_bits) for verdict in verdicts)])
+        rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
     if any(verdict.near is not None for verdict in verdicts):
         rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
         typer.echo(verdict.sentence)
-
-
-def _bits(bits: float | None) -> str:
-    return "-" if bits is None else f"{bits:.1f}"
 
 
 def _exit_status(verdicts: "Sequence[Verdict]") -> int:
