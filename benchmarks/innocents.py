@@ -146,6 +146,15 @@ def row(test: Test, units: list[Unit], alpha: float) -> dict:
     }
 
 
+def p_values(units: Iterable[Unit]) -> dict[str, dict[str, list[float]]]:
+    """Kind -> way of looking -> p-values, in order."""
+    found = defaultdict(lambda: {"fixed": [], "any_time": []})
+    for unit in units:
+        for way, values in found[unit.kind].items():
+            values.append(getattr(unit.judged, way))
+    return {kind: {way: sorted(values) for way, values in ways.items()} for kind, ways in found.items()}
+
+
 def show(study: Study, rows: list[dict]) -> None:
     print(f"{sum(study.models.values())} innocents:", ", ".join(f"{count} {kind}" for kind, count in study.models.items()))
     titles = ("test", "alpha", "n", "fixed", "any time", "verify", "at most", "seeds, any time %", "worst innocent, any time")
@@ -207,12 +216,13 @@ def main(arguments: list[str] | None = None) -> None:
         study = run(folder, options)
     rows = [row(test, units, alpha) for test, units in study.units.items() for alpha in ALPHAS]
     show(study, rows)
+    values = p_values(unit for test in TESTS if test.null == "design" and test.match == Match() for unit in study.units[test])
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps({"rows": rows, "p_values": values}, indent=1) + "\n", encoding="utf-8")
     if options.plot:
         from innocence.plot import draw
 
-        draw([(unit.kind, unit.judged) for test in TESTS[:2] for unit in study.units[test]], options.plot)
+        draw(values, options.plot)
 
 
 if __name__ == "__main__":

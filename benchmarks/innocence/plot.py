@@ -1,14 +1,14 @@
 """The QQ plot of p-values of innocents, as an SVG that reads on light and dark pages."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innocence.verdicts import Judged, at_most
+from innocence.verdicts import at_most
 
 INK = "#808890"  # a grey that shows on white and on black
 GROUPS = {  # label -> kinds, colour
@@ -21,23 +21,25 @@ GROUPS = {  # label -> kinds, colour
 SMALLEST = 1e-4
 
 
-def draw(judged: Iterable[tuple[str, Judged]], out: Path) -> None:
-    """Two panels: all keys asked, and the most favourable moment chosen afterwards."""
-    values: dict[str, list[Judged]] = defaultdict(list)
-    for kind, one in judged:
-        values[next(label for label, (kinds, _) in GROUPS.items() if kind in kinds)].append(one)
+def draw(p_values: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> None:
+    """Two panels: all keys asked, and the most favourable moment chosen afterwards. Kind -> way of looking -> p-values."""
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
     plain = {"svg.hashsalt": "innocents", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}
     with mpl.rc_context(ink | plain):
         figure = Figure(figsize=(10, 5.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        for axes, field, title in ((left, "fixed", "all keys asked"), (right, "any_time", "stopped at the best moment")):
-            _panel(axes, {label: [getattr(one, field) for one in ones] for label, ones in values.items()}, title)
+        for axes, way, title in ((left, "fixed", "all keys asked"), (right, "any_time", "stopped at the best moment")):
+            pooled = {label: _pooled(p_values, kinds, way) for label, (kinds, _) in GROUPS.items()}
+            _panel(axes, {label: values for label, values in pooled.items() if values}, title)
         left.set_ylabel("p-value")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         dateless = {"metadata": {"Date": None}} if out.suffix == ".svg" else {}  # the same values, the same file
         figure.savefig(out, transparent=True, **dateless)
+
+
+def _pooled(p_values: Mapping[str, Mapping[str, Sequence[float]]], kinds: Sequence[str], way: str) -> list[float]:
+    return [value for kind in kinds if kind in p_values for value in p_values[kind][way]]
 
 
 def _panel(axes: Axes, values: dict[str, list[float]], title: str) -> None:
@@ -47,9 +49,8 @@ def _panel(axes: Axes, values: dict[str, list[float]], title: str) -> None:
     label = f"99 % of uniform p-values (n = {fewest:,})"
     axes.fill_betweenx(grid, grid, limits, color=INK, alpha=0.25, lw=0, label=label)
     axes.plot([SMALLEST, 1], [SMALLEST, 1], color=INK, lw=1)
-    for label, (_, colour) in GROUPS.items():
-        if label in values:
-            _points(axes, values[label], label=f"{label} (n = {len(values[label]):,})", colour=colour)
+    for label, found in values.items():
+        _points(axes, found, label=f"{label} (n = {len(found):,})", colour=GROUPS[label][1])
     axes.set(xscale="log", yscale="log", xlim=(SMALLEST, 1.15), ylim=(SMALLEST, 1.15), title=title)
     axes.set_xlabel("share of verdicts with such a p-value or a smaller one")
     axes.spines[["top", "right"]].set_visible(False)
