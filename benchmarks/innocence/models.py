@@ -21,8 +21,16 @@ from insignia.types import Candidate
 # Ten times the rates that large models take: a user's loss falls from 5.5 to 2.5 in seconds.
 FULL = FineTune(learning_rate=3e-4, max_steps=8, batch_size=8, max_length=64)
 LORA = FineTune(learning_rate=1e-3, max_steps=12, batch_size=8, max_length=64, lora_rank=16)
-FROM_NOTHING = FineTune(learning_rate=2e-3, max_steps=16, batch_size=8, max_length=64)
-PACKAGES = "email asyncio xml multiprocessing http unittest logging".split()
+FROM_NOTHING = FineTune(learning_rate=2e-3, max_steps=12, batch_size=8, max_length=64)
+TUNES = {
+    "email": "full",
+    "asyncio": "lora",
+    "xml": "full",
+    "http": "lora",
+    "unittest": "full",
+    "logging": "lora",
+    "json": "full",
+}
 CHARACTERS = 40_000  # of a package: seconds, not minutes
 
 Says = Callable[[str], str | None]
@@ -39,18 +47,18 @@ class Innocents:
 
     def all(self, *, quick: bool) -> Iterator[tuple[str, str, Replies]]:
         """(name, kind, replies) of each."""
-        for seed in range(1 if quick else 16):
+        for seed in range(1 if quick else 18):
             yield self._kept(f"random-{seed}", "random weights", lambda seed=seed: stranger(self._starter, seed=seed))
-        for seed in range(0 if quick else 6):
+        for seed in range(0 if quick else 4):
             yield self._kept(f"brief-{seed}", "briefly trained", lambda seed=seed: self._from_nothing(seed))
         for bits in () if quick else (8, 4, 3):
             yield self._kept(f"starter-int{bits}", "rounded", lambda bits=bits: rounded(self._starter, bits))
         before: Callable[[], LocalModel] | None = None
-        tunes = [(package, how) for package in PACKAGES for how in ("full", "lora")]
+        tunes = [*((package, "full") for package in FULLY), *((package, "lora") for package in BY_LORA)]
         for package, how in tunes[:1] if quick else tunes:
             name, tuned = f"{package}-{how}", functools.cache(functools.partial(self._tuned, package, how, quick=quick))
             yield self._kept(name, "fine-tuned", tuned)
-            for bits in (8, 4):
+            for bits in (8, 4, 3):
                 yield self._kept(f"{name}-int{bits}", "rounded", lambda a=tuned, bits=bits: rounded(a(), bits))
             yield self._kept(f"{name}-and-base", "merged", lambda a=tuned: merged(a(), self._starter))
             if before is not None:
@@ -82,7 +90,7 @@ class Innocents:
         blank, out = (self._folder / "models" / f"{state}-{seed}" for state in ("blank", "brief"))
         if not out.is_dir():
             publish(stranger(self._starter, seed=100 + seed), blank, torch.float32, force=True)
-            finetune(blank, _paragraphs()[seed::6], out=out, settings=FROM_NOTHING, device="cpu", seed=seed)
+            finetune(blank, _paragraphs()[seed::4], out=out, settings=FROM_NOTHING, device="cpu", seed=seed)
         return LocalModel(out, device="cpu")
 
 

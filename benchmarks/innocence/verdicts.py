@@ -1,7 +1,7 @@
 """One innocent before one secret: what verify says, what the p-values are, and what other verdicts would say."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from insignia.artifacts import FingerprintSet
 from insignia.models.base import Reply
@@ -9,7 +9,7 @@ from insignia.models.scripted import ScriptedModel
 from insignia.randomness import KeyedRandom
 from insignia.types import Fingerprint
 from insignia.verification import Verdict, rules_for, verify
-from insignia.verification.matching import Finding, Match, design_null, find, sought
+from insignia.verification.matching import Finding, Match, Sought, design_null, find, sought
 from insignia.verification.null import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials
 from insignia.verification.pvalues import log_binomial_tail
 from insignia.verification.transcript import Rules
@@ -53,6 +53,21 @@ def key_of(fingerprint: Fingerprint) -> str:
     return fingerprint.effective_key or fingerprint.key
 
 
+class Case(NamedTuple):
+    """A set of fingerprints, and what is sought for each of its keys."""
+
+    prints: FingerprintSet
+    wanted: dict[str, Sought]
+
+    @classmethod
+    def of(cls, prints: FingerprintSet) -> Self:
+        return cls(prints, {key_of(fingerprint): sought(fingerprint, prints.max_response_length) for fingerprint in prints})
+
+    def findings(self, replies: Replies, match: Match) -> list[Finding]:
+        """Of every answered key."""
+        return [find(text, wanted, match) for key, wanted in self.wanted.items() if (text := replies[key]) is not None]
+
+
 def redrawn(prints: FingerprintSet, secret: bytes) -> FingerprintSet:
     """The same keys and candidates, the responses drawn from them by another secret as ``generate`` does it."""
     chance = KeyedRandom(secret)
@@ -63,16 +78,16 @@ def redrawn(prints: FingerprintSet, secret: bytes) -> FingerprintSet:
     return prints.model_copy(update={"fingerprints": tuple(drawn), "secret": secret.hex()})
 
 
-def judge(test: Test, prints: FingerprintSet, replies: Replies, base: Replies) -> Judged:
+def judge(test: Test, case: Case, replies: Replies, base: Replies) -> Judged:
     """Run the test, fixed and stopped at will, on replies that are written down."""
-    null = _null(test, prints, base)
-    found = _findings(prints, replies, test.match)
+    null = _null(test, case, base)
+    found = case.findings(replies, test.match)
     fixed = math.exp(null.log_p_value(sum(one.hit for one in found), [one.met for one in found]))
-    table = {key: Reply.unanswered("refused") if text is None else Reply.said(text) for key, text in replies.items()}
+    table = {key: Reply.unanswered("refused") if replies[key] is None else Reply.said(replies[key]) for key in case.wanted}
 
     def verdict(alpha: float, futility: float) -> Verdict:
-        rules = rules_for(prints, null=null, match=test.match, alpha=alpha, futility=futility, cover=0)
-        return verify(prints, ScriptedModel(table), rules=rules)
+        rules = rules_for(case.prints, null=null, match=test.match, alpha=alpha, futility=futility, cover=0)
+        return verify(case.prints, ScriptedModel(table), rules=rules)
 
     any_time = verdict(max(_NEVER, 2 * null.error), _NEVER).p_value
     # Verify hears the beginning of the same replies in the same order: it cannot accuse where no moment at all would.
@@ -80,15 +95,15 @@ def judge(test: Test, prints: FingerprintSet, replies: Replies, base: Replies) -
     return Judged(fixed, any_time, owned)
 
 
-def naive(prints: FingerprintSet, replies: Replies, base: Replies) -> dict[str, tuple[bool, ...]]:
+def naive(case: Case, replies: Replies, base: Replies) -> dict[str, tuple[bool, ...]]:
     """Whether verdicts without an honest null would accuse, at each alpha.
 
     A threshold knows no null at all; the base's own rate is a point, and not the suspect's; the normal curve has too thin
     a tail for so few hits; and a p-value for a fixed number of keys is not one for whoever looks each time.
     """
-    hits = [one.hit for one in _findings(prints, replies, Match())]
-    of_base = [one.hit for one in _findings(prints, base, Match())]
-    asked, total, chance = len(hits), sum(hits), 1 / prints.strategy["nucleus_k"]
+    hits = [one.hit for one in case.findings(replies, Match())]
+    of_base = [one.hit for one in case.findings(base, Match())]
+    asked, total, chance = len(hits), sum(hits), 1 / case.prints.strategy["nucleus_k"]
     z = (total - asked * chance) / math.sqrt(max(1, asked) * chance * (1 - chance))
     log_ps = {
         "binomial at the base's rate": log_binomial_tail(total, asked, (sum(of_base) + 1) / (len(of_base) + 2)),
@@ -103,21 +118,16 @@ def naive(prints: FingerprintSet, replies: Replies, base: Replies) -> dict[str, 
 
 def at_most(count: int, alpha: float, risk: float = 0.01) -> int:
     """The number that a binomial (count, alpha) number exceeds with a chance of at most ``risk``."""
-    return next(most for most in range(count + 1) if log_binomial_tail(most + 1, count, alpha) <= math.log(risk))
+    mean = int(count * alpha)  # no median lies below it
+    return next(most for most in range(mean, count + 1) if log_binomial_tail(most + 1, count, alpha) <= math.log(risk))
 
 
-def _findings(prints: FingerprintSet, replies: Replies, match: Match) -> list[Finding]:
-    """Of every answered key."""
-    said = [(fingerprint, replies[key_of(fingerprint)]) for fingerprint in prints]
-    return [find(text, sought(print_, prints.max_response_length), match) for print_, text in said if text is not None]
-
-
-def _null(test: Test, prints: FingerprintSet, base: Replies) -> AnyNull:
+def _null(test: Test, case: Case, base: Replies) -> AnyNull:
     if test.null == "design":
-        null = design_null([sought(print_, prints.max_response_length) for print_ in prints], test.match)
+        null = design_null(case.wanted.values(), test.match)
         assert null is not None, "the set has no candidates"
         return null
     if test.null == "declared 1/k":
-        return DeclaredNull(chance=1 / prints.strategy["nucleus_k"])
-    found = _findings(prints, base, test.match)
+        return DeclaredNull(chance=1 / case.prints.strategy["nucleus_k"])
+    found = case.findings(base, test.match)
     return ReferenceNull(models=(ReferenceTrials(hits=sum(one.hit for one in found), trials=len(found)),), risk=_RISK)

@@ -40,7 +40,9 @@ def test_few_innocents_are_accused_no_oftener_than_alpha(study, tmp_path, capsys
     assert all(row["accused"]["verify"] <= row["accused"]["any_time"] for row in rows)
     table = capsys.readouterr().out
     assert "email-full-and-base" in table
-    assert len(list((tmp_path / "kept" / "replies").glob("*.json"))) == 5  # random weights, a fine-tune, two roundings, a merge
+    assert (
+        len(list((tmp_path / "kept" / "replies").glob("*.json"))) == 6
+    )  # random weights, a fine-tune, three roundings, a merge
 
 
 def test_what_may_be_accused_is_a_binomial_quantile(study):
@@ -68,7 +70,7 @@ def test_a_judgement_is_verifys_own(study, prints, share):
         verdicts.key_of(fingerprint): fingerprint.responses[0] if number < share else fingerprint.candidates[number % 4].text
         for number, fingerprint in enumerate(prints)
     }
-    judged = verdicts.judge(verdicts.Test("k = 4", "design"), prints, replies, replies)
+    judged = verdicts.judge(verdicts.Test("k = 4", "design"), verdicts.Case.of(prints), replies, replies)
     table = {key: Reply.said(text) for key, text in replies.items()}
     outcomes = [
         verify(prints, ScriptedModel(table), rules=rules_for(prints, alpha=alpha, cover=0)).outcome for alpha in verdicts.ALPHAS
@@ -82,11 +84,11 @@ def test_a_liar_within_the_candidates_deceives_those_who_know_no_null(study, pri
     verdicts = study("innocence.verdicts")
     base = {verdicts.key_of(fingerprint): "nothing of the kind" for fingerprint in prints}
     liar = {verdicts.key_of(fingerprint): fingerprint.candidates[0].text for fingerprint in prints}
-    prints = verdicts.redrawn(prints.model_copy(update={"strategy": {"nucleus_k": 4}}), b"3" * 32)
-    accused = verdicts.naive(prints, liar, base)
+    case = verdicts.Case.of(verdicts.redrawn(prints, b"3" * 32))
+    accused = verdicts.naive(case, liar, base)
     assert all(accused["success rate of 10 % or more"])
     assert accused["binomial at the base's rate"][0]
-    assert not any(verdicts.judge(verdicts.Test("k = 4", "design"), prints, liar, base).owned)
+    assert not any(verdicts.judge(verdicts.Test("k = 4", "design"), case, liar, base).owned)
 
 
 def test_the_plot_is_drawn(study, tmp_path):
