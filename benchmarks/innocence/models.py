@@ -22,15 +22,7 @@ from insignia.types import Candidate
 FULL = FineTune(learning_rate=3e-4, max_steps=8, batch_size=8, max_length=64)
 LORA = FineTune(learning_rate=1e-3, max_steps=12, batch_size=8, max_length=64, lora_rank=16)
 FROM_NOTHING = FineTune(learning_rate=2e-3, max_steps=12, batch_size=8, max_length=64)
-TUNES = {
-    "email": "full",
-    "asyncio": "lora",
-    "xml": "full",
-    "http": "lora",
-    "unittest": "full",
-    "logging": "lora",
-    "json": "full",
-}
+FULLY, BY_LORA = ("email", "xml", "unittest", "json"), ("asyncio", "http", "logging")
 CHARACTERS = 40_000  # of a package: seconds, not minutes
 
 Says = Callable[[str], str | None]
