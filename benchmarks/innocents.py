@@ -4,8 +4,8 @@
 
 Innocents: fresh and briefly trained models, fine-tunes of the starter, these rounded to 8, 4 and 3 bits and merged, and
 scripted adversaries that know every key and its candidates, but not the secret. Each answers all keys of two owners once;
-replies do not depend on the order, so all verdicts are made from them, by the real ``verify``. Takes ten minutes on one
-thread; with --folder what was made is kept, and found again.
+replies do not depend on the order, so all verdicts are made from them, by the real ``verify``. Took 26 minutes
+of one thread on a machine that was busy with other work; with --folder what was made is kept, and found again.
 
 The unit is a pair (innocent, secret): for each, the responses are drawn anew from the candidates of an owner's keys, by a
 secret of its own, as ``generate`` draws them. Given the replies nothing else is chance, so units are independent, and each is

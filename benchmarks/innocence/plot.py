@@ -26,14 +26,14 @@ def draw(p_values: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> No
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
     plain = {"svg.hashsalt": "innocents", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}
     with mpl.rc_context(ink | plain):
-        figure = Figure(figsize=(10, 5.2), layout="constrained")
+        figure = Figure(figsize=(10, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, way, title in ((left, "fixed", "all keys asked"), (right, "any_time", "stopped at the best moment")):
             pooled = {label: _pooled(p_values, kinds, way) for label, (kinds, _) in GROUPS.items()}
             _panel(axes, {label: values for label, values in pooled.items() if values}, title)
         left.set_ylabel("p-value")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
         dateless = {"metadata": {"Date": None}} if out.suffix == ".svg" else {}  # the same values, the same file
         figure.savefig(out, transparent=True, **dateless)
 
@@ -58,10 +58,11 @@ def _panel(axes: Axes, values: dict[str, list[float]], title: str) -> None:
 
 
 def _points(axes: Axes, values: list[float], *, label: str, colour: str) -> None:
-    """One point for each value that occurs, at the share of values up to and with it: of ties the worst place counts."""
+    """A step at each value that occurs: of ties, the place of the last counts, which is the worst for us."""
     counts = Counter(values)
     shares, seen = [], 0
     for value in sorted(counts):
         seen += counts[value]
         shares.append(seen / len(values))
-    axes.plot(shares, sorted(counts), marker="o", ms=3, lw=0.8, color=colour, alpha=0.9, label=label)
+    steps = {"drawstyle": "steps-pre", "marker": "o", "markevery": slice(12)}  # marks where values are few and small
+    axes.plot(shares, sorted(counts), **steps, ms=3.5, lw=1.4, color=colour, label=label)
