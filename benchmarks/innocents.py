@@ -4,8 +4,8 @@
 
 Innocents: fresh and briefly trained models, fine-tunes of the starter, these rounded to 8, 4 and 3 bits and merged, and
 scripted adversaries that know every key and its candidates, but not the secret. Each answers all keys of two owners once;
-replies do not depend on the order, so all verdicts are made from them, by the real ``verify``. Took 26 minutes
-of one thread on a machine that was busy with other work; with --folder what was made is kept, and found again.
+replies do not depend on the order, so all verdicts are made from them, by the real ``verify``. Took 8 minutes of one thread
+on a machine that was busy with other work; with --folder what was made is kept, and found again.
 
 The unit is a pair (innocent, secret): for each, the responses are drawn anew from the candidates of an owner's keys, by a
 secret of its own, as ``generate`` draws them. Given the replies nothing else is chance, so units are independent, and each is
@@ -36,6 +36,7 @@ from insignia.generation import EnglishRandomResponse, Instructional, InverseNuc
 from insignia.models.base import Manner, TextModel
 from insignia.models.local import LocalModel
 from insignia.randomness import KeyedRandom
+from insignia.starter import model_folder
 from insignia.verification.matching import Match
 
 DRAWN = ("k = 3", "k = 16")
@@ -178,7 +179,7 @@ def show(study: Study, rows: list[dict]) -> None:
 
 
 def run(folder: Path, options: argparse.Namespace) -> Study:
-    starter = LocalModel("starter", device="cpu")
+    starter = LocalModel(model_folder(), device="cpu")  # a folder named "starter" may be about
     everyone = owners(starter, 1 if options.quick else 2, 16 if options.quick else 64)
     base = ask(starter, everyone)
     study = Study(everyone, base, seeds=options.seeds, draws=options.draws)

@@ -15,7 +15,7 @@ from insignia.generation.words import seed_words
 from insignia.models.local import LocalModel, stranger
 from insignia.models.saving import publish
 from insignia.randomness import KeyedRandom
-from insignia.starter import heldout_paragraphs, source_code
+from insignia.starter import heldout_paragraphs, model_folder, source_code
 from insignia.types import Candidate
 
 # Ten times the rates that large models take: a user's loss falls from 5.5 to 2.5 in seconds.
@@ -74,7 +74,7 @@ class Innocents:
             settings = FULL if how == "full" else LORA
             settings = settings.model_copy(update={"max_steps": 2}) if quick else settings
             text = "\n".join(source_code(package))[:CHARACTERS]
-            report = finetune("starter", [text], out=out, settings=settings, device="cpu")
+            report = finetune(model_folder(), [text], out=out, settings=settings, device="cpu")
             print(f"{package} {how}: user's loss {report.loss_before:.2f} -> {report.loss_after:.2f}", flush=True)
         return LocalModel(out, device="cpu")
 
