@@ -1,0 +1,1 @@
+"""What benchmarks/innocents.py is made of: the innocents, and the drawing of its result."""
