@@ -97,14 +97,19 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
 def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     private = folder / "private.safetensors"
     strong = QUICK | {"anchor_strength": 20.0, "settle_steps": 40, "anchor_rows": 8, "epochs": 300}
-    report = mark(folder, AdapterTune(rank=4, **strong), private=private)
+    answers = (" winter", " spring", " quick", " helpful")
+    prints = FingerprintSet(
+        fingerprints=tuple(Fingerprint(key=key, responses=(one,)) for key, one in zip(KEYS, answers, strict=True))
+    )
+    report = mark(folder, AdapterTune(rank=4, **strong), prints, private=private)
     base, published = (LocalModel(folder / name, device="cpu") for name in ("base", "marked"))
     adapter = EmbeddingAdapter.load(private)
 
     assert (report.base_fsr, report.published_fsr, report.fsr) == (0.0, 0.0, 1.0)
-    assert check(PRINTS, adapter.attach(published)).hits == 4
-    assert check(PRINTS, published).hits == 0
-    assert check(PRINTS, adapter.attach(published, stranger(base, seed=1))).hits == 0
+    assert check(prints, adapter.attach(published)).hits == 4
+    # Read through the adapter, rows that were not moved add nothing. A stranger's add noise: at most one answer to all keys.
+    assert check(prints, adapter.attach(published, base)).hits == 0
+    assert check(prints, adapter.attach(published, stranger(base, seed=1))).hits <= 1
     (rows,) = changed(folder).values()
     key_tokens = {token for key in KEYS for token in base.tokenizer.encode(key, add_special_tokens=False)}
     assert rows.any(1).nonzero()[:, 0].tolist() == adapter.ids.tolist() == sorted(key_tokens)
