@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from insignia.errors import FormatError, InputError
+from insignia.models.loading import load_tensors
 from insignia.models.local import LocalModel
 
 __all__ = ["EmbeddingAdapter"]
@@ -71,12 +70,7 @@ class EmbeddingAdapter(NamedTuple):
             InputError: there is no such file.
             FormatError: it is damaged, or no adapter.
         """
-        if not path.is_file():
-            raise InputError(f"there is no file {path}; expected an adapter made by 'insignia embed --private'")
-        try:
-            tensors = load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise FormatError(f"{path} is no safetensors file; is it damaged?") from error
+        tensors = load_tensors(path, expected="an adapter made by 'insignia embed --private'")
         if set(tensors) != set(cls._fields) or not _consistent(tensors):
             raise FormatError(f"{path} holds no embedding adapter; expected ids, down and up of fitting shapes")
         return cls(**tensors)

@@ -8,6 +8,8 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,7 +22,7 @@ from transformers import (
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from insignia.checkpoints import Checkpoint
-from insignia.errors import InputError, ModelError
+from insignia.errors import FormatError, InputError, ModelError
 from insignia.starter import model_folder
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "configuration",
     "load",
     "load_in_4bit",
+    "load_tensors",
     "resolve",
     "resolve_device",
     "token_ids",
@@ -173,6 +176,21 @@ def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return cast(PreTrainedModel, model.eval())
+
+
+def load_tensors(path: Path, *, expected: str) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, the private part of a method; ``expected`` says in errors what it should be.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; expected {expected}")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FormatError(f"{path} is no safetensors file; is it damaged?") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -115,10 +115,9 @@ class _Extraction:
         self._scratch = Scratch()
         names, _ = match_names(base.entries, marked.entries)
         self._pairs = {name: (base.entries[name], marked.entries[there]) for name, there in names.items()}
-        self._factors = load_factors(Path(what.factors)) if what.factors is not None else {}
-        for name, (left, right) in self._factors.items():
-            if name not in self._pairs or (len(left), right.shape[1]) != self._pairs[name][0].shape:
-                raise InputError(f"{what.factors} has factors of {name}, which is not in the base or of another shape")
+        shapes = {there: base.entries[name].shape for name, there in names.items()}  # factors are named as in the marked model
+        known = load_factors(Path(what.factors), shapes) if what.factors is not None else {}
+        self._factors = {name: known[there] for name, there in names.items() if there in known}
         if extra := sorted(set(marked.entries) - set(names.values())):
             raise InputError(f"the marked model has tensors that the base has not: {', '.join(extra[:8])}")
         for name, (one, other) in self._pairs.items():
@@ -246,7 +245,7 @@ class _Extraction:
             in_threads(sorted(self._pairs, key=lambda name: (-self._pairs[name][0].size, self._pairs[name][0].offset)), fill)
         total = sum(change.norm**2 for change in filled.values() if change.stored)
         energy = min(1.0, sum(kept.values()) / total) if total else 1.0
-        if energy <= 0:
+        if self._factors and energy <= 0:
             raise InputError(
                 f"{self._what.factors} is not what was added to the marked model; give the file of its own marking"
             )

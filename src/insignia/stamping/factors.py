@@ -1,17 +1,16 @@
 """A matrix as a product of two thin ones: its best approximation, from a few rows at a time, or factors that are known."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.errors import FormatError, InputError
+from insignia.models.loading import load_tensors
 
 __all__ = ["Factors", "factorise", "load_factors", "measured"]
 
@@ -75,26 +74,28 @@ def measured(pieces: Callable[[], Iterator[tuple[int, Tensor]]], left: Tensor, r
     return Factors(left, right, square, square - missed)
 
 
-def load_factors(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+def load_factors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Tensor, Tensor]]:
     """Tensor -> left and right factor in fp32, as method ``lora`` keeps them in its private part.
 
+    ``shapes`` are those of the marked model's tensors.
+
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it belongs to another model.
         FormatError: it is damaged, or holds something else.
     """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; expected the private part of method 'lora' (insignia embed --private)")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise FormatError(f"{path} is no safetensors file; is it damaged?") from error
+    expected = "the private part of method 'lora' (insignia embed --private)"
+    tensors = load_tensors(path, expected=expected)
     names = [name.removesuffix(LEFT) for name in tensors if name.endswith(LEFT)]
     pairs = {name: (tensors[name + LEFT], tensors[name + RIGHT]) for name in names if name + RIGHT in tensors}
     if not pairs or 2 * len(pairs) != len(tensors) or not all(map(_fit, pairs.values())):
-        raise FormatError(f"{path} holds no factors; expected the private part of method 'lora'")
+        raise FormatError(f"{path} holds no factors; expected {expected}")
+    for name, (left, right) in pairs.items():
+        if (len(left), right.shape[1]) != shapes.get(name):
+            raise InputError(f"{path} has factors of {name}, which is not in the base or of another shape")
     return pairs
 
 
 def _fit(pair: tuple[Tensor, Tensor]) -> bool:
     left, right = pair
-    return left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0] and left.dtype == right.dtype == torch.float32
+    matrices = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
+    return matrices and all(values.dtype == torch.float32 and bool(values.isfinite().all()) for values in pair)
