@@ -55,10 +55,7 @@ def verify(
     ] = None,
     null: Annotated[
         str | None,
-        typer.Option(
-            help="How often an innocent model hits: 1/16, 0.001, or reference:HITS/TRIALS,... of innocent models. "
-            "Default: by the design of the set."
-        ),
+        typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
     ] = None,
     match: Annotated[
         str, typer.Option(help="Where the response stands in the reply: exact, prefix or within:N words.")
@@ -93,7 +90,10 @@ def verify(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Ask a suspect a few keys, as text; exit status 0 when the mark is proven, 3 when it is not shown, 4 undecided."""
+    """Ask a suspect a few keys, as text; exit status 0 when the mark is proven, 3 when it is not shown, 4 undecided.
+
+    'verify' gives evidence for others. To measure how much of the mark a model that you hold has kept, use 'check'.
+    """
     from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_existing, write_json
     from insignia.models.endpoint import Patience
@@ -150,7 +150,7 @@ def verify(
     if json_output:
         emit_json(result)
     else:
-        _show(verdicts)
+        _show(verdicts, shown=bool(names))
     if status := _exit_status(verdicts):
         raise typer.Exit(status)
 
@@ -246,14 +246,20 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
     from insignia.models.base import Manner
     from insignia.types import prompt_form
     from insignia.verification import rules_for
+    from insignia.verification.innocents import MeasuredNull
     from insignia.verification.matching import Match
     from insignia.verification.null import null_named
 
     if manner["form"] is not None:
         prompt_form(manner["form"])
-    usual = rules_for(prints, null=null_named(null) if null else None, match=Match.named(match), **numbers)
+    measured = MeasuredNull.named(null) if null else None
+    claimed = measured.null if measured else null_named(null) if null else None
+    usual = rules_for(prints, null=claimed, match=Match.named(match), **numbers)
     given = {name: value for name, value in manner.items() if value is not None}
-    return usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
+    rules = usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
+    if measured:
+        measured.refuse_other(rules)
+    return rules
 
 
 def _suspects(
@@ -273,14 +279,14 @@ def _suspects(
             yield LocalModel(source, device=device, dtype=dtype)
 
 
-def _show(verdicts: "Sequence[Verdict]") -> None:
+def _show(verdicts: "Sequence[Verdict]", *, shown: bool) -> None:
     rows = [
         ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
         ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
         ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
         ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
         ["an innocent model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
-        ["keys spent", *(str(len(verdict.keys_spent)) for verdict in verdicts)],
+        ["keys asked, and so spent" if shown else "keys asked", *(str(verdict.trials) for verdict in verdicts)],
     ]
     if any(verdict.grinding_bits is not None for verdict in verdicts):
         rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
