@@ -33,19 +33,21 @@ def plan(
     json_output: JsonFlag = False,
 ) -> None:
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
+    from insignia.verification.innocents import null_given
     from insignia.verification.plan import lost_named, outlook
     from insignia.verification.plan import plan as make_plan
 
     options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost)}
     if prints is None:
-        made = make_plan(_claimed(null) or _bare(), survival=survival, **options)
+        bare = make_plan(null_given(null) or _bare(), survival=survival, **options)
         if json_output:
-            emit_json(made.model_dump(mode="json"))
+            emit_json(bare.model_dump(mode="json"))
         else:
-            _show_plan(made, alpha, suspects)
+            _show_plan(bare, alpha, suspects)
         return
     found = _read(prints, null)
-    seen = made = None
+    seen: Outlook | None = None
+    made: Plan | None = None
     obstacle = (
         "The responses of this set were not drawn from candidates, so what it can prove is not known. Measure how often "
         f"innocent models hit: insignia null {prints} --model INNOCENT -o null.json. "
@@ -80,21 +82,12 @@ class _Set(NamedTuple):
 def _read(path: Path, null: str | None) -> _Set:
     from insignia import ledger
     from insignia.artifacts import load_fingerprints
+    from insignia.verification.innocents import null_given
     from insignia.verification.verify import askable, usual_null
 
     prints = load_fingerprints(path)
     keys = askable(prints)
-    return _Set(len(keys), len(keys & ledger.spent(path, prints)), _claimed(null) or usual_null(prints))
-
-
-def _claimed(null: str | None) -> "AnyNull | None":
-    from insignia.verification.innocents import MeasuredNull
-    from insignia.verification.null import null_named
-
-    if null is None:
-        return None
-    measured = MeasuredNull.named(null)
-    return measured.null if measured else null_named(null)
+    return _Set(len(keys), len(keys & ledger.spent(path, prints)), null_given(null) or usual_null(prints))
 
 
 def _bare() -> "AnyNull":

@@ -90,10 +90,7 @@ def verify(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Ask a suspect a few keys, as text; exit status 0 when the mark is proven, 3 when it is not shown, 4 undecided.
-
-    'verify' gives evidence for others. To measure how much of the mark a model that you hold has kept, use 'check'.
-    """
+    """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_existing, write_json
     from insignia.models.endpoint import Patience
@@ -246,19 +243,15 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
     from insignia.models.base import Manner
     from insignia.types import prompt_form
     from insignia.verification import rules_for
-    from insignia.verification.innocents import MeasuredNull
+    from insignia.verification.innocents import null_given, refuse_unlike
     from insignia.verification.matching import Match
-    from insignia.verification.null import null_named
 
     if manner["form"] is not None:
         prompt_form(manner["form"])
-    measured = MeasuredNull.named(null) if null else None
-    claimed = measured.null if measured else null_named(null) if null else None
-    usual = rules_for(prints, null=claimed, match=Match.named(match), **numbers)
+    usual = rules_for(prints, null=null_given(null), match=Match.named(match), **numbers)
     given = {name: value for name, value in manner.items() if value is not None}
     rules = usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
-    if measured:
-        measured.refuse_other(rules)
+    refuse_unlike(null, rules)
     return rules
 
 

@@ -210,7 +210,8 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
 def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
     terms, size = published.commitment.terms, published.commitment.size
     try:
-        searches = {opening.number: sought(opening.fingerprint, terms.max_response_length) for opening in openings}
+        match = asked.header.rules.match
+        searches = {opening.number: sought(opening.fingerprint, terms.max_response_length, match) for opening in openings}
         weighing = Weighing(asked.header.rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
             weighing.hear(entry)

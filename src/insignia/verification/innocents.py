@@ -14,12 +14,12 @@ from insignia.progress import SILENT, Progress
 from insignia.registry import explain
 from insignia.types import Provenance, Record
 from insignia.verification.matching import Match
-from insignia.verification.null import DeclaredNull, ReferenceNull, ReferenceTrials
+from insignia.verification.null import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
 from insignia.verification.transcript import Rules
 from insignia.verification.verdict import Verdict
 from insignia.verification.verify import rules_for, verify
 
-__all__ = ["RISK", "MeasuredNull", "ask_innocent", "asking_of"]
+__all__ = ["RISK", "MeasuredNull", "ask_innocent", "asking_of", "null_given", "refuse_unlike"]
 
 RISK = 1e-7  # a tenth of the usual alpha, which it is taken from; see ReferenceNull.risk
 
@@ -56,36 +56,37 @@ class MeasuredNull(Record):
         names = tuple(verdict.suspect for verdict in verdicts)
         return cls(null=null, models=names, match=rules.match, manner=rules.manner, provenance=provenance())
 
-    @classmethod
-    def named(cls, name: str) -> Self | None:
-        """The one in the file of that name; None where the name is not that of a JSON file.
-
-        Raises:
-            InputError: there is no such file.
-            FormatError: it holds no null.
-        """
-        if not name.endswith(".json"):
-            return None
-        try:
-            return cls.model_validate(read_json(Path(name)))
-        except ValidationError as error:
-            raise FormatError(f"{name} holds no null; expected what 'insignia null' wrote: {explain(error)}") from None
-
     def save(self, path: Path) -> None:
         """Write it, whole or not at all; it is no secret."""
         write_json(path, self.model_dump(mode="json"))
 
-    def refuse_other(self, rules: Rules) -> None:
-        """A null holds for models that are asked and judged alike.
 
-        Raises:
-            InputError: the rules ask or match in another way than the innocents were asked and matched.
-        """
-        if rules.match != self.match or _asked_like(rules.manner) != _asked_like(self.manner):
-            raise InputError(
-                "this null was measured with another --match, prompt form, system prompt, temperature or --max-tokens; "
-                "ask the suspect in the same way, or measure the null anew"
-            )
+def null_given(name: str | None) -> AnyNull | None:
+    """The null in the file of that name if it is one of a JSON file, else by ``null_named``; None stays None.
+
+    Raises:
+        InputError: there is no such file, or no such null.
+        FormatError: the file holds no null.
+    """
+    if name is None:
+        return None
+    return _load(name).null if _is_file(name) else null_named(name)
+
+
+def refuse_unlike(name: str | None, rules: Rules) -> None:
+    """A measured null holds for models that are asked and judged as the innocents were; others hold for all.
+
+    Raises:
+        InputError: the rules ask or match in another way than the file of that name says.
+    """
+    if name is None or not _is_file(name):
+        return
+    measured = _load(name)
+    if rules.match != measured.match or _asked_like(rules.manner) != _asked_like(measured.manner):
+        raise InputError(
+            f"{name} was measured with another --match, prompt form, system prompt, temperature or --max-tokens; "
+            "ask the suspect in the same way, or measure the null anew"
+        )
 
 
 def asking_of(prints: FingerprintSet, *, match: Match | None = None, manner: Mapping[str, object] | None = None) -> Rules:
@@ -130,6 +131,17 @@ def ask_innocent(
         showing=showing,
         progress=progress,
     )
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".json")
+
+
+def _load(name: str) -> MeasuredNull:
+    try:
+        return MeasuredNull.model_validate(read_json(Path(name)))
+    except ValidationError as error:
+        raise FormatError(f"{name} holds no null; expected what 'insignia null' wrote: {explain(error)}") from None
 
 
 def _asked_like(manner: Manner) -> dict[str, object]:

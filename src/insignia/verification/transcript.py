@@ -11,9 +11,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
 from insignia.files import SECRET_MODE, read_text
@@ -57,6 +57,16 @@ class Header(Record):
     """Numbers of the fingerprints that were left alone, because somebody knows their keys."""
     provenance: Provenance
     previous: str = _NOTHING_BEFORE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold_as_0_1_0_did(cls, value: Any) -> Any:
+        """A file that does not say how texts are folded is of 0.1.0, which folded white space alone."""
+        rules = value.get("rules") if isinstance(value, dict) else None
+        match = rules.get("match") if isinstance(rules, dict) else None
+        if isinstance(rules, dict) and isinstance(match, dict) and "fold" not in match:
+            return value | {"rules": rules | {"match": match | {"fold": "spaces"}}}
+        return value
 
 
 class Entry(Record):

@@ -76,7 +76,8 @@ def askable(prints: FingerprintSet) -> frozenset[int]:
 
 def usual_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
     """The null that holds by the design of the set; None where its responses were not drawn from candidates."""
-    return design_null(_searches(prints).values(), match or Match())
+    match = match or Match()
+    return design_null(_searches(prints, match).values(), match)
 
 
 def verify(
@@ -109,7 +110,7 @@ def verify(
     if max_queries < 1:
         raise InputError(f"{max_queries} keys may be asked; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
-    searches = _searches(prints)
+    searches = _searches(prints, rules.match)
     with sole_writer(transcript):
         record = _open(transcript, model.name, rules, searches.keys(), spare)
         left = searches.keys() - set(record.header.spared)
@@ -144,7 +145,7 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
     """
     record = Transcript.load(transcript)
     keys = _keys(prints)
-    weighing = Weighing(record.header.rules, _searches(prints), max_queries=max(1, len(keys)))
+    weighing = Weighing(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
     for entry in record.entries:
         if entry.number is not None and keys.get(entry.number) != entry.question:
             raise InputError(
@@ -185,8 +186,8 @@ def _keys(prints: FingerprintSet) -> dict[int, str]:
     return {number: key for key, number in kept.items()}
 
 
-def _searches(prints: FingerprintSet) -> dict[int, Sought]:
-    return {number: sought(prints.fingerprints[number], prints.max_response_length) for number in _keys(prints)}
+def _searches(prints: FingerprintSet, match: Match) -> dict[int, Sought]:
+    return {number: sought(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)}
 
 
 def _questions(

@@ -204,8 +204,9 @@ def test_an_owner_cannot_choose_a_response(tmp_path, change):
         publish(prints, PUBLISHED.weights)
 
     signed, openings = committed_anyway(prints)
-    asked = ask(prints, lambda n: Reply.said(prints.fingerprints[n].responses[0]), tmp_path / "t", order=range(8))
-    claim = Claim.of(judge(prints, asked))
+    said = lambda n: Reply.said(prints.fingerprints[n].responses[0])  # noqa: E731
+    asked = ask(prints, said, tmp_path / "t", order=range(8), rules=rules_for(CHAINED))
+    claim = Claim.of(judge(CHAINED, asked))
     lines = tuple(asked.read_text().splitlines())
     bundle = Bundle.sign(owner_chance(prints), commitment=signed, openings=openings, transcript=lines, claim=claim)
     assert all(signed.commitment.holds(opening) for opening in openings)
@@ -235,8 +236,9 @@ def test_candidates_that_look_alike_in_the_chain_itself_are_rejected(tmp_path, a
     with pytest.raises(InputError, match="chain"):
         publish(prints, PUBLISHED.weights)
     signed, openings = committed_anyway(prints)
-    asked = ask(prints, lambda n: Reply.said(prints.fingerprints[n].responses[0]), tmp_path / "t", order=range(8))
-    claim = Claim.of(judge(prints, asked))
+    said = lambda n: Reply.said(prints.fingerprints[n].responses[0])  # noqa: E731
+    asked = ask(prints, said, tmp_path / "t", order=range(8), rules=rules_for(CHAINED))
+    claim = Claim.of(judge(CHAINED, asked))
     lines = tuple(asked.read_text().splitlines())
     bundle = Bundle.sign(owner_chance(prints), commitment=signed, openings=openings, transcript=lines, claim=claim)
     with pytest.raises(EvidenceError, match="hash of all keys"):
