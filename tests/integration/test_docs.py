@@ -71,7 +71,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "evaluate", "export", "demo",
-        "lock", "unlock", "share", "commit", "disclose", "audit",
+        "lock", "unlock", "share", "commit", "disclose", "audit", "null",
     }  # fmt: skip
 
 
@@ -146,7 +146,8 @@ def run_page(tmp_path, monkeypatch):
 def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
     statuses = run_page(TUTORIAL)
 
-    assert statuses == [("generate", 0), ("check", 3), ("embed", 0), ("check", 0), ("export", 0), ("check", 0)]
+    made = [("generate", 0), ("plan", 0), ("check", 3), ("embed", 0), ("check", 0)]
+    assert statuses == [*made, ("verify", 0), ("verify", 3), ("export", 0), ("check", 0)]
     assert '"found": true' in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "oml.json"}
     assert (tmp_path / "prints.json").stat().st_mode & 0o077 == 0
@@ -155,7 +156,7 @@ def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
 def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
     statuses = run_page(ROOT / "docs" / "how-to" / "stamp-a-sibling.md")
 
-    assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check"}
+    assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check", "verify"}
     assert {status for _, status in statuses} == {0}
     marked, stamped, unmarked = (load_file(tmp_path / name / "model.safetensors") for name in ("marked", "stamped", "unmarked"))
     # The marked model again but for weights that marking shrank below what fp32 keeps of a difference.
@@ -175,8 +176,9 @@ def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
     """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
     statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
 
-    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("export", 0), ("verify", 0)]
-    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf"}
+    made = [("plan", 0), ("generate", 0), ("embed", 0), ("plan", 0), ("verify", 0), ("verify", 0), ("export", 0)]
+    assert statuses == [*made, ("null", 0), ("verify", 0), ("verify", 0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf", "null.json"}
 
 
 @pytest.mark.slow
