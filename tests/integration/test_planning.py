@@ -98,13 +98,34 @@ def test_a_plan_reads_a_set_and_its_ledger(insignia, prints):
     }
     assert [chance["survival"] for chance in found["outlook"]["chances"]] == [1.0, 0.9, 0.5, 0.3]
     assert (found["outlook"]["healthy"], found["outlook"]["tests"]) == (6, 9)
-    assert found["embed"] == 33
+    assert (found["lost"], found["embed"]) == ("random", 78)  # these candidates may be what any model says
+    assert json.loads(insignia("plan", prints, "--lost", "silent", "--json")[1])["embed"] == 33
+
+
+def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_starter_they_are(insignia, marked_starter):
+    from insignia.models.local import LocalModel
+    from insignia.verification.innocents import asking_of
+    from insignia.verification.matching import find, sought
+
+    prints = load_fingerprints(marked_starter.prints)
+    rules = asking_of(prints)
+    replies = LocalModel("starter").reply([each.effective_key or each.key for each in prints], rules.manner)
+    wanted = [sought(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
+
+    assert json.loads(insignia("plan", marked_starter.prints, "--json")[1])["lost"] == "silent"
+    assert not any(find(reply.text, each, rules.match).met for reply, each in zip(replies, wanted, strict=True))
 
 
 def test_a_plan_of_a_set_in_words(insignia, prints):
     table = words(insignia("plan", prints, "--survival", 0.5)[1])
 
-    for part in ("keys unspent │ 58", "9 (6 keys each)", "0.0625 (design)", "who is asked 58 of these keys at most", "50.0 %"):
+    for part in (
+        "keys unspent │ 58",
+        "9 (6 keys each)",
+        "0.0625 (design)",
+        "who is asked 58 of these keys at most",
+        "any of its candidates",
+    ):
         assert part in table
 
 

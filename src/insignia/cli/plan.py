@@ -10,7 +10,7 @@ from insignia.errors import InputError
 
 if TYPE_CHECKING:
     from insignia.verification.null import AnyNull
-    from insignia.verification.plan import Outlook, Plan
+    from insignia.verification.plan import Lost, Outlook, Plan
 
 __all__ = ["plan"]
 
@@ -28,8 +28,12 @@ def plan(
     power: Annotated[float, typer.Option(help="Chance of proof that the keys must give.")] = 0.95,
     suspects: Annotated[int, typer.Option(help="Suspects in all, each of which is asked keys of its own.")] = 1,
     lost: Annotated[
-        str, typer.Option(help="Reply where a fingerprint is lost: silent (no candidate of it) or random (any candidate).")
-    ] = "silent",
+        str | None,
+        typer.Option(
+            help="Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them). "
+            "Default: silent, or random where a candidate may be what any model says."
+        ),
+    ] = None,
     json_output: JsonFlag = False,
 ) -> None:
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
@@ -37,15 +41,18 @@ def plan(
     from insignia.verification.plan import lost_named, outlook
     from insignia.verification.plan import plan as make_plan
 
-    options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost)}
+    options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
     if prints is None:
-        bare = make_plan(null_given(null) or _bare(), survival=survival, **options)
+        claim = null_given(null) or _bare()
+        bare = make_plan(claim, survival=survival, **options)
         if json_output:
             emit_json(bare.model_dump(mode="json"))
         else:
-            _show_plan(bare, alpha, suspects)
+            _show_plan(bare, claim, alpha, suspects)
         return
     found = _read(prints, null)
+    if lost is None:
+        options["lost"] = found.lost
     seen: Outlook | None = None
     made: Plan | None = None
     obstacle = (
@@ -63,16 +70,17 @@ def plan(
         _emit(found, seen, made)
         return
     _show_set(prints, found, seen, power)
-    if made is None:
+    if made is None or found.null is None:
         typer.echo(obstacle)
     else:
-        _show_plan(made, alpha, suspects)
+        _show_plan(made, found.null, alpha, suspects)
 
 
 class _Set(NamedTuple):
     keys: int
     spent: int
     null: "AnyNull | None"
+    lost: "Lost"
 
     @property
     def unspent(self) -> int:
@@ -83,11 +91,13 @@ def _read(path: Path, null: str | None) -> _Set:
     from insignia import ledger
     from insignia.artifacts import load_fingerprints
     from insignia.verification.innocents import null_given
+    from insignia.verification.plan import usual_lost
     from insignia.verification.verify import askable, usual_null
 
     prints = load_fingerprints(path)
-    keys = askable(prints)
-    return _Set(len(keys), len(keys & ledger.spent(path, prints)), null_given(null) or usual_null(prints))
+    keys, claim = askable(prints), null_given(null) or usual_null(prints)
+    lost = "silent" if claim is None else usual_lost(prints, claim)
+    return _Set(len(keys), len(keys & ledger.spent(path, prints)), claim, lost)
 
 
 def _bare() -> "AnyNull":
@@ -129,7 +139,7 @@ def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -
         show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
 
 
-def _show_plan(made: "Plan", alpha: float, suspects: int) -> None:
+def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> None:
     rows = [
         ["an innocent model hits, at most", f"{made.bound:.3g}"],
         ["fingerprints to make, at least", str(made.embed)],
@@ -137,6 +147,9 @@ def _show_plan(made: "Plan", alpha: float, suspects: int) -> None:
         ["keys after which half of such marks are proven", str(made.median)],
         ["chance of proof", percent(made.power)],
     ]
+    if null.name == "design":
+        said = "none of its candidates" if made.lost == "silent" else "any of its candidates"
+        rows.append(["reply where a fingerprint is lost", said])
     show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {alpha:g}", ["", ""], rows)
     if flags := _flags(made, suspects):
         typer.echo(f"Ask with these options: insignia verify {' '.join(flags)}")

@@ -5,13 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from insignia.artifacts import FingerprintSet
 from insignia.errors import InputError
 from insignia.types import Record
 from insignia.verification.null import AnyNull
 from insignia.verification.sequential import Forecast, SequentialTest, Tally, forecast
 from insignia.verification.verify import MAX_QUERIES
 
-__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan"]
+__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan", "usual_lost"]
 
 SURVIVALS = (1.0, 0.9, 0.5, 0.3)
 """A mark as it was embedded; after rounding or a little training; after merging by half; at which ``verify`` gives up."""
@@ -24,9 +25,8 @@ Lost = Literal["silent", "random"]
 """What the suspect says where a fingerprint was lost.
 
 ``silent``: none of the key's candidates. Such a reply costs no evidence under a design null; under any other null it is a
-miss, since there are no candidates. Inverse-nucleus sets come close to it: a model says its likeliest token, and the
-candidates lie outside of the nucleus. ``random``: one of the candidates, the right one as often as the null allows; that is
-the cautious assumption.
+miss, since there are no candidates. ``random``: one of the candidates, the right one as often as the null allows, which is the
+cautious assumption where there are candidates.
 """
 
 
@@ -92,6 +92,16 @@ def lost_named(name: str) -> Lost:
     if name == "random":
         return "random"
     raise InputError(f"unknown way to lose a fingerprint {name!r}; expected silent or random")
+
+
+def usual_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
+    """What a model is likely to say where it lost a fingerprint of this set.
+
+    ``silent`` where none of the candidates was the first choice of the model that they were ranked by, as with inverse-nucleus
+    sets: a model says its first choice. Where that is not known, the cautious ``random``. Without candidates a loss is a miss.
+    """
+    candidates = (candidate for fingerprint in prints for candidate in fingerprint.candidates or ())
+    return "silent" if null.name != "design" or all(candidate.rank for candidate in candidates) else "random"
 
 
 def plan(
