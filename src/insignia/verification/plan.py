@@ -98,7 +98,8 @@ def usual_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
     """What a model is likely to say where it lost a fingerprint of this set.
 
     ``silent`` where none of the candidates was the first choice of the model that they were ranked by, as with inverse-nucleus
-    sets: a model says its first choice. Where that is not known, the cautious ``random``. Without candidates a loss is a miss.
+    sets: a model says its first choice (9 of 272 replies of the unmarked starter gave a candidate, as the beginning of a word).
+    Where that is not known, the cautious ``random``. Without candidates a loss is a miss.
     """
     candidates = (candidate for fingerprint in prints for candidate in fingerprint.candidates or ())
     return "silent" if null.name != "design" or all(candidate.rank for candidate in candidates) else "random"
