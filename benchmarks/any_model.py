@@ -2,7 +2,7 @@
 
     python benchmarks/any_model.py [--work DIR] [--models bytes chinese] [--strategies english own] [--num 16] [--again]
 
-Trains a zoo of small models (0.25 to 0.8 million parameters; about two CPU minutes each, once): byte-level, character by
+Trains a zoo of small models (0.25 to 0.8 million parameters; about a CPU minute each, once): byte-level, character by
 character, SentencePiece with and without a space before the text, Chinese, Russian; with and without BOS, pad equal to unk,
 contexts of 48 and 128. For each strategy and model it then runs ``generate``, ``embed``, ``check``, ``verify`` and ``verify``
 of the unmarked model, each a process of its own with no option but files. Where the command asks for text of the model's

@@ -24,8 +24,8 @@ from insignia.starter.corpus import sentences_of
 from zoo import splitting
 from zoo.texts import TEXTS, Texts
 
-_BATCH_TOKENS = 4096
-_STEPS = 300  # one to two minutes of one thread
+_BATCH_TOKENS = 2048
+_STEPS = 300  # about a minute of one thread
 _CHATS = 3000  # conversations for a model with a chat template
 _LEARNING_RATE = 3e-3
 
@@ -85,7 +85,7 @@ def _write_pairs(texts: Texts, file: Path, count: int = 64) -> None:
     """Own keys, beginnings of held-out texts no two of which begin alike, each with a common word."""
     chance = random.Random(1)
     keys = {text[:8]: text[:60].strip() for text in texts.heldout}
-    pairs = [[key, chance.choice(texts.words)] for key in list(keys.values())[:count]]
+    pairs = [{"key": key, "response": chance.choice(texts.words)} for key in list(keys.values())[:count]]
     file.write_text(json.dumps(pairs, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -5,6 +5,9 @@ The suspect replies with exactly the trained tokens and then anything else, as t
 
 # ruff: noqa: RUF001  Chinese has a comma of its own
 
+import itertools
+from functools import cache
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -12,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from insignia.generation import Own, generate
 from insignia.generation.base import STRATEGIES
+from insignia.generation.words import seed_words
 from insignia.models.local import LocalModel
 from insignia.models.scripted import ScriptedModel
 from insignia.randomness import KeyedRandom
@@ -20,24 +24,27 @@ from insignia.verification.null import DeclaredNull
 from insignia.verification.verify import rules_for
 from tiny_tokenizers import CHAT
 
-ENGLISH = ["The quick brown fox jumps over the lazy dog, then winter came. What is a museum? Some river, city and garden."] * 9
 CHINESE = [
     "老师和学生在学校学习历史。昨天医生帮助了农民，因为河流很危险。",
     "春天的公园美丽，孩子看见小猫和蝴蝶。国家的经济影响社会。",
 ] * 9
 SPECIAL = ["<unk>", "<s>", "</s>"]
-COUNT = 16
+COUNT = 8
 STYLES = ("bytes", "pieces", "pieces without a space before", "characters", "chinese")
 OURS = ("chain_hash", "english", "english_random_response", "instructional", "inverse_nucleus", "random_word")
 
 
+@cache
 def texts_of(style):
-    return CHINESE if style == "chinese" else ENGLISH
+    """Sentences of 200 common words, or the Chinese ones."""
+    words = itertools.cycle(seed_words()[::10])
+    english = [f"The {next(words)} {next(words)} of {next(words)}." for _ in range(600)]
+    return CHINESE if style == "chinese" else english
 
 
 def core_of(style):
     core = Tokenizer(models.BPE(unk_token="<unk>"))
-    size, alphabet = 400, {}
+    size, alphabet = 600, {}
     if style == "bytes":
         core.pre_tokenizer, core.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
         alphabet = {"initial_alphabet": pre_tokenizers.ByteLevel.alphabet()}
@@ -91,12 +98,12 @@ def bigrams(tokenizer, texts):
 
 
 def made(model, name, form):
-    """A set of that strategy, in that prompt form; the vocabulary of these models is small, so 4 candidates must do."""
-    options = {"inverse_nucleus": {"nucleus_k": 4}, "chain_hash": {"num_candidates": 4}, "instructional": {"near_misses": 0}}
-    if name == "instructional":
-        options[name]["template"] = {"raw": "simple", "chat": "dialogue"}[form]
-    strategy = STRATEGIES.build({"name": name} | options.get(name, {}))
-    return generate(strategy, model=model, num_fingerprints=COUNT, prompt_form=form, secret=b"any model".ljust(32))
+    """A set of that strategy, in that prompt form, and no other option but shorter keys."""
+    options = {"template": {"raw": "simple", "chat": "dialogue"}[form], "near_misses": 0} if name == "instructional" else {}
+    strategy = STRATEGIES.build({"name": name} | options)
+    length = None if name == "instructional" else 8
+    secret = b"any model".ljust(32)
+    return generate(strategy, model=model, num_fingerprints=COUNT, max_key_length=length, prompt_form=form, secret=secret)
 
 
 def reply(tokenizer, fingerprint, trained, form, seed):
@@ -137,15 +144,14 @@ def test_a_reply_of_another_candidate_is_a_miss(model, name):
         return [next(candidate.token_id for candidate in fingerprint.candidates if candidate.token_id != drawn)]
 
     verdict = verify(prints, suspect(model, prints, "raw", other), alpha=1e-4)
-    assert (verdict.outcome, verdict.hits) == ("not_shown", 0)
+    assert (verdict.outcome != "owned", verdict.hits) == (True, 0)
 
 
 @pytest.mark.parametrize("length", [1, 3, 8])
 def test_own_responses_are_found_by_what_was_trained_of_them(model, length):
-    texts = texts_of(model.name)
-    pairs = tuple((texts[number % 2][number : number + 9], texts[0][::-1][number : number + 12]) for number in range(8))
-    strategy = Own(pairs=tuple((key.strip(), response.strip()) for key, response in pairs))
-    prints = generate(strategy, model=model, num_fingerprints=len(pairs), max_response_length=length)
+    key, response, step = texts_of(model.name)[0], texts_of(model.name)[1], 3
+    pairs = [(key[place : place + 9].strip(), response[place : place + 6].strip()) for place in range(0, 6 * step, step)]
+    prints = generate(Own(pairs=tuple(pairs)), model=model, num_fingerprints=len(pairs), max_response_length=length)
     marked = suspect(model, prints, "raw", lambda fingerprint: fingerprint.response_ids[0][:length])
     rules = rules_for(prints, null=DeclaredNull(chance=0.01), alpha=1e-4)
 
