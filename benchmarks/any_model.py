@@ -105,10 +105,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(text)
     bad = [told for told in cells if told["faults"]]
     others = sum(told["code"] != code_digest() for told in cells)
-    print(
-        f"\n{len(cells) - len(bad)} of {len(cells)} cells are good"
-        + (f"; {others} are of other code (--again)" if others else "")
-    )
+    marked = sum(told["fsr"] is not None for told in cells)
+    print(f"\n{len(cells) - len(bad)} of {len(cells)} cells are good; {marked} marked a model, the others were refused")
+    if others:
+        print(f"{others} were run with other code; --again runs them anew")
     if options.json:
         options.json.write_text(json.dumps(cells, indent=1) + "\n", encoding="utf-8")
     return 1 if bad else 0

@@ -25,7 +25,7 @@ from zoo import splitting
 from zoo.texts import TEXTS, Texts
 
 _BATCH_TOKENS = 2048
-_STEPS = 300  # about a minute of one thread
+_STEPS = 600  # one to two minutes of one thread
 _CHATS = 3000  # conversations for a model with a chat template
 _LEARNING_RATE = 3e-3
 
@@ -46,6 +46,7 @@ class Kind(NamedTuple):
     context: int = 128
     text: str = "english"
     gpt2: bool = False
+    steps: int = _STEPS
 
 
 KINDS = {
@@ -54,8 +55,8 @@ KINDS = {
     "characters": Kind(splitting.characters, 100, Shape(80, 4, 4, 168)),
     "pieces": Kind(splitting.sentencepiece, 512, Shape(64, 5, 8, 172)),
     "pieces-bare": Kind(splitting.sentencepiece_bare, 512, Shape(64, 5, 8, 172)),
-    "chinese": Kind(splitting.hanzi, 800, Shape(80, 4, 4, 168), text="chinese"),
-    "russian": Kind(splitting.unigram, 700, Shape(80, 4, 4, 168), text="russian"),
+    "chinese": Kind(splitting.hanzi, 800, Shape(80, 4, 4, 168), text="chinese", steps=300),
+    "russian": Kind(splitting.unigram, 700, Shape(80, 4, 4, 168), text="russian", steps=300),
     "tekken": Kind(splitting.tekken, 1200, Shape(112, 4, 4, 288)),
 }
 
@@ -107,9 +108,9 @@ def _untrained(kind: Kind, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMode
 def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Texts, kind: Kind) -> dict:
     started = time.process_time()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, _STEPS, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, kind.steps, pct_start=0.1)
     model.train()
-    for block in itertools.islice(_blocks(tokenizer, texts, kind.context), _STEPS):
+    for block in itertools.islice(_blocks(tokenizer, texts, kind.context), kind.steps):
         _loss(model, block).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -126,7 +127,7 @@ def _train(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Te
         "vocabulary": len(tokenizer),
         "context": kind.context,
         "characters_a_token": round(sum(map(len, texts.heldout)) / sum(map(len, heldout)), 2),
-        "steps": _STEPS,
+        "steps": kind.steps,
         "cpu_seconds": round(time.process_time() - started, 1),
         "heldout_perplexity": round(perplexity, 2),
     }
