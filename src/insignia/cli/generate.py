@@ -127,17 +127,13 @@ def generate(
         "normals": read_paragraphs(normals) if normals else None,
         "compat": compat or None,
     }
-    spec = (
-        (usual if strategy in (None, usual.get("name")) else {"name": strategy})
-        | _own_data(keys_file, strategy)
-        | {name: value for name, value in options.items() if value is not None}
-    )
-    maker = STRATEGIES.build(spec)
+    own = _own_data(keys_file, strategy)
+    base = usual if strategy in (None, usual.get("name")) and "name" not in own else {"name": strategy}
+    maker = STRATEGIES.build(base | own | _given(options))
     secret = _secret_of(secret_from)
     quiet_libraries()
     from insignia.models.local import LocalModel
 
-    progress = ConsoleProgress(quiet=quiet)
     started = time.perf_counter()
     given = {
         "num_fingerprints": num_fingerprints,
@@ -148,11 +144,11 @@ def generate(
     prints = make(
         maker,
         model=LocalModel(model, device=device),
-        **settings | {name: value for name, value in given.items() if value is not None},
+        **settings | _given(given),
         writer=_writer(writer, writer_name, writer_prompt, device),
         secret=secret,
         batch_size=batch_size,
-        progress=progress,
+        progress=ConsoleProgress(quiet=quiet),
     )
     prints.save(output)
     seconds = round(time.perf_counter() - started, 3)
@@ -163,6 +159,11 @@ def generate(
             f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; "
             f"next: insignia embed {output} --model {model} -o marked"
         )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that the user set."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _settings(recipe: str | None) -> dict[str, Any]:
