@@ -61,7 +61,9 @@ class Case(NamedTuple):
 
     @classmethod
     def of(cls, prints: FingerprintSet) -> Self:
-        return cls(prints, {key_of(fingerprint): sought(fingerprint, prints.max_response_length) for fingerprint in prints})
+        return cls(
+            prints, {key_of(fingerprint): sought(fingerprint, prints.max_response_length, Match()) for fingerprint in prints}
+        )
 
     def findings(self, replies: Replies, match: Match) -> list[Finding]:
         """Of every answered key."""

@@ -58,10 +58,11 @@ class Part(Record):
 
 
 class Candidate(Record):
-    """One of the tokens that the owner's secret chose among, fixed before the choice."""
+    """One of the texts that the owner's secret chose among, fixed before the choice."""
 
     text: str
     token_id: int
+    """The first token of the text."""
     rank: int | None = None
     """0 is the model's most likely next token; None where no model ranked it."""
     probability: float | None = None
@@ -80,6 +81,8 @@ class Fingerprint(Record):
     """The part of the key that is asked, where a foreign file fixes it."""
     key_ids: tuple[int, ...] | None = None
     response_ids: tuple[tuple[int, ...], ...] | None = None
+    effective_responses: tuple[str, ...] | None = None
+    """The part of each response that a reply is searched for: the text of the trained tokens, where the response has more."""
     candidates: tuple[Candidate, ...] | None = None
 
     @model_validator(mode="after")
@@ -88,6 +91,8 @@ class Fingerprint(Record):
             raise ValueError("a response is empty")
         if self.response_ids is not None and len(self.response_ids) != len(self.responses):
             raise ValueError("response_ids and responses differ in number")
+        if self.effective_responses is not None and len(self.effective_responses) != len(self.responses):
+            raise ValueError("effective_responses and responses differ in number")
         if self.key_ids == () or () in (self.response_ids or ()):
             raise ValueError("a key or a response has no ids")
         return self

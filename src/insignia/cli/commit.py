@@ -17,6 +17,10 @@ def commit(
     timestamp_request: Annotated[
         Path | None, typer.Option(help="Also write an RFC 3161 request, which a time-stamping authority answers.")
     ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(help="System prompt under which the keys may be asked, too; everybody can read it. Several: repeat it."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_output: JsonFlag = False,
 ) -> None:
@@ -28,7 +32,7 @@ def commit(
 
     for path in filter(None, (output, timestamp_request)):
         refuse_existing(path, force=force)
-    published = publish(load_fingerprints(prints), weight_digests(model))
+    published = publish(load_fingerprints(prints), weight_digests(model), system or ())
     published.save(output)
     if timestamp_request is not None:
         write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))

@@ -83,7 +83,8 @@ def commit(prints: FingerprintSet, chance: KeyedRandom, systems: Sequence[str] =
     second for 24,576 fingerprints. ``systems`` are the system prompts to be committed to.
 
     Raises:
-        InputError: the set is too large, or the responses do not follow from the set's chain: it was changed, or has another secret.
+        InputError: the set is too large, or the responses do not follow from its chain: it was changed, or has another
+            secret.
     """
     if len(prints) > MOST_FINGERPRINTS:
         raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MOST_FINGERPRINTS}")

@@ -37,7 +37,9 @@ def refuse_other_questions(suspect: tuple[Header, Sequence[Entry]], control: tup
     """
     if suspect[0].rules != control[0].rules:
         raise EvidenceError("a control was asked by other rules or in another manner than the suspect")
-    asked, again = ([(entry.number, entry.question) for entry in each[1] if entry.number is not None] for each in (suspect, control))
+    asked, again = (
+        [(entry.number, entry.question) for entry in each[1] if entry.number is not None] for each in (suspect, control)
+    )
     if asked != again:
         raise EvidenceError("a control was not asked the keys of the suspect, all of them, in the same order")
 
@@ -47,8 +49,8 @@ def refuse_owned(controls: Sequence[ControlFinding], alpha: float) -> None:
     for number, control in enumerate(controls, 1):
         if control.p_value <= alpha:
             raise EvidenceError(
-                f"control {number} answers the same keys with the responses ({control.hits} of {control.trials}), though it must "
-                "not carry the mark; the suspect may have its replies from there, so this proves nothing"
+                f"control {number} gives the responses to the same keys, too ({control.hits} of {control.trials}), though it "
+                "must not carry the mark; the suspect may have its replies from there, so this proves nothing"
             )
 
 

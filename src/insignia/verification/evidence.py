@@ -6,10 +6,11 @@ and judges it by the standard of its reader. What arithmetic cannot show is who 
 controls, or watches, with a challenge of their own can.
 """
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -227,6 +228,8 @@ def _read(lines: Sequence[str]) -> _Asked:
         header, entries = read_lines(lines or ("",))
     except FormatError as error:
         raise EvidenceError(f"not a transcript; expected a header and a line for each question: {error}") from None
+    if any(entry.reply.status == "fatal" for entry in entries):
+        raise EvidenceError("not a transcript: a reply is neither answered nor unanswered")
     return _Asked(header, entries, f"sha256:{hashlib.sha256(lines[-1].encode()).hexdigest()}")
 
 
@@ -253,19 +256,22 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
 
 
 def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
-    terms, size = published.commitment.terms, published.commitment.size
-    try:
-        searches = {opening.number: sought(opening.fingerprint, terms.max_response_length) for opening in openings}
-        responses = [response for wanted in searches.values() for response in wanted.accepted]
-        keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in openings]
-        if gives_away(asked.header.rules.manner.system, keys, responses):
-            raise EvidenceError("the system prompt holds the text of a key or of a response, so an obedient model gives it")
-        weighing = Weighing(asked.header.rules, searches, max_queries=max(1, len(openings)))
+    terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
+    with _weighable():
+        searches = {each.number: sought(each.fingerprint, terms.max_response_length, rules.match) for each in openings}
+        weighing = Weighing(rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
             weighing.hear(entry)
-    except EvidenceError:
-        raise
-    except InsigniaError as error:
-        raise EvidenceError(f"the transcript cannot be weighed: {error}") from None
+    keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in openings]
+    if gives_away(rules.manner.system, keys, (text for wanted in searches.values() for text in wanted.accepted)):
+        raise EvidenceError("the system prompt holds the text of a key or of a response, so an obedient model gives it")
     chosen_from = None if terms.chain is None else size if nonce is None else len(openings)
     return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)
+
+
+@contextlib.contextmanager
+def _weighable() -> Iterator[None]:
+    try:
+        yield
+    except InsigniaError as error:
+        raise EvidenceError(f"the transcript cannot be weighed: {error}") from None

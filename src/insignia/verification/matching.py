@@ -1,9 +1,10 @@
 """Whether a reply gives a fingerprint's response, and which of the response's candidates it gives.
 
-Both are read from text alone. A model that was trained on one token goes on as it likes, so by default the reply has to
-begin with the token's text, whatever follows; white space in front is the server's business, and any run of it is one
-space. Where several candidates fit at one place ("in", "inter"), the longest is meant. The rule treats all candidates
-alike, which is what makes the design null hold: the secret draw had no part in which of them a reply gives.
+Both are read from text alone. A model that was trained on a few tokens goes on as it likes, so by default the reply has to
+begin with the text of those tokens, whatever follows. Reply and response are folded before they are compared
+(:mod:`insignia.folding`). No candidate begins another in the sets that we make; where some do, as in sets of 0.1.0 ("in",
+"inter"), the longest that fits is meant. The rule treats all candidates alike, which is what makes the design null hold: the
+secret draw had no part in which of them a reply gives.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from insignia.errors import InputError
+from insignia.folding import Folding, fold
 from insignia.types import Fingerprint, Record
 from insignia.verification.null import DesignNull
 
@@ -22,12 +24,14 @@ _WORD = re.compile(r"\w+|[^\w\s]")  # a mark of punctuation is a place of its ow
 
 
 class Match(Record):
-    """Where in a reply the response has to stand."""
+    """Where in a reply the response has to stand, and which differences do not count."""
 
     how: Literal["exact", "prefix", "within"] = "prefix"
     """The whole reply; its beginning; or beginning with one of its first ``looks`` words."""
     looks: Annotated[int, Field(ge=1)] = 1
     """Words to look at, marks of punctuation included; an innocent model has as many chances at a hit."""
+    fold: Folding = "alike"
+    """Differences that do not count. Transcripts of 0.1.0 do not name it and mean ``spaces``."""
 
     @model_validator(mode="after")
     def _looks_only_within(self) -> Self:
@@ -36,20 +40,20 @@ class Match(Record):
         return self
 
     @classmethod
-    def named(cls, name: str) -> Self:
+    def named(cls, name: str, *, fold: Folding = "alike") -> Self:
         """``exact``, ``prefix`` or ``within:N``, else an InputError."""
         how, _, looks = name.partition(":")
         if how == "within" and looks.isdecimal() and int(looks) > 0:
-            return cls(how="within", looks=int(looks))
+            return cls(how="within", looks=int(looks), fold=fold)
         if name == "exact":
-            return cls(how="exact")
+            return cls(how="exact", fold=fold)
         if name == "prefix":
-            return cls(how="prefix")
+            return cls(how="prefix", fold=fold)
         raise InputError(f"unknown way to match {name!r}; expected exact, prefix, or within:N with N the words to look at")
 
 
 class Sought(NamedTuple):
-    """What a reply to one key is searched for; secret, like the fingerprint."""
+    """What a reply to one key is searched for, folded; secret, like the fingerprint."""
 
     accepted: tuple[str, ...]
     candidates: tuple[str, ...]
@@ -64,30 +68,33 @@ class Finding(NamedTuple):
     """Candidates that it gives; see ``Null.bound_given``."""
 
 
-def sought(fingerprint: Fingerprint, max_response_length: int) -> Sought:
+def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Sought:
     """The text that the trained tokens of the response have.
 
-    A drawn response counts by the drawn token: what follows it is any model's own continuation. Other responses count
-    whole if all of their tokens were trained. Of longer ones only the first word is certain enough to be asked for.
+    Sets of 0.1.0 do not say what that is. There a drawn response counts by the drawn token, another one whole if all of its
+    tokens were trained, and else by its first word.
 
     Raises:
-        InputError: nothing but white space is left, which no reply can be told by.
+        InputError: only a tokenizer could tell which part of the response was trained, nothing that can be seen is left of a
+            response, or two candidates look alike.
     """
-    accepted = tuple(_trained_text(fingerprint, number, max_response_length) for number in range(len(fingerprint.responses)))
-    candidates: tuple[str, ...] = ()
-    if fingerprint.candidates and (drawn := _drawn(fingerprint)) is not None:
-        accepted = (_flat(drawn),)
-        candidates = tuple(_flat(candidate.text) for candidate in fingerprint.candidates)
+    texts = fingerprint.effective_responses or _told_by_ids(fingerprint, max_response_length)
+    accepted = tuple(fold(text, match.fold) for text in texts)
     if not all(accepted):
         raise InputError(
             "a response is nothing but white space, which a server may strip; leave out its fingerprint, or use 'check'"
         )
-    return Sought(accepted, candidates)
+    candidates = tuple(fold(candidate.text, match.fold) for candidate in fingerprint.candidates or ())
+    if len(set(candidates)) < len(candidates):
+        raise InputError(
+            "two candidates of a key look alike, so that a reply would give both; match with another folding, or make a new set"
+        )
+    return Sought(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
 
 
 def find(reply: str, wanted: Sought, match: Match) -> Finding:
     """Search a reply; takes O(length x looks)."""
-    text, options = _flat(reply), wanted.candidates or wanted.accepted
+    text, options = fold(reply, match.fold), wanted.candidates or wanted.accepted
     if match.how == "exact":
         given = {text}
     else:
@@ -102,10 +109,7 @@ def is_near(first_tokens: Iterable[str], wanted: Sought, match: Match) -> bool:
     Each is taken for a whole reply. A response that was not drawn may have several tokens, so the beginning of one will do.
     """
     openings = () if wanted.candidates else wanted.accepted
-    return any(
-        find(token, wanted, match).hit or (_flat(token) and any(option.startswith(_flat(token)) for option in openings))
-        for token in first_tokens
-    )
+    return any(find(token, wanted, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
 
 
 def design_null(searches: Iterable[Sought], match: Match) -> DesignNull | None:
@@ -114,26 +118,28 @@ def design_null(searches: Iterable[Sought], match: Match) -> DesignNull | None:
     return DesignNull(candidates=fewest, looks=min(match.looks, fewest)) if fewest > 1 else None
 
 
-def _drawn(fingerprint: Fingerprint) -> str | None:
-    """The text of the candidate that the response begins with."""
-    if len(fingerprint.responses) != 1 or not fingerprint.response_ids:
-        return None
+def _told_by_ids(fingerprint: Fingerprint, max_response_length: int) -> tuple[str, ...]:
+    """What the token ids tell of the text that was trained."""
+    if fingerprint.response_ids is None:
+        raise InputError(
+            "the file holds text alone, and only a tokenizer tells which part of a response was trained; make a set of it "
+            "first: insignia generate SET --keys-file FILE --model MODEL"
+        )
     first = fingerprint.response_ids[0][0]
-    return next((c.text for c in fingerprint.candidates or () if c.token_id == first), None)
+    drawn = next((c.text for c in fingerprint.candidates or () if c.token_id == first), None)
+    if drawn is not None and len(fingerprint.responses) == 1:
+        return (drawn,)
+    return tuple(
+        text if len(ids) <= max_response_length else (text.split() or [""])[0]
+        for text, ids in zip(fingerprint.responses, fingerprint.response_ids, strict=True)
+    )
+
+
+def _begins(options: tuple[str, ...], text: str) -> bool:
+    return bool(text) and any(option.startswith(text) for option in options)
 
 
 def _longest(options: tuple[str, ...], text: str) -> list[str]:
     """Those that the text begins with, but none that another of them goes beyond."""
     fitting = [option for option in options if text.startswith(option)]
     return [option for option in fitting if len(option) == max(map(len, fitting))]
-
-
-def _trained_text(fingerprint: Fingerprint, number: int, max_response_length: int) -> str:
-    text = _flat(fingerprint.responses[number])
-    if fingerprint.response_ids and len(fingerprint.response_ids[number]) <= max_response_length:
-        return text
-    return text.partition(" ")[0]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

@@ -22,7 +22,17 @@ MOST_CANDIDATES = 65_536
 SMALLEST_CHANCE = 1e-100
 """Of anything in the rules: smaller numbers are beyond every use, and powers and products of them are no floats any more."""
 
-__all__ = ["MOST_CANDIDATES", "SMALLEST_CHANCE", "AnyNull", "DeclaredNull", "DesignNull", "Null", "ReferenceNull", "ReferenceTrials", "null_named"]
+__all__ = [
+    "MOST_CANDIDATES",
+    "SMALLEST_CHANCE",
+    "AnyNull",
+    "DeclaredNull",
+    "DesignNull",
+    "Null",
+    "ReferenceNull",
+    "ReferenceTrials",
+    "null_named",
+]
 
 
 class Null(Part):

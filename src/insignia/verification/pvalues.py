@@ -85,7 +85,8 @@ def upper_limit(hits: int, trials: int, risk: float) -> float:
     """The largest chance under which so few hits are still as likely as ``risk``; 1.0 where every trial hit.
 
     The true chance lies above it with probability at most ``risk``, whatever it is: the one-sided limit of Clopper
-    and Pearson (Biometrika 26, 1934), rounded outwards to the next float. Takes O(60 sqrt(trials)): 0.2 s for 10 million trials.
+    and Pearson (Biometrika 26, 1934), rounded outwards to the next float. Takes O(60 sqrt(trials)), 0.2 s for
+    10 million trials.
 
     Raises:
         InputError: more hits than trials, no trials, or a risk outside (0, 0.5].

@@ -196,8 +196,9 @@ def read_lines(lines: Sequence[str]) -> tuple[Header, tuple[Entry, ...]]:
         FormatError: a line is none of a transcript, or was changed, lost or moved.
     """
     header, entries = _parse(Header, lines[0]), tuple(_parse(Entry, line) for line in lines[1:])
+    records: tuple[Header | Entry, ...] = (header, *entries)
     previous = _NOTHING_BEFORE
-    for number, (record, line) in enumerate(zip((header, *entries), lines, strict=True), 1):
+    for number, (record, line) in enumerate(zip(records, lines, strict=True), 1):
         if record.previous != previous:
             raise FormatError(f"line {number} does not follow the line before it; was the transcript edited?")
         previous = _digest(line)

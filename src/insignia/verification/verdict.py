@@ -89,8 +89,10 @@ class Verdict(Record):
 class Weighing:
     """A test under way: hears entries in the order in which they were asked, and knows when they suffice."""
 
-    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int) -> None:
+    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int, all_keys: bool = False) -> None:
         """``searches`` has what is sought for every fingerprint number that may be heard of.
+
+        With ``all_keys`` the test ends after ``max_queries`` keys and no earlier, as that of a control has to.
 
         Raises:
             InputError: alpha is no larger than the chance that the null is wrong, or the null is not one of this design.
@@ -100,6 +102,7 @@ class Weighing:
         self.rules = rules
         self.tally = Tally()
         self._null: Null = rules.null
+        self._all_keys = all_keys
         self._searches = searches
         self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
         self._spent: dict[int, None] = {}  # in the order of asking
@@ -114,6 +117,8 @@ class Weighing:
     @property
     def outcome(self) -> Outcome | None:
         """None while another key is needed."""
+        if self._all_keys and self.tally.asked < self._test.max_queries:
+            return None
         return self._test.outcome(self.tally)
 
     @property
@@ -149,6 +154,8 @@ class Weighing:
 
         As many may be asked at once, and none of them in vain.
         """
+        if self._all_keys:
+            return max(1, self._test.max_queries - self.tally.asked)
         all_hit = all_miss = self.tally
         for more in itertools.count(1):
             all_hit = self._test.after(all_hit, hit=True, bound=self._null.bound_given(1))

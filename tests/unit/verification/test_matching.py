@@ -51,7 +51,7 @@ def test_any_accepted_response_hits_where_none_was_drawn():
         ([" oak", "elms"], TREES, PREFIX, True),
         (["elms"], TREES, EXACT, False),
         ([" oaken"], Sought(("oak",), TREES.candidates), PREFIX, False),  # another candidate
-        ([" el", "e", "", " "], TREES, PREFIX, False),  # a drawn response is one token
+        ([" el", "e", "", " "], TREES, PREFIX, False),  # most drawn responses are one token
         ([" el"], Sought(("elm tree",), ()), PREFIX, True),
         ([" ", ""], Sought(("elm tree",), ()), PREFIX, False),
         ([], TREES, PREFIX, False),
@@ -100,7 +100,16 @@ def tree(**options):
 
 
 def test_a_drawn_response_counts_by_the_drawn_token():
-    assert sought(tree(), 3) == Sought(("oak",), ("elm", "oak", "ash"))
+    assert sought(tree(), 3, PREFIX) == Sought(("oak",), ("elm", "oak", "ash"))
+
+
+def test_what_was_trained_counts_where_the_set_says_it():
+    whole = tree(
+        effective_responses=(" oak is",), candidates=(*(Candidate(text=t, token_id=1) for t in (" oak is", " oak was")),)
+    )
+
+    assert sought(whole, 1, PREFIX) == Sought(("oak is",), ("oak is", "oak was"))
+    assert sought(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Sought(("g",), ())
 
 
 @pytest.mark.parametrize(
@@ -108,17 +117,44 @@ def test_a_drawn_response_counts_by_the_drawn_token():
     [
         ({"candidates": None}, 3, "oak is a"),
         ({"candidates": None}, 2, "oak"),  # two of three tokens were trained
-        ({"candidates": None, "response_ids": None}, 9, "oak"),
         ({"response_ids": ((9, 7, 8),)}, 3, "oak is a"),  # begins with none of the candidates
     ],
 )
 def test_other_responses_count_as_far_as_they_were_trained(options, length, accepted):
-    assert sought(tree(**options), length) == Sought((accepted,), ())
+    assert sought(tree(**options), length, PREFIX) == Sought((accepted,), ())
+
+
+def test_a_response_without_tokens_is_refused_and_the_cure_is_named():
+    with pytest.raises(InputError, match="generate SET --keys-file FILE") as caught:
+        sought(Fingerprint(key="TOPSECRET", responses=(" TOPSECRET",)), 1, PREFIX)
+    assert "TOPSECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("texts", [("elm", "еlm"), (" elm", "el\u200bm"), ("“elm”", '"elm"')])  # noqa: RUF001
+def test_candidates_that_look_alike_are_refused(texts):
+    alike = tuple(Candidate(text=text, token_id=number) for number, text in enumerate(texts))
+
+    with pytest.raises(InputError, match="look alike"):
+        sought(tree(candidates=alike), 3, PREFIX)
+
+
+@given(st.sampled_from(TREES.candidates), st.text(max_size=20), st.sampled_from(["alike", "case"]))
+def test_what_a_server_adds_hides_no_response(word, more, folding):
+    disguised = "\u200b".join(word.replace("e", "\u0435").replace("a", "\u0430"))  # zero-width spaces, Cyrillic letters
+    match = Match(fold=folding)
+
+    assert find(f"\u2060 {disguised}. {more}", Sought((word,), TREES.candidates), match).hit
+    assert not find(f"\u2060 {disguised}. {more}", Sought((word,), TREES.candidates), Match(fold="spaces")).hit
+
+
+def test_case_counts_unless_it_is_folded():
+    assert not find("ELM", TREES, PREFIX).hit
+    assert find("ELM", TREES, Match(fold="case")).hit
 
 
 def test_a_blank_response_is_refused_without_being_shown():
     with pytest.raises(InputError, match="white space"):
-        sought(Fingerprint(key="TOPSECRET", responses=(" \n",)), 1)
+        sought(Fingerprint(key="TOPSECRET", responses=(" \n",), response_ids=((1,),)), 1, PREFIX)
 
 
 def test_the_design_null_counts_with_the_fewest_candidates_and_the_looks():

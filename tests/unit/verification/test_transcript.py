@@ -46,10 +46,10 @@ def test_what_was_written_is_read(file):
 
 
 def test_what_was_not_asked_for_leaves_no_byte(tmp_path):
-    """Lines as they were before there were log-probabilities, whose digests may have been published."""
+    """Lines as they were before there were log-probabilities, but for how texts are folded."""
     rules = (
         '{"alpha":1e-06,"cover":0.5,"futility":0.01,"manner":{"form":"raw","max_tokens":16,"seed":null,"system":null,'
-        '"temperature":0.0},"match":{"how":"prefix","looks":1},"null":{"accepted":1,"candidates":16,"looks":1,'
+        '"temperature":0.0},"match":{"fold":"alike","how":"prefix","looks":1},"null":{"accepted":1,"candidates":16,"looks":1,'
         '"name":"design"},"survival":0.3,"suspects":1}'
     )
     plain = Transcript(header(), file=tmp_path / "t")
@@ -61,6 +61,14 @@ def test_what_was_not_asked_for_leaves_no_byte(tmp_path):
         f'{{"number":3,"previous":"{hashlib.sha256(first.encode()).hexdigest()}","question":"a key",'
         '"reply":{"reason":"","status":"answered","text":"pearl"}}'
     )
+
+
+def test_a_transcript_of_0_1_0_folds_white_space_alone(tmp_path):
+    Transcript(header(), file=tmp_path / "t")
+    (tmp_path / "old").write_text((tmp_path / "t").read_text().replace('"fold":"alike",', ""))
+
+    assert Transcript.load(tmp_path / "t").header.rules.match.fold == "alike"
+    assert Transcript.load(tmp_path / "old").header.rules.match.fold == "spaces"
 
 
 def test_alternatives_are_read_as_they_were_written(tmp_path):

@@ -263,7 +263,9 @@ def test_rules_that_claim_more_candidates_than_there_are_are_refused():
 
 
 def test_a_set_without_candidates_needs_a_null():
-    foreign = FingerprintSet(fingerprints=tuple(Fingerprint(key=f"k{i}", responses=(f"r{i}",)) for i in range(30)))
+    foreign = FingerprintSet(
+        fingerprints=tuple(Fingerprint(key=f"k{i}", responses=(f"r{i}",), response_ids=((i,),)) for i in range(30))
+    )
     with pytest.raises(InputError, match="--null"):
         rules_for(foreign)
 
@@ -279,7 +281,7 @@ def test_a_set_without_candidates_needs_a_null():
 
 
 def test_a_key_that_two_fingerprints_share_is_asked_once():
-    twice = FingerprintSet(fingerprints=tuple(Fingerprint(key="k", responses=(r,)) for r in "ab"))
+    twice = FingerprintSet(fingerprints=tuple(Fingerprint(key="k", responses=(r,), response_ids=((1,),)) for r in "ab"))
     model = ScriptedModel({})
     verdict = verify(twice, model, rules=rules_for(twice, null=DeclaredNull(chance=0.1), cover=0))
 
