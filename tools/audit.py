@@ -234,6 +234,7 @@ def check_rules(rules):
         for model in sequence(null["models"], 1, 64):
             fields(model, "hits trials")
             whole(model["hits"], 0, whole(model["trials"], 1, 10**7))
+        must(sum(model["trials"] for model in null["models"]) <= 10**7, "more than 10 million trials in all")
     fields(match, "how looks", "fold")
     must(match["how"] in {"exact", "prefix", "within"}, "an unknown way to match")
     must(match.get("fold", "spaces") in {"spaces", "alike", "case"}, "an unknown folding")

@@ -17,6 +17,7 @@ from insignia.errors import InputError
 from insignia.types import Part, Record
 from insignia.verification.pvalues import log_poisson_binomial_tail, upper_limit
 
+_MOST_TRIALS = 10_000_000  # of all models together: their limits take a second then
 MOST_CANDIDATES = 65_536
 """Of one key. Bounds here and below keep a file of a few bytes from asking for hours; the largest sets of papers have 256."""
 SMALLEST_CHANCE = 1e-100
@@ -134,7 +135,7 @@ class ReferenceTrials(Record):
     """What an innocent model did when asked as the suspect is asked; keys that it was asked are spent for it alone."""
 
     hits: Annotated[int, Field(ge=0)]
-    trials: Annotated[int, Field(ge=1, le=10_000_000)]  # the limit takes 0.1 s then
+    trials: Annotated[int, Field(ge=1, le=_MOST_TRIALS)]
 
     @model_validator(mode="after")
     def _no_more_hits_than_trials(self) -> Self:
@@ -159,6 +160,12 @@ class ReferenceNull(Null):
     models: Annotated[tuple[ReferenceTrials, ...], Field(min_length=1, max_length=64)]
     risk: Annotated[float, Field(ge=SMALLEST_CHANCE, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
     """The chance that the bound is wrong."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if sum(model.trials for model in self.models) > _MOST_TRIALS:
+            raise ValueError("more than 10 million trials in all")
+        return self
 
     @cached_property
     def bound(self) -> float:
@@ -203,5 +210,5 @@ def null_named(name: str) -> AnyNull:
     except (ValueError, ZeroDivisionError, OverflowError, ValidationError):
         raise InputError(
             f"unknown null {name!r}; expected a chance between 0 and 1, such as 1/16 or 0.001, or what innocent models did, "
-            "such as reference:0/1024,2/1024, at most 64 of them with at most 10 million trials each"
+            "such as reference:0/1024,2/1024, at most 64 of them with 10 million trials in all"
         ) from None

@@ -1,4 +1,4 @@
-"""Lies that an owner signs, and files that are made to harm: neither audit calls one owned, raises more than a line, or hangs."""
+"""Lies that an owner signs, and files that are made to harm: neither audit believes one, or hangs."""
 
 import json
 import time
@@ -206,7 +206,7 @@ def long_replies(value):
 def many_questions(value):
     header, *entries = map(json.loads, value["transcript"])
     cover = next(entry for entry in entries if entry["number"] is None)
-    return changed(transcript=chained_lines([header, *entries, *[cover] * 20_000]))(value)
+    return changed(transcript=chained_lines([header, *entries, *[cover] * 140_000]))(value)
 
 
 def opened(**fields):
@@ -216,9 +216,9 @@ def opened(**fields):
 HOSTILE = {
     "a thousand million trials": ruled(models((10**9, 2 * 10**9))),
     "a million of two million trials": ruled(models((10**6, 2 * 10**6))),
-    "64 models of ten million trials": ruled(models(*[(5 * 10**6 + n, 10**7) for n in range(64)])),
+    "64 models of ten million trials in all": ruled(models(*[(75_000 + n, 150_000) for n in range(64)])),
     "a hundred thousand models": ruled(models(*[(0, n + 1) for n in range(10**5)])),
-    "as many candidates as a loop can bear": ruled(put("null", {"name": "design", "candidates": 10**9, "accepted": 5 * 10**8, "looks": 1})),
+    "endless ways to draw": ruled(put("null", {"name": "design", "candidates": 10**9, "accepted": 5 * 10**8, "looks": 1})),
     "endless looks": ruled(put("match", {"how": "within", "looks": 2**62, "fold": "alike"})),
     "the smallest of alphas": ruled(put("alpha", 5e-324)),
     "many suspects": ruled(put("suspects", 10**400)),
@@ -235,7 +235,7 @@ HOSTILE = {
     "a long number": lambda _: b"9" * 10**6,
     "an endless number": lambda value: canonical(value).replace(b'"p_value":', b'"p_value":1e999,"x":') + b"\n",
     "no text": lambda _: b"\xff\xfe\x00" * 1000,
-    "half a character": lambda value: canonical(value).replace(b'"api"', b'"\\ud800"') + b"\n",
+    "half a character": changed(nonce="\ud800" * 20),
     "a transcript that is a number": changed(transcript=[7, 8]),
     "a transcript of nothing": changed(transcript=["null", "[]"]),
     "a hundred controls": lambda value: changed(controls=[value["transcript"]] * 100)(value),
