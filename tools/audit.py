@@ -97,7 +97,8 @@ BASE = (151122213495354007725011514095885315114540126930418572060461132839498477
 def add(point, other):
     (a, b), (c, d) = point, other
     slope = D * a * b * c * d
-    return (a * d + b * c) * pow(1 + slope, -1, P) % P, (b * d + a * c) * pow(1 - slope, -1, P) % P
+    inverse = pow(1 - slope * slope, -1, P)  # of (1 + slope) and (1 - slope) at once
+    return (a * d + b * c) * (1 - slope) * inverse % P, (b * d + a * c) * (1 + slope) * inverse % P
 
 
 def times(factor, point):

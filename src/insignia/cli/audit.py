@@ -146,7 +146,8 @@ def _sentences(found: "Audited") -> list[str]:
     lines.append("It holds for the replies as they are written here: ask suspect and controls yourself, or watch.")
     lines.append(_about_fitting(verdict.grinding_bits, prompted=verdict.manner.system is not None))
     if verdict.controls:
-        lines.append(f"{len(verdict.controls)} controls, named by the owner, did not do as well.")
+        count = len(verdict.controls)
+        lines.append(f"{count} {'control' if count == 1 else 'controls'}, named by the owner, did not do as well.")
     else:
         lines.append("No control was asked: nobody showed that the suspect's public ancestors do not answer the same keys.")
     return lines
