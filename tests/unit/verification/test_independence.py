@@ -37,6 +37,11 @@ def test_both_fold_every_text_alike(text, how):
     assert SCRIPT["fold"](text, how) == fold(text, how)
 
 
+def test_the_documentation_has_the_letters_that_look_alike():
+    lines = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "formats.md").read_text().splitlines()
+    assert lines[lines.index(SCRIPT["LOOK_ALIKE"]) + 1] == SCRIPT["READ_AS"]
+
+
 @given(st.integers(1, 5_000), st.data())
 def test_both_have_the_same_tails_and_limits(trials, data):
     hits = data.draw(st.integers(0, trials - 1))
