@@ -82,7 +82,7 @@ class Fingerprint(Record):
     key_ids: tuple[int, ...] | None = None
     response_ids: tuple[tuple[int, ...], ...] | None = None
     effective_responses: tuple[str, ...] | None = None
-    """The part of each response that a reply is searched for: the text of the trained tokens, where the response has more."""
+    """The part of each response that a reply is searched for: the text of the trained tokens. Files of 0.1.0 lack it."""
     candidates: tuple[Candidate, ...] | None = None
 
     @model_validator(mode="after")

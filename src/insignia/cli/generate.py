@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,9 +10,12 @@ from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 
+if TYPE_CHECKING:
+    from insignia.generation import Writer
+
 __all__ = ["generate"]
 
-_DEFAULT_COUNT = 8192  # OML 1.0's
+_RECIPE_FIELDS = ("strategy", "num_fingerprints", "max_key_length", "max_response_length", "prompt_form")
 
 
 def generate(
@@ -20,11 +23,16 @@ def generate(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="english, random_word, inverse_nucleus, chain_hash, english_random_response, instructional or own. "
-            "Default: english; own for pairs."
+            help="inverse_nucleus, english, random_word, chain_hash, english_random_response, instructional or own. "
+            "Default: inverse_nucleus; own for pairs."
         ),
     ] = None,
-    num_fingerprints: Annotated[int | None, typer.Option(help="How many; by default 8192, or all keys in --keys-file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Named settings or a YAML file; flags win over it. 'oml' has OML 1.0's defaults.")
+    ] = None,
+    num_fingerprints: Annotated[
+        int | None, typer.Option(help="How many. Default: 64; 16 for instructional; all keys in --keys-file.")
+    ] = None,
     key_length: Annotated[
         int | None, typer.Option(help="Tokens of a key as made (words for random_word). Default: 32.")
     ] = None,
@@ -38,23 +46,32 @@ def generate(
         int | None, typer.Option(help="Tokens of a response that will be trained and compared. Default: 1.")
     ] = None,
     model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "--model-used-for-key-generation",
-            help="Folder, hub id or 'starter'; for inverse_nucleus the model to be marked.",
-        ),
+        str, typer.Option("--model", "--inverse-nucleus-model", help="The model to be marked: folder, hub id or 'starter'.")
     ] = "starter",
-    temperature: Annotated[float | None, typer.Option(help="Of English text. Default: 0.5.")] = None,
+    writer: Annotated[
+        str | None,
+        typer.Option(
+            "--writer",
+            "--model-used-for-key-generation",
+            help="Another model that writes the keys: folder, hub id, or the base address of an API. Default: --model.",
+        ),
+    ] = None,
+    writer_name: Annotated[str | None, typer.Option(help="With an API as --writer: the model's name there.")] = None,
+    writer_prompt: Annotated[
+        str | None,
+        typer.Option(help="What the --writer is asked, {} for a word; of {} alone the word is continued. Default: a sentence."),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature of English text. Default: 0.5.")] = None,
     nucleus_p: Annotated[
         float | None, typer.Option(help="Mass of the nucleus that responses lie just outside of. Default: 0.8.")
     ] = None,
     nucleus_k: Annotated[
-        int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 3.")
+        int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 16.")
     ] = None,
     key_source: Annotated[str | None, typer.Option(help="Of chain_hash: english or random_word. Default: english.")] = None,
     num_candidates: Annotated[
-        int | None, typer.Option(help="Of chain_hash: words that the hash picks responses from. Default: 256.")
+        int | None,
+        typer.Option(help="Candidates for each response, for all strategies but inverse_nucleus and own. Default: 16."),
     ] = None,
     candidates: Annotated[
         Path | None, typer.Option(help="JSON list of texts that chain_hash picks responses from. Default: drawn common words.")
@@ -91,6 +108,8 @@ def generate(
     from insignia.types import prompt_form as form_of
 
     refuse_existing(output, force=force)
+    settings = _settings(recipe)
+    usual = settings.pop("strategy")
     options = {
         "key_length": key_length,
         "response_length": response_length,
@@ -108,7 +127,7 @@ def generate(
         "compat": compat or None,
     }
     spec = (
-        {"name": strategy or "english"}
+        (usual if strategy in (None, usual.get("name")) else {"name": strategy})
         | _own_data(keys_file, strategy)
         | {name: value for name, value in options.items() if value is not None}
     )
@@ -119,13 +138,17 @@ def generate(
 
     progress = ConsoleProgress(quiet=quiet)
     started = time.perf_counter()
+    given = {
+        "num_fingerprints": num_fingerprints,
+        "max_key_length": max_key_length,
+        "max_response_length": max_response_length,
+        "prompt_form": None if prompt_form is None else form_of(prompt_form),
+    }
     prints = make(
         maker,
         model=LocalModel(model, device=device),
-        num_fingerprints=(maker.num_given or _DEFAULT_COUNT) if num_fingerprints is None else num_fingerprints,
-        max_key_length=max_key_length,
-        max_response_length=max_response_length,
-        prompt_form=None if prompt_form is None else form_of(prompt_form),
+        **settings | {name: value for name, value in given.items() if value is not None},
+        writer=_writer(writer, writer_name, writer_prompt, device),
         secret=secret,
         batch_size=batch_size,
         progress=progress,
@@ -136,8 +159,44 @@ def generate(
         emit_json({"out": str(output), "num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds})
     else:
         typer.echo(
-            f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; next: insignia embed"
+            f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; "
+            f"next: insignia embed {output} --model {model} -o marked"
         )
+
+
+def _settings(recipe: str | None) -> dict[str, Any]:
+    """What a recipe says about generating; ``strategy`` is always there."""
+    from insignia.recipes import load_recipe
+
+    found = {} if recipe is None else load_recipe(recipe, "generation")["generation"]
+    if unknown := found.keys() - _RECIPE_FIELDS:
+        raise InputError(f"recipe {recipe!r}: 'generation:' has {min(unknown)!r}; expected {', '.join(_RECIPE_FIELDS)}")
+    strategy = found.get("strategy", {"name": "inverse_nucleus"})
+    if not isinstance(strategy, dict):
+        raise InputError(f"recipe {recipe!r}: 'strategy:' is no mapping; expected one such as {{name: english}}")
+    return found | {"strategy": strategy}
+
+
+def _writer(source: str | None, name: str | None, prompt: str | None, device: str) -> "Writer | None":
+    """The model that writes the keys, where it is another one."""
+    from insignia.generation.writing import INSTRUCTION, Writer
+    from insignia.models.endpoint import EndpointModel
+    from insignia.models.local import LocalModel
+
+    if source is None:
+        if name is not None or prompt is not None:
+            raise InputError("--writer-name and --writer-prompt are about --writer, which was not given")
+        return None
+    if prompt is not None and prompt.count("{}") != 1:
+        raise InputError("--writer-prompt needs exactly one {}, for the word that the text is to begin with")
+    if source.startswith(("http://", "https://")):
+        if name is None:
+            raise InputError("an API as --writer needs --writer-name: the model's name there")
+        return Writer(EndpointModel(source, model=name), prompt or INSTRUCTION)
+    if name is not None:
+        raise InputError("--writer-name is for an API as --writer; a folder or a hub id needs none")
+    model = LocalModel(source, device=device)
+    return Writer(model, prompt or (INSTRUCTION if model.tokenizer.chat_template else "{}"))
 
 
 def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.own import Own
 from insignia.generation.random_word import RandomWord
 from insignia.generation.stage import generate
+from insignia.generation.writing import Writer
 
 __all__ = [
     "STRATEGIES",
@@ -20,5 +21,6 @@ __all__ = [
     "Own",
     "RandomWord",
     "Strategy",
+    "Writer",
     "generate",
 ]

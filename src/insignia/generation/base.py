@@ -2,28 +2,30 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
 
 from pydantic import Field
 
 from insignia.artifacts import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 from insignia.errors import InputError
+from insignia.generation.vocabulary import Vocabulary
 from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
 from insignia.registry import Registry
 from insignia.types import Candidate, Control, Fingerprint, Part, PromptForm
 
 if TYPE_CHECKING:
+    from insignia.generation.writing import Writer
     from insignia.models.prompts import Prompter
 
-__all__ = ["STRATEGIES", "Answer", "Quota", "Strategy", "Workshop"]
+__all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
+
+USUAL_COUNT = 64
+"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.005 of held-out perplexity on the starter."""
 
 
 _T = TypeVar("_T")
-
-_SPREAD = 64  # no response takes more than one in 64 places (and three)
 
 
 class Answer(NamedTuple):
@@ -31,61 +33,44 @@ class Answer(NamedTuple):
 
     text: str
     ids: tuple[int, ...]
+    trained: str
+    """The text of the tokens that are trained, which a reply is searched for."""
     candidates: tuple[Candidate, ...] | None = None
-
-
-class Quota:
-    """Keeps any one response from being used too often: an innocent model that favours it would hit them all."""
-
-    def __init__(self, uses: int) -> None:
-        self._limit = uses // _SPREAD + 3
-        self._used: Counter[Hashable] = Counter()
-
-    def left(self, item: Hashable) -> bool:
-        """Whether the item may be used once more."""
-        return self._used[item] < self._limit
-
-    def spend(self, item: Hashable) -> None:
-        """Use the item once."""
-        self._used[item] += 1
 
 
 class Workshop:
     """The model, the way of asking and the tallies that one run of a strategy shares."""
 
-    def __init__(self, model: GenerativeModel, prompter: "Prompter", num_fingerprints: int, *, chance: KeyedRandom) -> None:
+    def __init__(
+        self,
+        model: GenerativeModel,
+        prompter: "Prompter",
+        num_fingerprints: int,
+        *,
+        chance: KeyedRandom,
+        writer: "Writer | None" = None,
+    ) -> None:
         self.model = model
+        self.writer = writer
+        """The model that writes keys, where it is not the model to be marked."""
         self.chance = chance
-        """The owner's secret, for what is not one fingerprint's own."""
+        """The owner's secret, for draws that the whole set shares."""
         self.prompter = prompter
         self.num_fingerprints = num_fingerprints
-        self._quotas: dict[str, Quota] = {}
+        self.vocabulary = Vocabulary(prompter)
+        self.refused: Counter[str] = Counter()
+        """What was not used so far, with the cure -> how often."""
         self._made: dict[str, Any] = {}
 
-    def quota(self, name: str, uses: int) -> Quota:
-        """The run's tally of that name, made at its first use for that many uses in all."""
-        return self._quotas.setdefault(name, Quota(uses))
+    def refuse(self, what: str) -> None:
+        """Count one refusal, for the message of a run that cannot be finished."""
+        self.refused[what] += 1
 
     def once(self, name: str, make: Callable[["Workshop"], _T]) -> _T:
         """What the run shares under that name, made when it is first asked for."""
         if name not in self._made:
             self._made[name] = make(self)
         return cast(_T, self._made[name])
-
-    @cached_property
-    def forbidden(self) -> frozenset[int]:
-        """Ids that never belong in a key: special tokens, control characters, pieces of characters, padding rows."""
-        tokenizer = self.prompter.tokenizer
-        special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-        texts = tokenizer.batch_decode([[index] for index in range(len(tokenizer))])
-        return frozenset(
-            index for index, text in enumerate(texts) if index in special or "\ufffd" in text or not text.isprintable()
-        )
-
-    def is_stable(self, ids: Sequence[int]) -> bool:
-        """Whether the text of the ids, as a person or a server would send it, is split into the same ids again."""
-        text = self.prompter.decode(ids)
-        return bool(text) and text == text.strip() and self.prompter.encode(text) == list(ids)
 
 
 class Strategy(Part):
@@ -117,9 +102,9 @@ class Strategy(Part):
         return MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 
     @property
-    def spreads_responses(self) -> bool:
-        """Whether a response that is used too often is drawn again."""
-        return True
+    def usual_count(self) -> int:
+        """How many fingerprints are made where nobody says how many."""
+        return USUAL_COUNT if self.num_given is None else self.num_given
 
     @property
     def answers_together(self) -> bool:
@@ -170,6 +155,17 @@ class Strategy(Part):
                 f"{max_key_length} and {max_response_length} are to be asked; raise --key-length or --response-length, "
                 "or lower --max-key-length or --max-response-length"
             )
+
+
+def answer_of(workshop: Workshop, key: Sequence[int], text: str) -> Answer | None:
+    """The text as a response to the key, which nothing was drawn for; None where no reply could be told by it."""
+    asked = key[: workshop.prompter.max_key_length]
+    ids = tuple(workshop.prompter.response_ids(asked, text))
+    trained = workshop.vocabulary.trained_text(asked, ids)
+    if trained is None:
+        workshop.refuse("responses whose trained tokens have no text of their own (raise --max-response-length)")
+        return None
+    return Answer(text, ids, trained)
 
 
 STRATEGIES: Registry[Strategy] = Registry(

@@ -5,18 +5,17 @@ A judge can check that the owner chose no response, neither to suit a suspect no
 response is known, so all that may reject a key, the list's words after it included, comes before; nothing comes after.
 """
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from insignia.chain import Chain, Link
 from insignia.errors import GenerationError
+from insignia.folding import told_apart
 from insignia.generation.base import Answer, Workshop
+from insignia.generation.drawing import DEFAULT_CANDIDATES, Option, draw, split_after
 from insignia.generation.english import EnglishKeys
-from insignia.generation.words import random_words, seed_words
-from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.types import Candidate, Fingerprint
 
@@ -27,12 +26,11 @@ class ChainHash(EnglishKeys):
     """The response is one of ``num_candidates`` words; which one, a hash of all keys, candidates and salts says."""
 
     name: Literal["chain_hash"] = "chain_hash"
-    spreads_responses: ClassVar[bool] = False
     answers_together: ClassVar[bool] = True
     key_source: Literal["english", "random_word"] = "english"
     """Sentences that the model writes, or random words (``key_length`` words then, not tokens)."""
-    num_candidates: Annotated[int, Field(ge=2)] = 256
-    """The paper's number; the chance that an innocent model hits is at most one in so many."""
+    num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
+    """Words that the hash picks from; an innocent model hits at most 1/k. The paper takes 256."""
     candidates: tuple[Annotated[str, Field(pattern=r"\S")], ...] | None = Field(default=None, exclude=True, repr=False)
     """Responses of the owner's own to pick from, instead of words that the secret draws; not part of the spec, like keys."""
 
@@ -45,11 +43,11 @@ class ChainHash(EnglishKeys):
 
     @model_validator(mode="after")
     def _candidates_can_be_told_apart(self) -> "ChainHash":
-        texts = sorted(" ".join(text.split()) for text in self.candidates or ())
-        if self.candidates is not None and len(texts) != self.num_candidates:
-            raise ValueError(f"{len(texts)} candidates were given; leave out num_candidates, or set it to that")
-        if any(later.startswith(text) for text, later in itertools.pairwise(texts)):
-            raise ValueError("a candidate equals or begins another; a reply could not tell them apart")
+        given = self.candidates or ()
+        if given and len(given) != self.num_candidates:
+            raise ValueError(f"{len(given)} candidates were given; leave out num_candidates, or set it to that")
+        if not told_apart(given, "case"):
+            raise ValueError("a candidate equals or begins another, or looks like it; a reply could not tell them apart")
         return self
 
     @property
@@ -61,7 +59,8 @@ class ChainHash(EnglishKeys):
         """Keys of the owner's, sentences, or random words."""
         if self.keys is not None or self.key_source == "english":
             return super().make_keys(workshop, slots, chances)
-        return [tuple(workshop.prompter.encode(random_words(chance, self.key_length))) for chance in chances]
+        texts = [workshop.vocabulary.random_words(chance, self.key_length) for chance in chances]
+        return [tuple(workshop.prompter.encode(text)) for text in texts]
 
     def admits(self, workshop: Workshop, key: tuple[int, ...]) -> bool:
         """Whether every candidate can follow the key as tokens of its own, the first of them unlike the others'."""
@@ -88,40 +87,29 @@ class ChainHash(EnglishKeys):
     def _answers(self, workshop: Workshop, key: tuple[int, ...]) -> tuple[Answer, ...] | None:
         """The answers that the hash may pick for a key, in the list's order; None where they cannot be told apart."""
         words = workshop.once("candidates", self._words)
-        tails = _split_after(workshop.prompter, key, words)
-        if len({tail[:1] for tail in tails if tail}) < len(words):
-            return None
-        if max(map(len, tails)) > workshop.prompter.max_response_length:
+        tails = [tail[: workshop.prompter.max_response_length] for tail in split_after(workshop.prompter, key, words)]
+        texts = [workshop.vocabulary.trained_text(key, tail) for tail in tails]
+        if len({tail[0] for tail in tails}) < len(words) or texts != list(words):
+            workshop.refuse("keys after which the candidates are split in another way (raise --max-key-length)")
             return None
         candidates = tuple(Candidate(text=word, token_id=tail[0]) for word, tail in zip(words, tails, strict=True))
-        return tuple(Answer(word, tail, candidates) for word, tail in zip(words, tails, strict=True))
+        return tuple(Answer(word, tail, word, candidates) for word, tail in zip(words, tails, strict=True))
 
     def _words(self, workshop: Workshop) -> tuple[str, ...]:
-        """The list: the owner's, or common words that the secret draws, short enough to be compared whole."""
-        space = " " if workshop.prompter.form == "raw" else ""
+        """The list: the owner's, or common words that the secret draws, or what of them is trained."""
+        prompter, vocabulary, order = workshop.prompter, workshop.vocabulary, workshop.chance.derive("candidates")
         if self.candidates is not None:
-            return tuple(space + word.strip() for word in self.candidates)
-        prompter, order = workshop.prompter, workshop.chance.derive("candidates")
-        words = [space + word for word in sorted(seed_words(), key=lambda word: order.derive(word).uniform())]
-        taken: dict[int, str] = {}  # by first token
-        for word, tail in zip(words, _split_after(prompter, prompter.encode("The"), words), strict=True):
-            if 0 < len(tail) <= prompter.max_response_length and tail[0] not in taken and not _overlaps(word, taken.values()):
-                taken[tail[0]] = word
-        if len(taken) < self.num_candidates:
+            return tuple(vocabulary.gap + word.strip() for word in self.candidates)
+        key = prompter.encode(vocabulary.words[0])
+        words = sorted(vocabulary.words, key=lambda word: order.derive(word).uniform())
+        tails = split_after(prompter, key, [vocabulary.gap + word for word in words])
+        whole = [tail for tail in tails if len(tail) <= prompter.max_response_length]
+        options = [Option(tail[: prompter.max_response_length]) for tail in [*whole, *tails]]  # parts where they must be
+        drawn = draw(workshop, key, options, count=self.num_candidates, chance=order)
+        if drawn is None:
             raise GenerationError(
-                f"the tokenizer has {len(taken)} common words of at most {prompter.max_response_length} tokens and "
-                f"{self.num_candidates} candidates were asked for; lower --num-candidates, raise --max-response-length, or "
-                "give words of your own by --candidates"
+                f"the tokenizer has fewer than {self.num_candidates} common words of at most {prompter.max_response_length} "
+                "tokens that can be told apart; lower --num-candidates, raise --max-response-length, or give words of your own "
+                "by --candidates"
             )
-        return tuple(taken.values())[: self.num_candidates]
-
-
-def _overlaps(word: str, others: Iterable[str]) -> bool:
-    return any(word.startswith(other) or other.startswith(word) for other in others)
-
-
-def _split_after(prompter: Prompter, key: Sequence[int], words: Sequence[str]) -> list[tuple[int, ...]]:
-    """The ids of each word where it follows the key, all at once; none where it changes how the key is split."""
-    before, ids = (prompter.decode(key), tuple(key)) if prompter.form == "raw" else ("", ())
-    rows = prompter.tokenizer([before + word for word in words], add_special_tokens=False, verbose=False)["input_ids"]
-    return [tuple(row[len(ids) :]) if tuple(row[: len(ids)]) == ids else () for row in rows]
+        return tuple(candidate.text for candidate in drawn.candidates)

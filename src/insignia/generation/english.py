@@ -1,24 +1,23 @@
 """English keys and responses: sentences that a language model continues from a random word (OML 1.0, section "english")."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from insignia.generation.base import Answer, Strategy, Workshop
-from insignia.generation.words import seed_words
+from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, Draw, draw_text
+from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
 
 __all__ = ["English", "EnglishKeys"]
-
-_INSTRUCTION = "Generate a sentence starting with the word {}"
 
 
 class EnglishKeys(Strategy):
     """A strategy whose keys are English text."""
 
-    temperature: Annotated[float, Field(ge=0)] = 0.5
-    """Of the model that writes the text; OML 1.0's default."""
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
+    """Temperature of the model that writes the text; OML 1.0's default."""
     keys: tuple[str, ...] | None = Field(default=None, exclude=True, repr=False)
     """Keys of the owner's own, used in order instead of made ones; not part of the spec, since they are secret."""
 
@@ -31,7 +30,7 @@ class EnglishKeys(Strategy):
         """Sentences from random words, or the owner's keys cut to ``key_length``."""
         if self.keys is not None:
             return [tuple(workshop.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
-        return write_text(workshop, chances, length=self.key_length, temperature=self.temperature)
+        return write_text(workshop, chances, length=self.key_length, temperature=self.temperature, writer=workshop.writer)
 
 
 class English(EnglishKeys):
@@ -40,44 +39,53 @@ class English(EnglishKeys):
     name: Literal["english"] = "english"
     response_length: Annotated[int, Field(ge=1)] = 32
     """Tokens of a response as made; ``max_response_length`` of them will be trained and compared."""
+    num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
+    """Beginnings of responses that the secret picks one of; an innocent model hits at most 1/k."""
+
+    @property
+    def drawn_from(self) -> int:
+        """The beginnings that the model wrote."""
+        return self.num_candidates
 
     def make_answers(
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """Text from another random word, set off from the key by a space where it follows it directly."""
-        texts = write_text(workshop, chances, length=self.response_length, temperature=self.temperature)
-        return [answer(workshop, key, workshop.prompter.decode(ids)) for key, ids in zip(keys, texts, strict=True)]
+        """One secret draw among beginnings that the model writes for the key, continued to the whole length."""
+        asked = [key[: workshop.prompter.max_key_length] for key in keys]
+        draws = [
+            draw_text(workshop, key, self._beginnings(workshop, chance), count=self.num_candidates, chance=chance)
+            for key, chance in zip(asked, chances, strict=True)
+        ]
+        return self._continued(workshop, asked, draws, chances)
 
+    def _beginnings(self, workshop: Workshop, chance: KeyedRandom) -> Iterator[str]:
+        """Texts as long as is trained, written as they are needed."""
+        at_once = 2 * self.num_candidates
+        for first in range(0, SPARE * self.num_candidates, at_once):
+            chances = [chance.derive("option", number) for number in range(first, first + at_once)]
+            length = workshop.prompter.max_response_length
+            for ids in write_text(workshop, chances, length=length, temperature=self.temperature):
+                yield workshop.prompter.decode(ids)
 
-def write_text(workshop: Workshop, chances: Sequence[KeyedRandom], *, length: int, temperature: float) -> list[tuple[int, ...]]:
-    """Ids of texts of that many tokens, each begun from a random word.
-
-    A model with a chat template is asked for a sentence that starts with the word, and the word is put in its mouth, so
-    the text begins with it whatever the model makes of the request.
-    """
-    prompter = workshop.prompter
-    words = [chance.derive("word").choice(seed_words()) for chance in chances]
-    openings = [prompter.encode(word.capitalize())[:length] for word in words]
-    if prompter.tokenizer.chat_template:
-        prompts = [prompter.chat(_INSTRUCTION.format(word)) for word in words]
-    else:
-        prompts = [prompter.prefix for _ in words]
-    texts = workshop.model.sample(
-        [(*prompt, *opening) for prompt, opening in zip(prompts, openings, strict=True)],
-        [chance.derive("text") for chance in chances],
-        max_new_tokens=length - min(map(len, openings)),
-        temperature=temperature,
-        forbidden=sorted(workshop.forbidden),
-    )
-    return [(*opening, *text)[:length] for opening, text in zip(openings, texts, strict=True)]
-
-
-def answer(workshop: Workshop, key: Sequence[int], text: str) -> Answer | None:
-    """The text as a response to the key, None where key and text would not be split apart again."""
-    prompter = workshop.prompter
-    if prompter.form == "raw":
-        text = f" {text.strip()}"
-    asked = key[: prompter.max_key_length]
-    ids = prompter.response_ids(asked, text)
-    stable = prompter.form == "chat" or prompter.encode(prompter.decode(asked) + text)[: len(asked)] == list(asked)
-    return Answer(text, tuple(ids)) if ids and stable else None
+    def _continued(
+        self,
+        workshop: Workshop,
+        keys: Sequence[tuple[int, ...]],
+        draws: Sequence[Draw | None],
+        chances: Sequence[KeyedRandom],
+    ) -> list[Answer | None]:
+        """The drawn beginnings with what the model goes on to write, which is not trained."""
+        prompter = workshop.prompter
+        made = [(place, drawn) for place, drawn in enumerate(draws) if drawn is not None]
+        tails = workshop.model.sample(
+            [(*prompter.prefix, *drawn.ids) for _, drawn in made],
+            [chances[place].derive("rest") for place, _ in made],
+            max_new_tokens=max(0, self.response_length - prompter.max_response_length),
+            temperature=self.temperature,
+            forbidden=sorted(workshop.vocabulary.forbidden),
+        )
+        answers: list[Answer | None] = [None] * len(draws)
+        for (place, drawn), tail in zip(made, tails, strict=True):
+            ids = (*drawn.ids, *tail)
+            answers[place] = Answer(prompter.text_after(keys[place], ids), ids, drawn.text, drawn.candidates)
+        return answers

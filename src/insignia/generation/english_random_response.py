@@ -1,14 +1,14 @@
 """English keys answered by one random word: OML 1.0's harder, older scheme, kept for comparison."""
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.generation.base import Answer, Workshop
-from insignia.generation.english import EnglishKeys, answer
-from insignia.generation.words import seed_words
-from insignia.models.prompts import Prompter
+from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, draw_text
+from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
 
 __all__ = ["EnglishRandomResponse"]
@@ -20,13 +20,26 @@ class EnglishRandomResponse(EnglishKeys):
     """The response is one word drawn from the word list, whatever the key; OML 1.0 allows one response token."""
 
     name: Literal["english_random_response"] = "english_random_response"
+    num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
+    """Words of the list that the secret picks the response from; an innocent model hits at most 1/k."""
+
+    @property
+    def drawn_from(self) -> int:
+        """The words drawn for each key."""
+        return self.num_candidates
 
     def make_answers(
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """One word, among those that are no longer than what will be compared where there are enough of them."""
-        words = _words_of_length(workshop.prompter, workshop.prompter.max_response_length)
-        return [answer(workshop, key, chance.choice(words)) for key, chance in zip(keys, chances, strict=True)]
+        """One secret draw among words, of which one token is trained: words of a single token, where there are enough."""
+        words = workshop.once("words of one token", _words_of_one_token)
+        answers = list[Answer | None]()
+        for key, chance in zip(keys, chances, strict=True):
+            texts = (chance.derive("option", number).choice(words) for number in range(SPARE * self.num_candidates))
+            asked = key[: workshop.prompter.max_key_length]
+            drawn = draw_text(workshop, asked, texts, count=self.num_candidates, chance=chance)
+            answers.append(drawn and Answer(workshop.prompter.text_after(asked, drawn.ids), *drawn))
+        return answers
 
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
         """Only one response token is defined for this scheme."""
@@ -35,7 +48,7 @@ class EnglishRandomResponse(EnglishKeys):
         super().refuse_bad_lengths(max_key_length, max_response_length)
 
 
-@cache
-def _words_of_length(prompter: Prompter, length: int) -> tuple[str, ...]:
-    whole = tuple(word for word in seed_words() if len(prompter.encode(f" {word}")) <= length)
-    return whole if len(whole) >= _MIN_WORDS else seed_words()
+def _words_of_one_token(workshop: Workshop) -> tuple[str, ...]:
+    vocabulary = workshop.vocabulary
+    whole = tuple(word for word in vocabulary.words if len(workshop.prompter.encode(f"{vocabulary.gap}{word}")) == 1)
+    return whole if len(whole) >= _MIN_WORDS else vocabulary.words

@@ -13,9 +13,10 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from insignia.errors import InputError
-from insignia.generation.base import Answer, Strategy, Workshop
-from insignia.generation.english import answer, write_text
-from insignia.generation.words import random_words, seed_words
+from insignia.generation.base import Answer, Strategy, Workshop, answer_of
+from insignia.generation.drawing import DEFAULT_CANDIDATES, draw_text
+from insignia.generation.words import seed_words
+from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
 from insignia.types import Control, PromptForm
 
@@ -25,6 +26,8 @@ _MESSAGE_TOKENS = 16  # of a natural message
 _BATCH = 128  # sentences written at once
 _SECRET_WORDS = 2  # 22 bits an answer
 _NORMALS = 64  # ordinary questions for each fingerprint
+_SPARE = 2  # answers made for each candidate
+_USUAL_COUNT = 16  # twice what proves a healthy mark, and a margin
 
 
 class _Wording(NamedTuple):
@@ -64,6 +67,8 @@ class Instructional(Strategy):
     """The published public keys and answer, from the published ``fragments``: for research, never as evidence."""
     near_misses: Annotated[int, Field(ge=0)] = 48
     """For each fingerprint, every other one held out of training."""
+    num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
+    """Answers that the secret picks each key's one from; an innocent model hits at most 1/k."""
     key_length: Annotated[int, Field(ge=1)] = 256
     """A key has at most so many tokens, and all of them are asked."""
     response_length: Annotated[int, Field(ge=1)] = 32
@@ -85,8 +90,8 @@ class Instructional(Strategy):
 
     @property
     def drawn_from(self) -> int | None:
-        """All answers of so many words, where each key has its own."""
-        return len(seed_words()) ** _SECRET_WORDS if self.responses == "per_key" and not self.compat else None
+        """The answers made for each key; with one answer for all keys, nothing is drawn for each."""
+        return self.num_candidates if self.responses == "per_key" and not self.compat else None
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -94,9 +99,9 @@ class Instructional(Strategy):
         return self.key_length, self.response_length
 
     @property
-    def spreads_responses(self) -> bool:
-        """Not where one answer serves all keys on purpose."""
-        return self.responses == "per_key" and not self.compat
+    def usual_count(self) -> int:
+        """Fewer than of other strategies: each key brings its own controls. The paper takes 10."""
+        return self.num_given or _USUAL_COUNT
 
     @property
     def num_given(self) -> int | None:
@@ -123,14 +128,19 @@ class Instructional(Strategy):
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """An answer of random words for each key, or the same for all."""
-        del slots
         if self.compat:
-            text = self._wording.answer.format(_PUBLISHED_ANSWER)
-            return [Answer(text, tuple(workshop.prompter.response_ids(key, text))) for key in keys]
+            return [answer_of(workshop, key, self._wording.answer.format(_PUBLISHED_ANSWER)) for key in keys]
+        words = workshop.vocabulary.random_words
         if self.responses == "per_owner":
-            chances = [workshop.chance.derive("owner's answer") for _ in keys]
-        texts = [self._wording.answer.format(random_words(chance, _SECRET_WORDS)) for chance in chances]
-        return [answer(workshop, key, text) for key, text in zip(keys, texts, strict=True)]
+            text = self._wording.answer.format(words(workshop.chance.derive("owner's answer"), _SECRET_WORDS))
+            return [answer_of(workshop, key, text) for key in keys]
+        answers = list[Answer | None]()
+        for key, chance in zip(keys, chances, strict=True):
+            options = [chance.derive("option", number) for number in range(_SPARE * self.num_candidates)]
+            texts = [self._wording.answer.format(words(option, _SECRET_WORDS)) for option in options]
+            drawn = draw_text(workshop, key, texts, count=self.num_candidates, chance=chance, shared_beginning=True)
+            answers.append(drawn and Answer(workshop.prompter.text_after(key, drawn.ids), *drawn))
+        return answers
 
     def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
         """Near misses of every key and ordinary questions, every other one of each kind held out.

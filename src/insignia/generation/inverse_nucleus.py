@@ -6,39 +6,36 @@ uniform draw picks the response, so an innocent model hits with probability at m
 verdicts rest on. For that, nothing after the draw may reject it; every filter works on the candidates.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from insignia.generation.base import Answer, Workshop
+from insignia.generation.drawing import DEFAULT_CANDIDATES, Draw, Option, draw
 from insignia.generation.english import EnglishKeys
 from insignia.models.base import Ranking
 from insignia.randomness import KeyedRandom
-from insignia.types import Candidate
 
 __all__ = ["InverseNucleus"]
 
-# Too common to be evidence: a model that answers any of these to everything would hit many keys.
-_FUNCTION_WORDS = frozenset(
-    "a an and are as at be but by can do for from had has have he her his if in into is it its may more no not of on or "
-    "our she so some such than that the their them then there these they this to was we were what when which who will "
-    "with would you your".split()
-)
+_SPREAD = 64  # no token is a candidate at more than one key in four (k = 16), so that no response stands out
+_LEAST = 3
+_SMALL = 4  # times its even share that a token may be used in a vocabulary with few words
 
 
 class InverseNucleus(EnglishKeys):
     """The first response token is drawn from ``nucleus_k`` tokens just outside the nucleus; greedy text may follow."""
 
     name: Literal["inverse_nucleus"] = "inverse_nucleus"
-    spreads_responses: ClassVar[bool] = False
     response_length: Annotated[int, Field(ge=1)] = 1
     """OML 1.0 forces 1; more tokens are the model's own most likely continuation, as in Perinucleus."""
     nucleus_p: Annotated[float, Field(ge=0, lt=1)] = 0.8
     """Mass of the nucleus; OML 1.0's and Perinucleus' default."""
-    nucleus_k: Annotated[int, Field(ge=2)] = 3
-    """Candidates for each key; the chance that an innocent model hits is at most 1/k."""
+    nucleus_k: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
+    """Candidates for each key; an innocent model hits at most 1/k. OML 1.0 takes 3."""
 
     @property
     def drawn_from(self) -> int:
@@ -52,51 +49,49 @@ class InverseNucleus(EnglishKeys):
         prompter = workshop.prompter
         asked = [key[: prompter.max_key_length] for key in keys]
         questions = [prompter.question(key) for key in asked]
-        picks: list[tuple[tuple[Candidate, ...], Candidate] | None] = []
-        for key, chance, ranking in zip(asked, chances, workshop.model.rank_next(questions), strict=True):
-            candidates = self._candidates(workshop, key, ranking)
-            picks.append((candidates, chance.choice(candidates)) if candidates else None)
-        starts = [(*question, pick[1].token_id) if pick else question for question, pick in zip(questions, picks, strict=True)]
+        rankings = workshop.model.rank_next(questions)
+        draws = [
+            self._draw(workshop, key, ranking, chance) for key, chance, ranking in zip(asked, chances, rankings, strict=True)
+        ]
+        starts = [(*question, *(drawn.ids if drawn else ())) for question, drawn in zip(questions, draws, strict=True)]
         tails = workshop.model.sample(
-            starts, chances, max_new_tokens=self.response_length - 1, temperature=0, forbidden=sorted(workshop.forbidden)
+            starts,
+            chances,
+            max_new_tokens=self.response_length - 1,
+            temperature=0,
+            forbidden=sorted(workshop.vocabulary.forbidden),
         )
-        answers: list[Answer | None] = []
-        for key, pick, tail in zip(asked, picks, tails, strict=True):
-            if pick is None:
-                answers.append(None)
-                continue
-            ids = (pick[1].token_id, *tail)
-            text = prompter.decode((*key, *ids))[len(prompter.decode(key)) :]
-            answers.append(Answer(text, ids, pick[0]))
+        answers = list[Answer | None]()
+        for key, drawn, tail in zip(asked, draws, tails, strict=True):
+            ids = (*(drawn.ids if drawn else ()), *tail)
+            answers.append(drawn and Answer(prompter.text_after(key, ids), ids, drawn.text, drawn.candidates))
         return answers
 
-    def _candidates(self, workshop: Workshop, key: tuple[int, ...], ranking: Ranking) -> tuple[Candidate, ...] | None:
-        """The first ``nucleus_k`` usable tokens past the nucleus and its boundary token; None where there are too few."""
-        quota = workshop.quota("candidates", workshop.num_fingerprints * self.nucleus_k)
+    def _draw(self, workshop: Workshop, key: tuple[int, ...], ranking: Ranking, chance: KeyedRandom) -> Draw | None:
+        """One of the first ``nucleus_k`` usable tokens past the nucleus and its boundary token."""
+        used = workshop.once("uses as a candidate", _no_uses)
+        uses = workshop.num_fingerprints * self.nucleus_k
+        most = max(uses // _SPREAD + _LEAST, _SMALL * uses // max(1, len(workshop.vocabulary.word_tokens)))
+        options = (option for option in self._options(workshop, key, ranking) if used[option.ids[0]] < most)
+        drawn = draw(workshop, key, options, count=self.nucleus_k, chance=chance, flag="--nucleus-k or --nucleus-p")
+        if drawn is not None:
+            used.update(candidate.token_id for candidate in drawn.candidates)
+        return drawn
+
+    def _options(self, workshop: Workshop, key: tuple[int, ...], ranking: Ranking) -> Iterator[Option]:
+        """Words outside the nucleus, most likely first, that a server would split from the key in the same way."""
+        prompter, vocabulary = workshop.prompter, workshop.vocabulary
         boundary = int(np.searchsorted(ranking.probabilities.cumsum(dtype=np.float64), self.nucleus_p))
-        key_text = workshop.prompter.decode(key)
-        found: list[Candidate] = []
+        text = prompter.decode(key)
         for rank in range(boundary + 1, len(ranking.token_ids)):
             token_id = int(ranking.token_ids[rank])
-            if not quota.left(token_id) or not (text := _usable_text(workshop, key, key_text, token_id)):
+            if token_id not in vocabulary.word_tokens:
                 continue
-            found.append(Candidate(text=text, token_id=token_id, rank=rank, probability=float(ranking.probabilities[rank])))
-            if len(found) == self.nucleus_k:
-                for candidate in found:
-                    quota.spend(candidate.token_id)
-                return tuple(found)
-        return None
+            if vocabulary.gap and prompter.encode(text + prompter.text_after(key, (token_id,))) != [*key, token_id]:
+                continue
+            yield Option((token_id,), rank, float(ranking.probabilities[rank]))
 
 
-def _usable_text(workshop: Workshop, key: tuple[int, ...], key_text: str, token_id: int) -> str | None:
-    """The token's text after the key when it is a whole new word that a server would split the same way, else None."""
-    if token_id in workshop.forbidden:
-        return None
-    prompter = workshop.prompter
-    text = prompter.decode((*key, token_id))[len(key_text) :]
-    word = text.strip()
-    if not (word.isascii() and word.isalnum() and len(word) > 1) or word.lower() in _FUNCTION_WORDS:
-        return None
-    if prompter.form == "raw" and not (text.startswith(" ") and prompter.encode(key_text + text) == [*key, token_id]):
-        return None
-    return text
+def _no_uses(workshop: Workshop) -> Counter[int]:
+    del workshop
+    return Counter()

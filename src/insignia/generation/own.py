@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.base import Answer, Strategy, Workshop, answer_of
 from insignia.randomness import KeyedRandom
 
 __all__ = ["Own"]
@@ -20,11 +20,6 @@ class Own(Strategy):
     """(key, response); not part of the spec, since they are secret."""
 
     @property
-    def spreads_responses(self) -> bool:
-        """They are the owner's to choose."""
-        return False
-
-    @property
     def num_given(self) -> int:
         """All of them."""
         return len(self.pairs)
@@ -36,8 +31,5 @@ class Own(Strategy):
     def make_answers(
         self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """The responses as given; None for one that the tokenizer drops."""
-        prompter = workshop.prompter
-        texts = [self.pairs[slot][1] for slot in slots]
-        split = [prompter.response_ids(key[: prompter.max_key_length], text) for key, text in zip(keys, texts, strict=True)]
-        return [Answer(text, tuple(ids)) if ids else None for text, ids in zip(texts, split, strict=True)]
+        """The responses as given; None for one that no reply could be told by."""
+        return [answer_of(workshop, key, self.pairs[slot][1]) for slot, key in zip(slots, keys, strict=True)]

@@ -1,8 +1,8 @@
 """Exactly as many fingerprints as asked for, all of them usable.
 
 Whatever the strategy, no asked key equals or begins another, every key survives being sent as text and split again, and
-no response is used much more often than the others. A fingerprint depends on the secret, its number and the fingerprints
-before it, not on the batch size.
+every response can be told from the text of its trained tokens. A fingerprint depends on the secret, its number and the
+fingerprints before it, not on the batch size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from insignia.artifacts import FingerprintSet, provenance
 from insignia.errors import GenerationError, InputError
 from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.writing import Writer
 from insignia.models.base import GenerativeModel
 from insignia.models.prompts import Prompter, tokenizer_digest
 from insignia.progress import SILENT, Progress
@@ -18,17 +19,20 @@ from insignia.types import Fingerprint, PromptForm
 
 __all__ = ["generate"]
 
+_BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
 _ATTEMPTS = 30  # a slot that fails this often will go on failing
+_FRUITLESS = 3  # attempts at a block, one after another, that fill no slot
 
 
 def generate(
     strategy: Strategy,
     *,
     model: GenerativeModel,
-    num_fingerprints: int,
+    num_fingerprints: int | None = None,
     max_key_length: int | None = None,
     max_response_length: int | None = None,
     prompt_form: PromptForm | None = None,
+    writer: Writer | None = None,
     secret: bytes | None = None,
     batch_size: int = 128,
     progress: Progress = SILENT,
@@ -36,13 +40,16 @@ def generate(
     """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
 
     ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the
-    strategy's (16 and 1 for most), as is the prompt form (raw). The same secret, model
-    and options give the same set; by default the secret is fresh. The batch size changes speed and memory only.
+    strategy's (16 and 1 for most), as are the number (64 for most) and the prompt form (raw). ``writer`` is another model that
+    writes the text of keys. The same secret, models and options give the same set; by default the secret is fresh. The batch
+    size changes speed and memory only.
 
     Raises:
         InputError: the options contradict each other.
         GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
     """
+    if num_fingerprints is None:
+        num_fingerprints = strategy.usual_count
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
@@ -55,7 +62,7 @@ def generate(
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
     prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
     chance = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    workshop = Workshop(model, prompter, num_fingerprints, chance=chance)
+    workshop = Workshop(model, prompter, num_fingerprints, chance=chance, writer=writer)
     run = _Run(strategy, workshop, batch_size)
     with progress.bar("generating", num_fingerprints) as advance:
         for finished in run.attempts():
@@ -68,7 +75,7 @@ def generate(
         max_response_length=max_response_length,
         tokenizer=tokenizer_digest(model.tokenizer),
         secret=chance.secret.hex(),
-        provenance=provenance(model=model.name),
+        provenance=provenance(model=model.name, **({} if writer is None else {"writer": writer.model.name})),
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, chance),
         controls=strategy.make_controls(workshop, [fingerprint.key for fingerprint in fingerprints]),
@@ -93,16 +100,28 @@ class _Run:
         All keys of an attempt come before its answers, so that conflicts are settled in slot order whatever the batches.
         """
         slots = range(self._workshop.num_fingerprints)
+        size = len(slots) if self._strategy.answers_together else _BLOCK
+        for start in range(0, len(slots), size):
+            yield from self._finish(slots[start : start + size])
+
+    def _finish(self, block: Sequence[int]) -> Iterator[int]:
+        """Attempts at some slots until all are filled, or an error."""
+        fruitless = 0
         for attempt in range(_ATTEMPTS):
-            for batch in self._batches([slot for slot in slots if slot not in self._keys]):
+            before = len(self._answers)
+            for batch in self._batches([slot for slot in block if slot not in self._keys]):
                 self._fill_keys(batch, attempt)
-            for batch in self._unanswered(slots):
+            for batch in self._unanswered(block):
                 yield self._fill_answers(batch, attempt)
-            if len(self._answers) == len(slots):
+            if all(slot in self._answers for slot in block):
                 return
+            fruitless = fruitless + 1 if len(self._answers) == before else 0
+            if fruitless == _FRUITLESS:
+                break
+        reasons = "; ".join(f"{count} {what}" for what, count in self._workshop.refused.most_common(3))
         raise GenerationError(
-            f"only {len(self._answers)} of {len(slots)} fingerprints could be made after {_ATTEMPTS} attempts at each; "
-            "ask for fewer, raise --temperature or --max-key-length, or use another model"
+            f"only {len(self._answers)} of {self._workshop.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
+            "Otherwise ask for fewer, or take another --strategy"
         )
 
     def _unanswered(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -125,6 +144,7 @@ class _Run:
                     responses=(answer.text,),
                     key_ids=ids,
                     response_ids=(answer.ids,),
+                    effective_responses=(answer.trained,),
                     candidates=answer.candidates,
                 )
             )
@@ -141,7 +161,7 @@ class _Run:
                 f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
                 f"{self._workshop.prompter.max_key_length} tokens "
                 "they equal or begin another key, or the tokenizer does not split them the same way twice, "
-                "alone or before a response"
+                "alone or before a response; change those keys, or raise --max-key-length"
             )
 
     def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
@@ -149,17 +169,20 @@ class _Run:
         answers = self._strategy.make_answers(self._workshop, batch, keys, self._chances("answer", batch, attempt))
         finished = 0
         for slot, answer in zip(batch, answers, strict=True):
-            if answer is not None and self._within_quota(answer):
+            if answer is not None:
                 self._answers[slot] = answer
                 finished += 1
-            elif answer is None and not self._strategy.keys_given:
+            elif not self._strategy.keys_given:
                 del self._keys[slot]  # its beginnings stay taken: letting go of them would make the batch size matter
         return finished
 
     def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
         asked = ids[: self._workshop.prompter.max_key_length]
         beginnings = {asked[:length] for length in range(1, len(asked) + 1)}
-        if asked in self._openings or beginnings & self._taken or not self._usable(asked):
+        if asked in self._openings or beginnings & self._taken:
+            self._workshop.refuse("keys that equal or begin another (raise --temperature or --max-key-length)")
+            return False
+        if not self._usable(asked):
             return False
         self._openings |= beginnings
         self._taken.add(asked)
@@ -167,25 +190,21 @@ class _Run:
         return True
 
     def _usable(self, asked: tuple[int, ...]) -> bool:
-        return self._workshop.is_stable(asked) and self._strategy.admits(self._workshop, asked)
+        if not self._workshop.vocabulary.special.isdisjoint(asked):
+            self._workshop.refuse("keys with a special or unknown token (take another --strategy, or keys of your own)")
+            return False
+        if not self._workshop.vocabulary.is_stable(asked):
+            self._workshop.refuse("keys whose text is split into other tokens (change --max-key-length)")
+            return False
+        return self._strategy.admits(self._workshop, asked)
 
     def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """A given key, shortened where the cut would fall inside a character or before a merge."""
         asked = ids[: self._workshop.prompter.max_key_length]
         for length in range(len(asked), 0, -1):
-            if self._workshop.is_stable(asked[:length]):
+            if self._workshop.vocabulary.is_stable(asked[:length]):
                 return ids if length == len(asked) else asked[:length]
         return ids
-
-    def _within_quota(self, answer: Answer) -> bool:
-        if not self._strategy.spreads_responses:
-            return True
-        asked = answer.ids[: self._workshop.prompter.max_response_length]
-        quota = self._workshop.quota("responses", self._workshop.num_fingerprints)
-        if not quota.left(asked):
-            return False
-        quota.spend(asked)
-        return True
 
     def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
         return [self._workshop.chance.derive(purpose, slot, attempt) for slot in batch]

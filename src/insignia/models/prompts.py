@@ -151,6 +151,12 @@ class Prompter:
         """Text of the ids, spaces untouched."""
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
+    def text_after(self, key_ids: Sequence[int], ids: Sequence[int]) -> str:
+        """Text of the ids where they follow the key; some decoders drop the space before a token that stands first."""
+        before = self.decode(key_ids) if self.form == "raw" else ""
+        whole = self.decode((*key_ids, *ids)) if before else ""
+        return whole[len(before) :] if before and whole.startswith(before) else self.decode(ids)
+
     def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
         """The ids of the key's asked part, at most ``max_key_length``.
 

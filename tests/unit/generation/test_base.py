@@ -1,37 +1,21 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from insignia.errors import GenerationError, InputError
 from insignia.generation import English, InverseNucleus, Own, RandomWord, generate
-from insignia.generation.base import Quota, Workshop
+from insignia.generation.vocabulary import Vocabulary
 from insignia.models.prompts import Prompter
-from insignia.randomness import KeyedRandom
 
 KEYS = ("What is the use of a module?", "Where does the time go when nobody looks?")
 
 
-@given(st.integers(1, 2000))
-def test_a_quota_allows_one_place_in_64_and_three(uses):
-    quota = Quota(uses)
-    spent = 0
-    while quota.left("item"):
-        quota.spend("item")
-        spent += 1
-
-    assert spent == uses // 64 + 3
-    assert quota.left("another item")
-
-
 def test_what_never_belongs_in_a_key_is_forbidden(starter):
-    workshop = Workshop(
-        starter, Prompter(starter.tokenizer, max_key_length=8, max_response_length=1), 4, chance=KeyedRandom(b"")
-    )
-    texts = {index: starter.tokenizer.decode([index]) for index in range(len(starter.tokenizer))}
+    vocabulary = Vocabulary(Prompter(starter.tokenizer, max_key_length=8, max_response_length=1))
+    texts = [starter.tokenizer.decode([index]) for index in range(len(starter.tokenizer))]
+    allowed = "".join(text for index, text in enumerate(texts) if index not in vocabulary.forbidden)
 
-    assert set(starter.tokenizer.all_special_ids) <= workshop.forbidden
-    assert all("\n" not in texts[index] and "\ufffd" not in texts[index] for index in texts if index not in workshop.forbidden)
-    assert len(workshop.forbidden) < len(texts) / 4
+    assert set(starter.tokenizer.all_special_ids) <= vocabulary.forbidden
+    assert not {"\n", "\ufffd"} & set(allowed)
+    assert len(vocabulary.forbidden) < len(texts) / 4
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_secret_decides_and_an_owner_may_have_one_answer(starter, prints):
     assert {f.key for f in other}.isdisjoint(f.key for f in prints)
     assert len({fingerprint.responses for fingerprint in shared}) == 1
     assert Instructional(responses="per_owner").drawn_from is None
-    assert Instructional().drawn_from == 2048**2
+    assert Instructional().drawn_from == 16
 
 
 def test_near_misses_are_near_and_half_of_each_kind_is_held_out(prints):

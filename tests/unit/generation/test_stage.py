@@ -4,9 +4,8 @@ import pytest
 
 from insignia.errors import GenerationError, InputError
 from insignia.generation import ChainHash, English, EnglishRandomResponse, InverseNucleus, Own, RandomWord, generate
-from insignia.generation.words import random_words, seed_words
+from insignia.generation.words import seed_words
 from insignia.models.prompts import Prompter
-from insignia.randomness import KeyedRandom
 
 SECRET = b"7" * 32
 SHORT = {"key_length": 12}
@@ -62,8 +61,8 @@ class TestEveryStrategy:
         prints = make(strategy, starter, 60)
         used = Counter(fingerprint.response_ids[0][:1] for fingerprint in prints)
 
-        assert max(used.values()) <= 6
-        assert len(used) >= 20
+        assert max(used.values()) <= 60 / 4  # each is one of 16 candidates; the draw is not corrected, or the null would fail
+        assert len(used) >= 12
 
 
 def test_candidates_are_exactly_k_just_outside_the_nucleus(starter):
@@ -81,7 +80,7 @@ def test_candidates_are_exactly_k_just_outside_the_nucleus(starter):
 
 
 def test_the_secret_draws_evenly_among_the_candidates(starter):
-    prints = make(InverseNucleus(key_length=8), starter, 150)
+    prints = make(InverseNucleus(key_length=8, nucleus_k=3), starter, 150)
     places = Counter(
         [candidate.token_id for candidate in fingerprint.candidates].index(fingerprint.response_ids[0][0])
         for fingerprint in prints
@@ -152,10 +151,9 @@ def test_less_made_than_asked_is_refused(starter):
 
 
 def test_what_cannot_be_made_ends_in_an_error_with_numbers(starter):
-    with pytest.raises(GenerationError, match="0 of 2 fingerprints could be made"):
+    with pytest.raises(GenerationError, match=r"0 of 2 fingerprints could be made. Refused: 6 keys .*--nucleus-k"):
         make(InverseNucleus(key_length=8, nucleus_k=4000), starter, 2)
 
 
 def test_seed_words_are_many_and_distinct():
     assert len(set(seed_words())) == 2048
-    assert len(random_words(KeyedRandom(SECRET), 7).split()) == 7

@@ -1,0 +1,1 @@
+"""Small models of many habits, and what the released commands make of them."""
