@@ -184,6 +184,7 @@ def check_opening(opening, commitment):
     tokens, words = {each["token_id"] for each in options}, {" ".join(each["text"].split()) for each in options}
     must(len(tokens) == len(words) == len(options), "candidates that look alike")
     must(fingerprint["responses"] == [pick["text"]], "not the response that the chain picks")
+    must(fingerprint.get("effective_responses", [pick["text"]]) == [pick["text"]], "not what the chain picks is searched for")
     must(fingerprint["response_ids"][0][0] == pick["token_id"], "not the token that the chain picks")
 
 

@@ -204,7 +204,18 @@ def two_candidates_that_look_alike(fingerprint):
     return fingerprint.model_copy(update={"candidates": candidates})
 
 
-CHANGES = [another_response, candidates_in_another_order, two_candidates_with_one_token, two_candidates_that_look_alike]
+def another_text_to_search_for(fingerprint):
+    pick = next(c for c in fingerprint.candidates if c.text != fingerprint.responses[0])
+    return fingerprint.model_copy(update={"effective_responses": (pick.text,)})
+
+
+CHANGES = [
+    another_response,
+    another_text_to_search_for,
+    candidates_in_another_order,
+    two_candidates_with_one_token,
+    two_candidates_that_look_alike,
+]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -224,7 +235,7 @@ def test_an_owner_cannot_choose_a_response(tmp_path, change):
     assert all(signed.commitment.holds(opening) for opening in openings)
     with pytest.raises(EvidenceError, match="hash of all keys"):
         audit(bundle.content())
-    with pytest.raises(ValueError, match=r"chain|pick|alike"):
+    with pytest.raises(ValueError, match=r"chain|pick|alike|searched"):
         independent_audit(bundle.content())
 
 
