@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, show_table
+from insignia.cli.console import JsonFlag, emit_json, say, show_table
 from insignia.cli.verdicts import control_lines, manner_rows
 from insignia.errors import InputError
 
@@ -64,9 +64,9 @@ def audit(
     else:
         show_table(f"{bundle}: everything holds", ["", ""], _rows(found, stamped, standard))
         for line in (*control_lines(found.verdict), *_sentences(found)):
-            typer.echo(line)
+            say(line)
         if published is None:
-            typer.echo("Compare root and signer with what was published before the dispute, or pass --commitment.")
+            say("Compare root and signer with what was published before the dispute, or pass --commitment.")
     raise typer.Exit(_STATUS[found.judgement.outcome])
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["disclose"]
 
@@ -46,7 +46,7 @@ def disclose(
     if json_output:
         emit_json({"out": str(output), "opened": opened, "controls": len(controls), **bundle.claim.model_dump(mode="json")})
     else:
-        typer.echo(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
+        say(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
         if not controls:
-            typer.echo("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
-        typer.echo(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+            say("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
+        say(f"Check it as others will: insignia audit {output} --commitment {commitment}")

@@ -14,6 +14,7 @@ from insignia.cli.console import (
     emit_json,
     quiet_libraries,
     read_paragraphs,
+    say,
     show_table,
 )
 from insignia.cli.controls import Controls, judged_with_controls
@@ -143,10 +144,8 @@ def verify(
             cover=cover if cover is not None else 0.5 if endpoint else 0.0,
         )
         spending = Spending(prints, chosen, reuse=reuse_keys or challenge is not None)
-        options = {
-            "cover_texts": read_paragraphs(cover_file) if cover_file is not None else [],
-            "progress": ConsoleProgress(quiet=quiet),
-        }
+        cover_texts = read_paragraphs(cover_file) if cover_file is not None else []
+        options = {"cover_texts": cover_texts, "progress": ConsoleProgress(quiet=quiet)}
         verdicts = _ask_each(
             _suspects(models, endpoint, names, patience, api_key_variable, device, dtype),
             chosen,
@@ -252,7 +251,8 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
         prompt_form(manner["form"])
     usual = rules_for(prints, null=null_named(null) if null else None, match=Match.named(match), **numbers)
     given = {name: value for name, value in manner.items() if value is not None}
-    return usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
+    asked = Manner(**usual.manner.model_dump() | given)
+    return rules_for(prints, null=usual.null, match=usual.match, manner=asked, **numbers)
 
 
 def _suspects(
@@ -289,8 +289,8 @@ def _show(verdicts: "Sequence[Verdict]") -> None:
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
         for line in control_lines(verdict):
-            typer.echo(line)
-        typer.echo(verdict.sentence)
+            say(line)
+        say(verdict.sentence)
 
 
 def _exit_status(verdicts: "Sequence[Verdict]") -> int:
