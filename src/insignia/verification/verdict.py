@@ -222,7 +222,7 @@ def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 def once_in(p_value: float) -> str:
     """``1.9 million`` for a p-value of 5.2e-07: how many tests come to one such result, rounded down to two digits."""
-    tests = 1 / p_value
+    tests = (1 + 1e-12) / p_value  # 1 / 4e-9 lies a bit below 250 million
     if tests >= 1e15:  # no reader knows the name of such a number
         return f"10^{math.floor(math.log10(tests))}"
     step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
