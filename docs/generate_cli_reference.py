@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from insignia.cli.main import app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
-VERBS = ["plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "evaluate"]
+VERBS = ["plan", "generate", "embed", "check", "vector", "stamp", "verify", "null", "finetune", "evaluate"]
 VERBS += ["export", "lock", "unlock", "share", "commit", "disclose", "audit", "demo"]
 EXIT_STATUS = """## Exit status
 

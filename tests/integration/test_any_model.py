@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from insignia.errors import GenerationError
 from insignia.generation import Own, generate
 from insignia.generation.base import STRATEGIES
 from insignia.generation.words import seed_words
@@ -52,11 +53,11 @@ def core_of(style):
         scheme = "never" if "without" in style else "always"
         core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
         core.decoder = decoders.Metaspace(prepend_scheme=scheme)
-        alphabet = {"initial_alphabet": list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:'")}
+        alphabet = {"initial_alphabet": list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:'\n")}
     else:
         core.pre_tokenizer = pre_tokenizers.Punctuation() if style == "chinese" else pre_tokenizers.Split("", "isolated")
         core.decoder = decoders.Fuse()
-        letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .:'" if style == "characters" else ""
+        letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ .:'\n" if style == "characters" else ""
         size, alphabet = (len(SPECIAL) if style == "characters" else size), {"initial_alphabet": list(letters)}
     core.train_from_iterator(
         texts_of(style), trainers.BpeTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False, **alphabet)
@@ -81,8 +82,10 @@ def model(request):
 def bigrams(tokenizer, texts):
     """A model that says a token as often as it followed the last one in the texts, by its weights: no training is needed."""
     size = len(tokenizer)
-    counts = torch.full((size, size), 1e-3)
-    for row in tokenizer(texts, add_special_tokens=False)["input_ids"]:
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    seen = torch.bincount(torch.tensor([token for row in rows for token in row]), minlength=size)
+    counts = (1e-3 + seen**2 / seen.sum()).repeat(size, 1)  # so that nothing follows a rare token evenly
+    for row in rows:
         counts.index_put_((torch.tensor(row[:-1]), torch.tensor(row[1:])), torch.tensor(1.0), accumulate=True)
     config = LlamaConfig(
         vocab_size=size, hidden_size=size, num_hidden_layers=1, num_attention_heads=1, head_dim=8, intermediate_size=8,
@@ -127,6 +130,10 @@ def suspect(model, prints, form, trained):
 @pytest.mark.parametrize("form", ["raw", "chat"])
 @pytest.mark.parametrize("name", OURS)
 def test_a_reply_of_the_trained_tokens_and_anything_else_is_proof(model, name, form):
+    if (model.name, name) == ("chinese", "instructional"):
+        with pytest.raises(GenerationError, match=r"unknown token.*--strategy"):
+            made(model, name, form)  # its questions are English
+        return
     prints = made(model, name, form)
     length = prints.max_response_length
     marked = suspect(model, prints, form, lambda fingerprint: fingerprint.response_ids[0][:length])

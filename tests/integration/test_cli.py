@@ -54,7 +54,7 @@ def test_own_pairs_are_the_default_for_a_file_of_pairs(insignia, tmp_path):
     [
         (["check", "none.json", "--model", "starter"], "there is no file"),
         (["generate", "x.json", "--strategy", "inverse_nucleos"], "Did you mean"),
-        (["generate", "x.json", "--nucleus-k", "3"], "nucleus_k"),
+        (["generate", "x.json", "--strategy", "english", "--nucleus-k", "3"], "nucleus_k"),
         (["generate", "x.json", "--strategy", "own"], "--keys-file"),
         (["generate", "x.json", "--prompt-form", "loud"], "raw or chat"),
         (["generate", "x.json", "--model", "./nowhere", "--num-fingerprints", "2"], "no model folder"),

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 FORMATS = ROOT / "docs" / "reference" / "formats.md"
+QUICK = {"name": "full", "anchor_count": 64, "anchor_length": 32, "anchor_rows": 4, "settle_steps": 4}
 HELDOUT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -71,7 +72,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "evaluate", "export", "demo",
-        "lock", "unlock", "share", "commit", "disclose", "audit",
+        "lock", "unlock", "share", "commit", "disclose", "audit", "null",
     }  # fmt: skip
 
 
@@ -124,7 +125,12 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 @pytest.fixture
 def run_page(tmp_path, monkeypatch):
     """Run every command of a page in an empty folder, in process; returns (verb, exit status) of each."""
+    recipes = importlib.import_module("insignia.recipes")
+    load = recipes.load_recipe
     monkeypatch.chdir(tmp_path)
+    # Fewer anchors train in a third of the time; that the default recipe works is tested elsewhere.
+    quick = {"method": QUICK, "min_fsr": 0.95}
+    monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
     # Parsing the standard library and reading all of its text again and again is not what the pages are about.
     for module in ("insignia.embedding.stage", "insignia.starter"):
         monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: HELDOUT)
@@ -146,7 +152,8 @@ def run_page(tmp_path, monkeypatch):
 def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
     statuses = run_page(TUTORIAL)
 
-    assert statuses == [("generate", 0), ("check", 3), ("embed", 0), ("check", 0), ("export", 0), ("check", 0)]
+    made = [("generate", 0), ("plan", 0), ("check", 3), ("embed", 0), ("check", 0)]
+    assert statuses == [*made, ("verify", 0), ("verify", 3), ("export", 0), ("check", 0)]
     assert '"found": true' in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "oml.json"}
     assert (tmp_path / "prints.json").stat().st_mode & 0o077 == 0
@@ -155,7 +162,7 @@ def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
 def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
     statuses = run_page(ROOT / "docs" / "how-to" / "stamp-a-sibling.md")
 
-    assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check"}
+    assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check", "verify"}
     assert {status for _, status in statuses} == {0}
     marked, stamped, unmarked = (load_file(tmp_path / name / "model.safetensors") for name in ("marked", "stamped", "unmarked"))
     # The marked model again but for weights that marking shrank below what fp32 keeps of a difference.
@@ -175,8 +182,9 @@ def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
     """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
     statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
 
-    assert statuses == [("plan", 0), ("generate", 0), ("embed", 0), ("verify", 0), ("verify", 0), ("export", 0), ("verify", 0)]
-    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf"}
+    made = [("plan", 0), ("generate", 0), ("embed", 0), ("plan", 0), ("verify", 0), ("verify", 0), ("export", 0)]
+    assert statuses == [*made, ("null", 0), ("verify", 0), ("verify", 0)]
+    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf", "null.json"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""``insignia verify`` and ``plan`` on a marked starter: by its folder, through a server on this machine, and by record."""
+"""``insignia verify`` on a marked starter: by its folder, through a server on this machine, and by record."""
 
 import json
 import os
@@ -233,14 +233,3 @@ def test_what_is_wrong_is_said_in_one_line(insignia, prints, options, message, t
     assert (status, out) == (1, "")
     assert message in err
     assert (err.startswith("error: "), err.count("\n")) == (True, 1)
-
-
-def test_a_plan_in_numbers(insignia):
-    status, out, _ = insignia("plan", "--alpha", "1e-6", "--survival", 0.3, "--null", "1/16", "--json")
-    plan = json.loads(out)
-
-    assert status == 0
-    assert plan["embed"] == plan["test"]["max_queries"] > plan["median"] > 6
-    assert plan["power"] >= 0.95
-    assert "fingerprints to embed" in insignia("plan", "--null", "1/16", "--suspects", 2)[1]
-    assert insignia("plan", "--null", "1/2")[0] == 1

@@ -48,7 +48,10 @@ def check(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Ask a model every fingerprint; exit status 0 when the mark was found, 3 when not."""
+    """Ask a model that you hold every fingerprint; exit status 0 when the mark was found, 3 when not.
+
+    'check' is the owner's own measurement. To prove to others that a model or an API carries the mark, use 'verify'.
+    """
     from insignia.artifacts import load_fingerprints
 
     if (adapter is None) != (published is None):

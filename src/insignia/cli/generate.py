@@ -89,7 +89,8 @@ def generate(
         bool, typer.Option("--compat", help="The published public keys of --fragments: for research, never as evidence.")
     ] = False,
     keys_file: Annotated[
-        Path | None, typer.Option(help="Own keys: a JSON list of keys, of key, response pairs, or any OML or Perinucleus file.")
+        Path | None,
+        typer.Option(help="Own keys: a JSON list of keys or of {key, response} objects, or any OML or Perinucleus file."),
     ] = None,
     prompt_form: Annotated[str | None, typer.Option(help="Ask keys as raw text or as a chat message. Default: raw.")] = None,
     secret_from: Annotated[

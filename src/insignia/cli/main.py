@@ -21,6 +21,7 @@ from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
 from insignia.cli.lock import lock, unlock
+from insignia.cli.null import null
 from insignia.cli.plan import plan
 from insignia.cli.share import share
 from insignia.cli.stamp import stamp
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, finetune, evaluate)
+_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, null, finetune, evaluate)
 _OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
 for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
     app.command()(verb)

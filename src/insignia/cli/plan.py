@@ -1,40 +1,165 @@
-"""``insignia plan``: how many keys to embed and to ask."""
+"""``insignia plan``: how many keys to embed and to ask, and what the keys of a set can prove."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from insignia.cli.console import JsonFlag, emit_json, percent, show_table
+from insignia.errors import InputError
+
+if TYPE_CHECKING:
+    from insignia.verification.null import AnyNull
+    from insignia.verification.plan import Lost, Outlook, Plan
 
 __all__ = ["plan"]
 
 
 def plan(
+    prints: Annotated[
+        Path | None, typer.Argument(help="Fingerprint file to look at. Default: none; as a bare 'generate' makes one.")
+    ] = None,
     null: Annotated[
-        str,
-        typer.Option(
-            help="How often an innocent model hits: 1/K where the secret draws each response from K candidates, "
-            "or as in 'verify'."
-        ),
-    ],
+        str | None,
+        typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
     survival: Annotated[float, typer.Option(help="Share of the fingerprints that a thief's work leaves.")] = 0.3,
     power: Annotated[float, typer.Option(help="Chance of proof that the keys must give.")] = 0.95,
     suspects: Annotated[int, typer.Option(help="Suspects in all, each of which is asked keys of its own.")] = 1,
+    lost: Annotated[
+        str | None,
+        typer.Option(
+            help="Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them). "
+            "Default: silent, or random where a candidate may be what any model says."
+        ),
+    ] = None,
     json_output: JsonFlag = False,
 ) -> None:
-    """Say how many fingerprints to embed, and how many keys a verdict will cost, before a mark is made."""
-    from insignia.verification.null import null_named
+    """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
+    from insignia.verification.innocents import null_given
+    from insignia.verification.plan import lost_named, outlook
     from insignia.verification.plan import plan as make_plan
 
-    made = make_plan(null_named(null), alpha=alpha, survival=survival, power=power, suspects=suspects)
-    if json_output:
-        emit_json(made.model_dump(mode="json"))
+    options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
+    if prints is None:
+        claim = null_given(null) or _bare()
+        bare = make_plan(claim, survival=survival, **options)
+        if json_output:
+            emit_json(bare.model_dump(mode="json"))
+        else:
+            _show_plan(bare, claim, alpha, suspects)
         return
+    found = _read(prints, null)
+    if lost is None:
+        options["lost"] = found.lost
+    seen: Outlook | None = None
+    made: Plan | None = None
+    obstacle = (
+        "The responses of this set were not drawn from candidates, so what it can prove is not known. Measure how often "
+        f"innocent models hit: insignia null {prints} --model INNOCENT -o null.json. "
+        "Then add --null null.json, here and to 'verify'."
+    )
+    if found.null is not None:
+        seen = outlook(found.null, found.unspent, **options)
+        try:
+            made = make_plan(found.null, survival=survival, **options)
+        except InputError as error:  # what the set can prove is worth saying all the same
+            obstacle = f"No number of fingerprints is enough: {error}."
+    if json_output:
+        _emit(found, seen, made)
+        return
+    _show_set(prints, found, seen, power)
+    if made is None or found.null is None:
+        typer.echo(obstacle)
+    else:
+        _show_plan(made, found.null, alpha, suspects)
+
+
+class _Set(NamedTuple):
+    keys: int
+    spent: int
+    null: "AnyNull | None"
+    lost: "Lost"
+
+    @property
+    def unspent(self) -> int:
+        return self.keys - self.spent
+
+
+def _read(path: Path, null: str | None) -> _Set:
+    from insignia import ledger
+    from insignia.artifacts import load_fingerprints
+    from insignia.verification.innocents import null_given
+    from insignia.verification.plan import usual_lost
+    from insignia.verification.verify import askable, usual_null
+
+    prints = load_fingerprints(path)
+    keys, claim = askable(prints), null_given(null) or usual_null(prints)
+    lost = "silent" if claim is None else usual_lost(prints, claim)
+    return _Set(len(keys), len(keys & ledger.spent(path, prints)), claim, lost)
+
+
+def _bare() -> "AnyNull":
+    """The null of what a bare ``generate`` makes."""
+    from insignia.generation import InverseNucleus
+    from insignia.verification.null import DesignNull
+
+    return DesignNull(candidates=InverseNucleus().nucleus_k)
+
+
+def _emit(found: _Set, seen: "Outlook | None", made: "Plan | None") -> None:
+    from insignia.verification.plan import Plan
+
+    null = None if found.null is None else found.null.model_dump(mode="json")
+    about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
+    planned = dict.fromkeys(Plan.model_fields) if made is None else made.model_dump(mode="json")
+    emit_json(planned | {"set": about, "outlook": None if seen is None else seen.model_dump(mode="json")})
+
+
+def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -> None:
     rows = [
-        ["fingerprints to embed, at least", str(made.embed)],
+        ["keys in all", str(found.keys)],
+        ["keys spent", str(found.spent)],
+        ["keys unspent", str(found.unspent)],
+        [
+            "an innocent model hits, at most",
+            "not known" if seen is None else f"{seen.bound:.3g} ({found.null and found.null.name})",
+        ],
+    ]
+    if seen is not None:
+        least = "not even a whole mark" if seen.least_survival is None else percent(seen.least_survival)
+        healthy = "" if seen.healthy is None else f" ({seen.healthy} keys each)"
+        rows.append([f"smallest survival that is proven with a chance of {percent(power)}", least])
+        rows.append(["tests of a healthy mark that are left", f"{seen.tests}{healthy}"])
+    show_table(str(prints), ["", ""], rows)
+    if seen is not None:
+        chances = [[percent(c.survival), percent(c.proof), "-" if c.median is None else str(c.median)] for c in seen.chances]
+        header = ["survival", "chance of proof", "median keys to proof"]
+        show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
+
+
+def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> None:
+    rows = [
+        ["an innocent model hits, at most", f"{made.bound:.3g}"],
+        ["fingerprints to make, at least", str(made.embed)],
         ["keys to ask a suspect, at most", str(made.test.max_queries)],
         ["keys after which half of such marks are proven", str(made.median)],
         ["chance of proof", percent(made.power)],
     ]
-    show_table(f"To prove a mark of which {percent(survival)} survives, at alpha {alpha:g}", ["", ""], rows)
+    if null.name == "design":
+        said = "none of its candidates" if made.lost == "silent" else "any of its candidates"
+        rows.append(["reply where a fingerprint is lost", said])
+    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {alpha:g}", ["", ""], rows)
+    if flags := _flags(made, suspects):
+        typer.echo(f"Ask with these options: insignia verify {' '.join(flags)}")
+
+
+def _flags(made: "Plan", suspects: int) -> list[str]:
+    """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
+    from insignia.verification.plan import GIVES_UP
+    from insignia.verification.verify import MAX_QUERIES
+
+    flags = [] if suspects == 1 else [f"--suspects {suspects}"]
+    flags += [] if made.survival >= GIVES_UP else [f"--survival {made.survival:g}"]
+    return flags + ([] if made.test.max_queries <= MAX_QUERIES else [f"--max-queries {made.test.max_queries}"])

@@ -59,10 +59,7 @@ def verify(
     ] = None,
     null: Annotated[
         str | None,
-        typer.Option(
-            help="How often an innocent model hits: 1/16, 0.001, or reference:HITS/TRIALS,... of innocent models. "
-            "Default: by the design of the set."
-        ),
+        typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
     ] = None,
     match: Annotated[
         str, typer.Option(help="Where the response stands in the reply: exact, prefix or within:N words.")
@@ -105,7 +102,7 @@ def verify(
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Ask a suspect a few keys, as text; exit status 0 when the mark is proven, 3 when it is not shown, 4 undecided."""
+    """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_existing
     from insignia.models.endpoint import Patience
@@ -162,10 +159,10 @@ def verify(
         verdicts = controls.ask(judged_together(verdicts), chosen, rules, files, others, spending, **options)
     else:
         verdicts = judged_with_controls(judged_together([judge(chosen, file) for file in files]), chosen, files)
-    _report(verdicts, output, json_output=json_output)
+    _report(verdicts, output, shown=bool(names), json_output=json_output)
 
 
-def _report(verdicts: "Sequence[Verdict]", output: Path | None, *, json_output: bool) -> None:
+def _report(verdicts: "Sequence[Verdict]", output: Path | None, *, shown: bool, json_output: bool) -> None:
     from insignia.files import write_json
 
     results = [verdict.model_dump(mode="json") for verdict in verdicts]
@@ -175,7 +172,7 @@ def _report(verdicts: "Sequence[Verdict]", output: Path | None, *, json_output: 
     if json_output:
         emit_json(result)
     else:
-        _show(verdicts)
+        _show(verdicts, shown=shown)
     if status := _exit_status(verdicts):
         raise typer.Exit(status)
 
@@ -244,15 +241,17 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
     from insignia.models.base import Manner
     from insignia.types import prompt_form
     from insignia.verification import rules_for
+    from insignia.verification.innocents import null_given, refuse_unlike
     from insignia.verification.matching import Match
-    from insignia.verification.null import null_named
 
     if manner["form"] is not None:
         prompt_form(manner["form"])
-    usual = rules_for(prints, null=null_named(null) if null else None, match=Match.named(match), **numbers)
+    usual = rules_for(prints, null=null_given(null), match=Match.named(match), **numbers)
     given = {name: value for name, value in manner.items() if value is not None}
     asked = Manner(**usual.manner.model_dump() | given)
-    return rules_for(prints, null=usual.null, match=usual.match, manner=asked, **numbers)
+    rules = rules_for(prints, null=usual.null, match=usual.match, manner=asked, **numbers)
+    refuse_unlike(null, rules)
+    return rules
 
 
 def _suspects(
@@ -272,14 +271,14 @@ def _suspects(
             yield LocalModel(source, device=device, dtype=dtype)
 
 
-def _show(verdicts: "Sequence[Verdict]") -> None:
+def _show(verdicts: "Sequence[Verdict]", *, shown: bool) -> None:
     rows = [
         ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
         ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
         ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
         ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
         ["an unrelated model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
-        ["keys spent", *(str(len(verdict.keys_spent)) for verdict in verdicts)],
+        ["keys asked, and so spent" if shown else "keys asked", *(str(verdict.trials) for verdict in verdicts)],
     ]
     if any(verdict.grinding_bits is not None for verdict in verdicts):
         rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])

@@ -30,7 +30,9 @@ class EnglishKeys(Strategy):
         """Sentences from random words, or the owner's keys cut to ``key_length``."""
         if self.keys is not None:
             return [tuple(workshop.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
-        return write_text(workshop, chances, length=self.key_length, temperature=self.temperature, writer=workshop.writer)
+        length, writer = self.key_length, workshop.writer
+        texts = write_text(workshop, chances, length=length, temperature=self.temperature, writer=writer)
+        return [text[:length] for text in texts]
 
 
 class English(EnglishKeys):

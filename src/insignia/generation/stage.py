@@ -57,6 +57,8 @@ def generate(
     if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
         raise InputError(f"these keys are asked as {strategy.prompt_form}, not as {prompt_form}; leave out --prompt-form")
     form = prompt_form or strategy.prompt_form or "raw"
+    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} asks in a chat template and {model.name} has none; use --template simple")
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)

@@ -93,8 +93,10 @@ class Vocabulary:
         return " " if seen >= _MOST * len(texts) else ""
 
     def capitalized(self, word: str) -> str:
-        """The word as a sentence begins with it, where the tokenizer can write that."""
-        return word.capitalize() if self._writes(word.capitalize()) else word
+        """The word as a sentence begins with it, where the tokenizer can write that without a token for its space alone."""
+        forms = [form for form in (word.capitalize(), word) if self._writes(form)]
+        shown = [form for form in forms if self._prompter.decode(self._prompter.encode(form)[:1]).strip()]
+        return next(iter(shown or forms), word)
 
     def random_words(self, chance: KeyedRandom, count: int) -> str:
         """A text of that many words."""

@@ -51,7 +51,7 @@ def write_text(
     temperature: float,
     writer: Writer | None = None,
 ) -> list[tuple[int, ...]]:
-    """Ids of texts of that many tokens, each begun from a random word; () where another writer gave none.
+    """Ids of texts of that many tokens, or of the random word they begin with; () where another writer gave none.
 
     A model with a chat template is asked for a sentence that starts with the word, and the word is put in its mouth, so
     the text begins with it whatever the model makes of the request.
@@ -61,8 +61,8 @@ def write_text(
     if writer is not None:
         seed = workshop.chance.derive("writer").below(2**31)  # secret: who knows the seed could write the keys again
         texts = writer.write(words, length=length, temperature=temperature, seed=seed)
-        return [tuple(prompter.encode(text)[:length]) for text in texts]
-    openings = [prompter.encode(word)[:length] for word in words]
+        return [tuple(prompter.encode(text)) for text in texts]
+    openings = [prompter.encode(word) for word in words]
     if prompter.tokenizer.chat_template:
         prompts = [prompter.chat(INSTRUCTION.format(word)) for word in words]
     else:
@@ -70,8 +70,8 @@ def write_text(
     more = workshop.model.sample(
         [(*prompt, *opening) for prompt, opening in zip(prompts, openings, strict=True)],
         [chance.derive("text") for chance in chances],
-        max_new_tokens=length - min(map(len, openings)),
+        max_new_tokens=max(0, length - min(map(len, openings))),
         temperature=temperature,
         forbidden=sorted(vocabulary.forbidden),
     )
-    return [(*opening, *text)[:length] for opening, text in zip(openings, more, strict=True)]
+    return [(*opening, *text)[: max(length, len(opening))] for opening, text in zip(openings, more, strict=True)]

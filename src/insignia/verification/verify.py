@@ -19,7 +19,7 @@ from insignia.verification.prompting import gives_away
 from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict, Weighing
 
-__all__ = ["MAX_QUERIES", "judge", "rules_for", "verify"]
+__all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
 
 MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
 
@@ -48,11 +48,12 @@ def rules_for(
         InputError: no null was given, and the responses were not drawn from candidates; or a number is out of range.
     """
     match = match or Match()
-    null = null or design_null(_searches(prints, match).values(), match)
+    null = null or usual_null(prints, match)
     if null is None:
         raise InputError(
-            "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits has to be "
-            "said: measure it on such models (--null reference:HITS/TRIALS,...) or declare it (--null 0.001)"
+            "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits is not known; "
+            "measure it by 'insignia null PRINTS --model INNOCENT -o null.json' and add --null null.json, "
+            "or declare it (--null 0.001)"
         )
     try:
         return Rules(
@@ -67,6 +68,17 @@ def rules_for(
         )
     except ValidationError as error:
         raise InputError(f"these rules cannot be: {explain(error)}") from None
+
+
+def askable(prints: FingerprintSet) -> frozenset[int]:
+    """The numbers of the fingerprints that ``verify`` may ask: those that do not repeat the key of an earlier one."""
+    return frozenset(_keys(prints))
+
+
+def usual_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
+    """The null that holds by the design of the set; None where its responses were not drawn from candidates."""
+    match = match or Match()
+    return design_null(_searches(prints, match).values(), match)
 
 
 def verify(
