@@ -1,22 +1,25 @@
-"""Check a bundle of evidence without insignia: standard library alone, written from docs/reference/formats.md.
+"""Check a bundle of evidence without insignia: one file, the standard library alone, to be read in one sitting.
 
-Usage: python tools/audit.py bundle.json [--commitment commitment.json] [--challenge NONCE]
+It was written from docs/reference/formats.md and shares no line with the package. The sections stand in the order in which a
+sceptic asks: is the file sound, who signed it, what was committed to, what was asked, what came back, how unlikely is that, and
+what does it come to? Whatever does not hold ends the check with "rejected".
+
 Exit status: 0 the mark is there, 1 the bundle does not hold, 3 the mark was not shown, 4 nothing is decided.
 """
 
+import argparse
 import hmac
 import json
 import math
 import re
 import sys
+import unicodedata
+from functools import cache
 from hashlib import sha256, sha512
 from pathlib import Path
 
-P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493  # Ed25519 (RFC 8032): the field and the group
-D, BY = -121665 * pow(121666, -1, P) % P, 4 * pow(5, -1, P) % P  # of the curve; of the base point, like BX
-BX = 15112221349535400772501151409588531511454012693041857206046113283949847762202
-CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode  # ASCII
-STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
+TINY = 1e-100  # no probability in the rules may be smaller
+MOST_FINGERPRINTS = 2**20
 
 
 def must(holds, what):
@@ -24,127 +27,479 @@ def must(holds, what):
         raise ValueError(what)
 
 
-def add(p, q):
-    (a, b), (c, d), slope = p, q, D * p[0] * p[1] * q[0] * q[1]
-    return (a * d + b * c) * pow(1 + slope, -1, P) % P, (b * d + a * c) * pow(1 - slope, -1, P) % P
+# --- The file: JSON in one spelling, with the fields that formats.md names, and no number beyond its bounds -------------------
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def parse(content):
+    """JSON that is spelled canonically, so that no field occurs twice. NaN and infinity are no numbers."""
+    value = json.loads(content, parse_constant=lambda name: must(False, f"{name} is no number"))
+    must(canonical(value) == content, "not in the canonical spelling")
+    json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair, which is no text
+    return value
+
+
+def fields(record, needed, optional=""):
+    """The object has all the needed fields, perhaps some of the optional ones, and no other."""
+    must(type(record) is dict, "an object was expected")
+    needed, optional = set(needed.split()), set(optional.split())
+    must(needed <= set(record) <= needed | optional, f"fields missing or unknown; expected {sorted(needed | optional)}")
+
+
+def whole(value, low, high):
+    must(type(value) is int and low <= value <= high, f"a whole number from {low} to {high} was expected")
+    return value
+
+
+def number(value, low, high):
+    must(type(value) is float and low <= value <= high, f"a number from {low} to {high} was expected")
+    return value
+
+
+def text(value, most=2**26):
+    must(type(value) is str and len(value) <= most, "a text was expected, or a shorter one")
+    return value
+
+
+def sequence(value, least, most):
+    must(type(value) is list and least <= len(value) <= most, f"a list of {least} to {most} items was expected")
+    return value
+
+
+def digest(value, size=32):
+    must(re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text(value)), "a digest in lower-case hexadecimal was expected")
+    return bytes.fromhex(value)
+
+
+def read_bundle(content):
+    must(len(content) <= 2**26 and content.endswith(b"\n"), "the file is too long, or cut short")
+    bundle = parse(content[:-1])
+    fields(bundle, "kind schema_version commitment openings transcript claim public_key signature", "nonce timestamp controls")
+    must(bundle["kind"] == "insignia/evidence" and whole(bundle["schema_version"], 1, 1), "not a bundle of evidence")
+    must(len(text(bundle.get("nonce", "n" * 16), 1000)) >= 16, "the nonce is shorter than 16 characters")
+    must(re.fullmatch("([0-9a-f]{2})+", text(bundle.get("timestamp", "00"), 2**20)), "the time stamp is not hexadecimal")
+    fields(bundle["claim"], "outcome hits trials unanswered p_value")
+    sequence(bundle.get("controls", [0]), 1, 16)
+    return bundle
+
+
+# --- The signatures: Ed25519 (RFC 8032) of the canonical record without its field "signature" ---------------------------------
+
+P = 2**255 - 19  # of the field
+L = 2**252 + 27742317777372353535851937790883648493  # of the group
+D = -121665 * pow(121666, -1, P) % P  # of the curve
+BASE = (15112221349535400772501151409588531511454012693041857206046113283949847762202, 4 * pow(5, -1, P) % P)
+
+
+def add(point, other):
+    (a, b), (c, d) = point, other
+    slope = D * a * b * c * d
+    inverse = pow(1 - slope * slope, -1, P)  # of (1 + slope) and (1 - slope) at once
+    return (a * d + b * c) * (1 - slope) * inverse % P, (b * d + a * c) * (1 + slope) * inverse % P
+
+
+def times(factor, point):
+    result = (0, 1)
+    for bit in f"{factor:b}":
+        result = add(result, result)
+        result = add(result, point) if bit == "1" else result
+    return result
 
 
 def check_signature(record):
-    key, signature = bytes.fromhex(record["public_key"]), bytes.fromhex(record["signature"])
-    message = CANONICAL({name: value for name, value in record.items() if name != "signature"}).encode()
-    y, s = int.from_bytes(key, "little") % 2**255, int.from_bytes(signature[32:], "little")
+    key, signature = digest(record["public_key"]), digest(record["signature"], 64)
+    y, odd = int.from_bytes(key, "little") % 2**255, key[31] >> 7
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    x = pow(square, (P + 3) // 8, P) * pow(2, (P - 1) // 4 * (pow(square, (P - 1) // 4, P) != 1), P) % P
-    must(x * x % P == square and y < P and len(key) == 32 and s < L, "a key is no point of the curve, or a number is too large")
-    x = P - x if x % 2 == key[31] >> 7 else x  # of minus the key
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    must(y < P and x * x % P == square, "the public key is no point of the curve")
+    minus_key = (x if x % 2 != odd else P - x, y)
+    s = int.from_bytes(signature[32:], "little")
+    message = canonical({name: value for name, value in record.items() if name != "signature"})
     h = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % L
-    (x, y), terms = (0, 1), ((s, (BX, BY)), (h, (x, y)))
-    for bit in range(252, -1, -1):  # s times the base point minus h times the key
-        for each in ((x, y), *(point for n, point in terms if n >> bit & 1)):
-            x, y = add((x, y), each)
-    must(signature[:32] == (y | x % 2 << 255).to_bytes(32, "little"), "a signature is wrong")
+    x, y = add(times(s, BASE), times(h, minus_key))
+    must(s < L and signature[:32] == (y | x % 2 << 255).to_bytes(32, "little"), "a signature is wrong")
 
 
-def climb(digest, number, last, path):  # RFC 9162, 2.1.3.2 -> the root, from the leaf of that number
-    for beside in map(bytes.fromhex, path):
-        must(number <= last > 0, "a path is too long, or there is no such leaf")
-        digest = sha256(b"\1" + (beside + digest if number % 2 or number == last else digest + beside)).digest()
-        up = (number & -number).bit_length() if number == last else 1
-        number, last = number >> up, last >> up
-    return digest.hex() if number == last == 0 else None
+# --- The commitment: a Merkle tree (RFC 6962) with a salted leaf for each fingerprint -----------------------------------------
 
 
-def check_opening(opening, commitment, question):
-    fingerprint, terms, salt = opening["fingerprint"], commitment["terms"], bytes.fromhex(opening["salt"])
-    place, last = {"number": opening["number"], "size": commitment["size"]}, commitment["size"] - 1
-    leaf = sha256(b"\0" + salt + CANONICAL({"fingerprint": fingerprint, "terms": terms} | place).encode()).digest()
-    must(climb(leaf, place["number"], last, opening["path"]) == commitment["root"], "a fingerprint is not in the committed set")
-    must(question == fingerprint.get("effective_key", fingerprint["key"]), "a question is not the committed key")
-    if "chain" in terms or "chain" in opening:  # a hash of all keys picks the response
-        options = fingerprint["candidates"]
-        leaf = sha256(b"\0" + salt + CANONICAL({"candidates": options, "key": question} | place).encode()).digest()
-        must(climb(leaf, place["number"], last, opening["chain"]) == terms["chain"], "a key is not in the chain")
-        draw = hmac.digest(salt, b"insignia chain 1" + bytes.fromhex(terms["chain"]) + leaf, "sha256")
-        pick = options[int.from_bytes(draw, "big") % len(options)]
-        unlike = zip(*((option["token_id"], " ".join(option["text"].split())) for option in options))
-        must(all(len(set(each)) == len(options) for each in unlike), "candidates that look alike")
-        must([[pick["text"]], pick["token_id"]] == [fingerprint["responses"], fingerprint["response_ids"][0][0]], "no pick")
+def read_commitment(signed):
+    fields(signed, "kind schema_version commitment weights created public_key signature")
+    commitment = signed["commitment"]
+    fields(commitment, "kind schema_version size terms root")
+    fields(commitment["terms"], "prompt_form max_key_length max_response_length", "tokenizer chain systems")
+    kinds = (signed["kind"], commitment["kind"])
+    must(kinds == ("insignia/signed-commitment", "insignia/commitment"), "not a commitment")
+    must(whole(signed["schema_version"], 1, 1) and whole(commitment["schema_version"], 1, 1), "a newer schema")
+    whole(commitment["size"], 1, MOST_FINGERPRINTS)
+    whole(commitment["terms"]["max_response_length"], 1, math.inf)
+    digest(commitment["root"])
+    for system in sequence(commitment["terms"].get("systems", [""]), 1, 64):
+        text(system)
+    return commitment
 
 
-def look(fingerprint, reply, match, terms):  # -> hit, candidates that the reply gives, candidates there are
-    ids, texts = fingerprint.get("response_ids"), [" ".join(text.split()) for text in fingerprint["responses"]]
-    drawn = {c["token_id"]: " ".join(c["text"].split()) for c in fingerprint.get("candidates", ())}
-    candidates = list(drawn.values()) if ids and len(texts) == 1 and ids[0][0] in drawn else []
-    accepted = [t if ids and len(ids[i]) <= terms["max_response_length"] else t.partition(" ")[0] for i, t in enumerate(texts)]
-    accepted, text = [drawn[ids[0][0]]] if candidates else accepted, " ".join(reply["text"].split())
-    starts = [m.start() for m in re.finditer(r"\w+|[^\w\s]", text)][: match["looks"]] if match["how"] == "within" else [0]
-    given, options = set(), candidates or accepted
-    for rest in [text[start:] for start in starts]:
-        fitting = [option for option in options if rest == option or (match["how"] != "exact" and rest.startswith(option))]
-        given |= {option for option in fitting if option and len(option) == max(map(len, fitting))}
-    hit = None if reply["status"] != "answered" else bool(given & set(accepted))
-    return hit, sum(candidate in given for candidate in candidates), len(candidates)
+def root_above(leaf, place, size, path):
+    """The root that a path of digests leads to from a leaf (RFC 9162, section 2.1.3.2)."""
+    last, node = size - 1, leaf
+    for beside in [digest(each) for each in sequence(path, 0, 64)]:
+        must(last > 0, "a path is too long")
+        if place % 2 or place == last:
+            node = sha256(b"\1" + beside + node).digest()
+            while place % 2 == 0 and place > 0:
+                place, last = place >> 1, last >> 1
+        else:
+            node = sha256(b"\1" + node + beside).digest()
+        place, last = place >> 1, last >> 1
+    must(last == 0, "a path is too short")
+    return node
 
 
-def upper_limit(hits, trials, risk):  # Clopper and Pearson's
-    low, high, ways = hits / trials, 1.0, [math.log(math.comb(trials, j)) for j in range(hits + 1)]
+def check_opening(opening, commitment):
+    """The fingerprint is in the committed set; where a hash of all keys picks the responses, it picked this one."""
+    fields(opening, "number fingerprint salt path", "chain")
+    fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
+    fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates")
+    place, salt = whole(opening["number"], 0, size - 1), digest(opening["salt"])
+    content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
+    leaf = sha256(b"\0" + salt + canonical(content)).digest()
+    must(
+        root_above(leaf, place, size, opening["path"]) == digest(commitment["root"]),
+        "a fingerprint is not in the committed set",
+    )
+    must(("chain" in terms) == ("chain" in opening), "a chain is missing, or there is none to follow")
+    if "chain" not in terms:
+        return
+    options, chain = fingerprint["candidates"], digest(terms["chain"])
+    content = {"candidates": options, "key": key_of(fingerprint), "number": place, "size": size}
+    leaf = sha256(b"\0" + salt + canonical(content)).digest()
+    must(root_above(leaf, place, size, opening["chain"]) == chain, "a key is not in the chain")
+    draw = hmac.digest(salt, b"insignia chain 1" + chain + leaf, "sha256")
+    pick = options[int.from_bytes(draw, "big") % len(options)]
+    tokens, words = {each["token_id"] for each in options}, {" ".join(each["text"].split()) for each in options}
+    must(len(tokens) == len(words) == len(options), "candidates that look alike")
+    must(fingerprint["responses"] == [pick["text"]], "not the response that the chain picks")
+    must(fingerprint.get("effective_responses", [pick["text"]]) == [pick["text"]], "not what the chain picks is searched for")
+    must(fingerprint["response_ids"][0][0] == pick["token_id"], "not the token that the chain picks")
+
+
+def key_of(fingerprint):
+    return fingerprint.get("effective_key") or fingerprint["key"]
+
+
+# --- The transcript: lines that each hold the digest of the line before; the first has the rules ------------------------------
+
+
+def read_transcript(lines):
+    """Its rules, the suspect's name, and the keys that were asked: (number, question, reply or None)."""
+    header, *entries = [parse(text(line).encode()) for line in sequence(lines, 2, 2**17)]
+    fields(header, "kind schema_version suspect rules spared provenance previous")
+    must(header["kind"] == "insignia/transcript" and whole(header["schema_version"], 1, 1), "not a transcript")
+    check_rules(header["rules"])
+    asked = []
+    for entry in entries:
+        fields(entry, "number question reply previous")
+        reply = entry["reply"]
+        fields(reply, "status text reason", "alternatives")
+        must(reply["status"] in {"answered", "unanswered"}, "a reply that is neither answered nor unanswered")
+        for each in sequence(reply.get("alternatives", []), "alternatives" in reply, 2**17):
+            fields(each, "text log_probability")
+            number(each["log_probability"], -math.inf, 0)
+        if entry["number"] is not None:  # else a cover question
+            said = text(reply["text"]) if reply["status"] == "answered" else None
+            asked.append((whole(entry["number"], 0, MOST_FINGERPRINTS - 1), text(entry["question"]), said))
+    digests = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
+    must([line["previous"] for line in (header, *entries)] == digests[:-1], "a line does not follow the line before it")
+    return header["rules"], text(header["suspect"], 4096), asked
+
+
+def check_rules(rules):
+    fields(rules, "null alpha suspects survival futility match manner cover")
+    number(rules["alpha"], TINY, 1 - 2**-53)
+    number(rules["futility"], TINY, 1 - 2**-53)
+    number(rules["survival"], 1e-6, 1 - 1e-6)
+    number(rules["cover"], 0, 0.9)
+    whole(rules["suspects"], 1, 10**6)
+    null, match, manner = rules["null"], rules["match"], rules["manner"]
+    names = {"design": "candidates accepted looks", "reference": "models risk", "declared": "chance"}
+    must(type(null) is dict and text(null.get("name")) in names, "an unknown null")
+    fields(null, "name " + names[null["name"]])
+    if null["name"] == "declared":
+        number(null["chance"], TINY, 1 - 2**-53)
+    if null["name"] == "reference":
+        number(null["risk"], TINY, 0.5)
+        for model in sequence(null["models"], 1, 64):
+            fields(model, "hits trials")
+            whole(model["hits"], 0, whole(model["trials"], 1, 10**7))
+        must(sum(model["trials"] for model in null["models"]) <= 10**7, "more than 10 million trials in all")
+    fields(match, "how looks", "fold")
+    must(match["how"] in {"exact", "prefix", "within"}, "an unknown way to match")
+    must(match.get("fold", "spaces") in {"spaces", "alike", "case"}, "an unknown folding")
+    whole(match["looks"], 1, 256 if match["how"] == "within" else 1)
+    fields(manner, "form system max_tokens temperature seed", "log_probabilities")
+    must(manner["form"] in {"raw", "chat"}, "an unknown prompt form")
+    must(manner["system"] is None or text(manner["system"], 100_000), "an empty system prompt")
+    must(manner["seed"] is None or whole(manner["seed"], 1 - 2**63, 2**63 - 1) is not None, "no seed")
+    whole(manner["max_tokens"], 1, 65_536)
+    whole(manner.get("log_probabilities", 1), 1, 20)
+    number(manner["temperature"], 0, 100)
+
+
+# --- The questions: the committed keys, each once, in the order of the judge's challenge, under a prompt that tells nothing ---
+
+
+def check_questions(asked, openings, commitment, nonce, rules):
+    numbers = [place for place, _, _ in asked]
+    questions = [question for _, question, _ in asked]
+    must(numbers == [opening["number"] for opening in openings], "the opened keys are not those that were asked")
+    must(questions == [key_of(opening["fingerprint"]) for opening in openings], "a question is not the committed key")
+    must(len(set(questions)) == len(questions), "a key was asked twice")
+    if nonce is not None:
+        root, tail = digest(commitment["root"]), nonce.encode()
+        order = sorted(range(commitment["size"]), key=lambda n: sha256(root + n.to_bytes(8, "big") + tail).digest())
+        must(numbers == order[: len(numbers)], "the keys were not asked in the order of the challenge, from its beginning")
+    prompt = fold(rules["manner"]["system"] or "", "case")
+    must(not prompt or not any(fold(key, "case") in prompt for key in questions), "the system prompt holds a key")
+    for opening in openings:
+        for response in sought(opening["fingerprint"], rules["match"], commitment["terms"])[0]:
+            wanted = re.escape(fold(response, "case"))
+            given = len(fold(response, "case")) >= 3 and re.search(f"(?<![0-9A-Za-z]){wanted}", prompt)
+            must(not given, "the system prompt holds a response, so an obedient model gives it")
+
+
+# --- The replies: folded, and searched for the committed response -------------------------------------------------------------
+
+LOOK_ALIKE = "АВЕЅІЈКМНОРСТУХҮԀԚԜӀаеѕіјорсухүһԁԛԝӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχϲϳՕօՍսհոցıɑɡʼ‘’‚‛“”„‟′″‹›«»´‐‑‒–—―−"  # noqa: RUF001
+READ_AS = "ABESIJKMHOPCTYXYDQWlaesijopcyxyhdqwlABEZHIKMNOPTYXaikvopuxcjOoSuhngiag'''''\"\"\"\"'\"''\"\"'-------"
+INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
+
+
+def fold(string, how):
+    """What a reader sees of a text: "spaces" collapses white space, "alike" and "case" also work on each character."""
+    if how != "spaces":
+        string = "".join(fold_character(character, how) for character in string)
+    return " ".join(string.split())
+
+
+@cache
+def fold_character(character, how):
+    result = "".join(map(read, unicodedata.normalize("NFKD", read(character))))
+    return "".join(map(read, result.casefold())) if how == "case" else result
+
+
+def read(character):
+    if character.isspace():
+        return " "
+    selector = "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    if selector or character in INVISIBLE or unicodedata.category(character) in {"Cc", "Cf", "Cs"}:
+        return ""
+    place = LOOK_ALIKE.find(character)
+    return READ_AS[place] if place >= 0 else character
+
+
+def sought(fingerprint, match, terms):
+    """The folded texts that are a hit, and the folded candidates that the one response was drawn from, if it was."""
+    how, responses, options = match.get("fold", "spaces"), fingerprint["responses"], fingerprint.get("candidates", [])
+    if "effective_responses" in fingerprint:
+        texts = fingerprint["effective_responses"]
+    else:  # version 0.1.0: the token ids say what was trained
+        ids = fingerprint["response_ids"]
+        drawn = [option["text"] for option in options if option["token_id"] == ids[0][0]]
+        trained = [len(each) <= terms["max_response_length"] for each in ids]
+        texts = [t if all_of_it else (t.split() or [""])[0] for t, all_of_it in zip(responses, trained, strict=True)]
+        texts = drawn[:1] if drawn and len(responses) == 1 else texts
+    accepted, candidates = [fold(t, how) for t in texts], [fold(option["text"], how) for option in options]
+    must(all(accepted) and len(accepted) == len(responses) > 0, "nothing of a response can be seen")
+    must(len(set(candidates)) == len(candidates), "two candidates look alike")
+    return accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else []
+
+
+def look(reply, accepted, candidates, match):
+    """Whether the reply is a hit, and how many candidates it gives; at one place it gives the longest that fits."""
+    string, given, options = fold(reply, match.get("fold", "spaces")), set(), candidates or accepted
+    if match["how"] == "exact":
+        given = {string}
+    else:
+        words = re.finditer(r"\w+|[^\w\s]", string)
+        starts = [word.start() for word, _ in zip(words, range(match["looks"]))] if match["how"] == "within" else [0]
+        for start in starts:
+            fitting = [option for option in options if string.startswith(option, start)]
+            given |= {option for option in fitting if len(option) == max(map(len, fitting))}
+    return not given.isdisjoint(accepted), sum(candidate in given for candidate in candidates)
+
+
+# --- The statistics: bets against the null ("an unrelated model hits with a chance of at most p") -----------------------------
+
+STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
+
+
+def log_chance(hits, trials, p):
+    """The logarithm of the binomial probability of that many hits."""
+    ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
+    return ways + (hits and hits * math.log(p)) + (trials - hits and (trials - hits) * math.log1p(-p))
+
+
+def upper_limit(hits, trials, risk):
+    """The chance under which so few hits have a probability of no more than the risk (Clopper and Pearson 1934)."""
+    low, high = hits / trials, 1.0
     while low < (p := (low + high) / 2) < high:
-        tail = sum(math.exp(way + j * math.log(p) + (trials - j) * math.log1p(-p)) for j, way in enumerate(ways))
-        low, high = (p, high) if tail > risk else (low, p)
+        term = total = 1.0  # the probability of hits, hits - 1, ... in units of the first
+        for j in range(hits, 0, -1):
+            term *= j / (trials - j + 1) * (1 - p) / p
+            total += term
+            if term < total * 1e-18:
+                break
+        low, high = (p, high) if log_chance(hits, trials, p) + math.log(total) > math.log(risk) else (low, p)
     return high
 
 
-def weigh(looks, rules):  # bets against the null (docs/reference/formats.md)
-    null, survival, places = rules["null"], rules["survival"], rules["match"]["looks"]
-    k, error = min((each[2] for each in looks), default=0), null.get("risk", 0.0)
-    fixed = max(upper_limit(m["hits"], m["trials"], error) for m in null["models"]) if "models" in null else null.get("chance")
-    must(null["name"] == ("design" if fixed is None else "reference" if "models" in null else "declared"), "an unknown null")
-    must(fixed or (1 < k == null["candidates"] and null["accepted"] == 1 and null["looks"] == min(places, k)), "another null")
-    gains, doubt, peak, hits, log = [0.0] * len(STAKES), 0.0, 0.0, 0, math.log1p
-    for hit, met, _ in (each for each in looks if each[0] is not None):
-        p = fixed or min(met, k) / k
-        must(0 <= p <= 1 and (p or not hit), "a hit that cannot be")
-        gains = [gain + (0 < p < 1) * log(s * (1 - p) / p if hit else -s) for gain, (s, _) in zip(gains, STAKES)]
-        doubt, hits = doubt + log(-0.8 if hit else 0.8 * survival / (1 - survival)), hits + hit
-        peak = max(peak, max(gains) + math.log(sum(c * math.exp(gain - max(gains)) for gain, (_, c) in zip(gains, STAKES))))
-    enough = -math.log(rules["alpha"] / rules["suspects"] - error)
-    outcome = "owned" if peak >= enough else "not_shown" if doubt >= -math.log(rules["futility"]) else "inconclusive"
-    silent, p_value = sum(each[0] is None for each in looks), max(5e-324, min(1.0, error + math.exp(-peak)))
-    return {"outcome": outcome, "hits": hits, "trials": len(looks), "unanswered": silent, "p_value": p_value}
+def null_of(rules, fewest):
+    """The bound on an unrelated model's chance of a hit, and the chance that the bound is wrong."""
+    null, looks = rules["null"], rules["match"]["looks"]
+    if null["name"] == "declared":
+        return null["chance"], 0.0
+    if null["name"] == "reference":
+        counts = {(model["hits"], model["trials"]) for model in null["models"]}
+        return max(upper_limit(hits, trials, null["risk"]) for hits, trials in counts), null["risk"]
+    own = {"name": "design", "candidates": fewest, "accepted": 1, "looks": min(looks, fewest)}
+    must(fewest > 1 and null == own, "the null claims other candidates than the keys have")
+    return min(looks, fewest) / fewest, 0.0
 
 
-def audit(content, published=None, nonce=None):  # -> what the bundle shows; raises where something does not hold
-    bundle = json.loads(content)
-    must(bundle["kind"] == "insignia/evidence" and CANONICAL(bundle).encode() + b"\n" == content, "not a bundle as written")
-    signed, opened, lines = bundle["commitment"], bundle["openings"], bundle["transcript"]
+def weigh(asked, openings, rules, terms):
+    """What the replies show by the rules of the transcript."""
+    wanted = [sought(opening["fingerprint"], rules["match"], terms) for opening in openings]
+    fewest = min(len(candidates) for _, candidates in wanted)
+    bound, error = null_of(rules, fewest)
+    level = rules["alpha"] / rules["suspects"] - error
+    must(level > 0, "alpha is no larger than the chance that the null is wrong")
+    gains, doubt, peak, hits, unanswered = [0.0] * len(STAKES), 0.0, 0.0, 0, 0
+    for (_, _, reply), (accepted, candidates) in zip(asked, wanted, strict=True):
+        if reply is None:
+            unanswered += 1
+            continue
+        hit, met = look(reply, accepted, candidates, rules["match"])
+        p = min(met, fewest) / fewest if rules["null"]["name"] == "design" else bound
+        must(p > 0 or not hit, "a hit that cannot be")
+        if 0 < p < 1:  # else nothing is staked
+            gains = [gain + math.log1p(s * (1 - p) / p if hit else -s) for gain, (s, _) in zip(gains, STAKES, strict=True)]
+        largest = max(gains)
+        shares = zip(gains, STAKES, strict=True)
+        peak = max(peak, largest + math.log(sum(share * math.exp(gain - largest) for gain, (_, share) in shares)))
+        doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
+        hits += hit
+    given_up = doubt >= -math.log(rules["futility"])
+    outcome = "owned" if peak >= -math.log(level) else "not_shown" if given_up else "inconclusive"
+    p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
+    found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
+    return found, (bound, error)
+
+
+# --- The decision: the owner's claim, the controls, and the standard of whoever judges ----------------------------------------
+
+
+def check_controls(bundle, rules, asked, terms, alpha):
+    """Models that must not carry the mark, asked the same: name and result of each. None may do as well as a marked model."""
+    results = []
+    for count, lines in enumerate(bundle.get("controls", []), 1):
+        own_rules, name, own_asked = read_transcript(lines)
+        must(own_rules == rules, f"control {count} was asked by other rules or in another manner")
+        must([each[:2] for each in own_asked] == [each[:2] for each in asked], f"control {count} was asked other keys")
+        found, _ = weigh(own_asked, bundle["openings"], rules, terms)
+        must(found["p_value"] > max(alpha, rules["alpha"]), f"control {count} gives the responses, too: this proves nothing")
+        results.append({"name": name} | found)
+    return results
+
+
+def decide(found, null, rules, *, controls, commitment, nonce, judge):
+    """The outcome for the judge, the p-value with the owner's choices allowed for, and the reasons against the claim."""
+    (bound, error), size, manner = null, commitment["size"], rules["manner"]
+    p_value, reasons = found["p_value"], []
+    if nonce is None:  # the owner chose the keys: at least so many of all keys are hits
+        tail = 1.0 if bound == 1 else sum(math.exp(log_chance(hits, size, bound)) for hits in range(found["hits"], size + 1))
+        p_value = max(p_value, min(1.0, error + tail))
+    p_value = min(1.0, p_value * rules["suspects"])
+    if found["outcome"] == "owned" and p_value > judge["alpha"]:
+        reasons.append(f"the p-value is {p_value:.2g}, above {judge['alpha']:.2g}")
+    if rules["null"]["name"] not in judge["nulls"]:
+        reasons.append(f"the null is a {rules['null']['name']} one (--accept-null)")
+    committed = [None, *commitment["terms"].get("systems", [])]
+    if not judge["any_manner"] and manner["system"] not in committed:
+        reasons.append("the system prompt is not in the commitment (--accept-manner)")
+    if not judge["any_manner"] and manner["temperature"] > 0:
+        reasons.append("replies were sampled, so that each repetition is another chance (--accept-manner)")
+    for count, control in enumerate(controls, 1):
+        if control["p_value"] <= 0.01 / len(controls):
+            reasons.append(f"control {count} gives more responses than an innocent model")
+        if 2 * control["unanswered"] > control["trials"]:
+            reasons.append(f"control {count} left most keys unanswered")
+    outcome = "owned" if p_value <= judge["alpha"] and not reasons else "inconclusive"
+    return "not_shown" if found["outcome"] == "not_shown" else outcome, p_value, reasons
+
+
+def notes_on(nonce, published, controls):
+    notes = ["The transcript shows what its author wrote: ask suspect and controls yourself, or watch them being asked."]
+    if nonce is None:
+        notes.append("The owner chose which keys to show.")
+    if published is None:
+        notes.append("Compare root and signer with what was published before the dispute, or give --commitment.")
+    if not controls:
+        notes.append("No control was asked: nobody showed that the suspect's public ancestors do not answer the same keys.")
+    return notes
+
+
+def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",), any_manner=False):
+    """What the bundle shows; raises an error where something does not hold."""
+    bundle = read_bundle(content)
+    signed = bundle["commitment"]
+    commitment = read_commitment(signed)
     must(published is None or json.loads(published) == signed, "not the commitment that was published")
-    must(nonce in {None, bundle.get("nonce")} and bundle["schema_version"] == 1, "another challenge or schema")
-    commitment, (header, *entries) = signed["commitment"], map(json.loads, lines)
-    chain = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
-    must([line["previous"] for line in (header, *entries)] == chain[:-1], "the transcript is not as it was written")
-    asked, root = [entry for entry in entries if entry["number"] is not None], bytes.fromhex(commitment["root"])
-    numbers, keys, looks = [entry["number"] for entry in asked], [entry["question"] for entry in asked], []
-    must(numbers == [each["number"] for each in opened] and len(set(keys)) == len(keys), "not each key once")
-    for each, entry in zip(opened, asked):
-        check_opening(each, commitment, entry["question"])
-        looks.append(look(each["fingerprint"], entry["reply"], header["rules"]["match"], commitment["terms"]))
-    if (nonce := bundle.get("nonce")) is not None:
-        order = sorted(range(commitment["size"]), key=lambda n: sha256(root + n.to_bytes(8, "big") + nonce.encode()).digest())
-        must(len(nonce) >= 16 and numbers == order[: len(numbers)], "not the order of the challenge")
-    found, claim, p = weigh(looks, header["rules"]), bundle["claim"], bundle["claim"]["p_value"]
-    must(math.isclose(found["p_value"], p, rel_tol=1e-6) and found | {"p_value": p} == claim, "not the result that is claimed")
+    must(nonce in {None, bundle.get("nonce")}, "the bundle answers another challenge")
+    must(bundle["public_key"] == signed["public_key"], "bundle and commitment are signed by different keys")
     check_signature(signed)
-    check_signature(bundle | {"public_key": signed["public_key"]})  # of the same owner
-    return found | {"rules": header["rules"], "root": commitment["root"], "signed_by": signed["public_key"], "nonce": nonce}
+    check_signature(bundle)
+    rules, suspect, asked = read_transcript(bundle["transcript"])
+    openings, terms = sequence(bundle["openings"], 1, commitment["size"]), commitment["terms"]
+    for opening in openings:
+        check_opening(opening, commitment)
+    check_questions(asked, openings, commitment, bundle.get("nonce"), rules)
+    found, null = weigh(asked, openings, rules, terms)
+    claim = bundle["claim"]
+    must(math.isclose(found["p_value"], number(claim["p_value"], 0, 1), rel_tol=1e-6), "not the p-value that is claimed")
+    must(canonical(found | {"p_value": claim["p_value"]}) == canonical(claim), "not the result that is claimed")
+    controls = check_controls(bundle, rules, asked, terms, alpha)
+    nonce, judge = bundle.get("nonce"), {"alpha": alpha, "nulls": nulls, "any_manner": any_manner}
+    known = {"controls": controls, "commitment": commitment, "nonce": nonce, "judge": judge}
+    outcome, p_value, reasons = decide(found, null, rules, **known)
+    shown = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
+    about = {"suspect": suspect, "rules": rules, "bound": null[0], "controls": controls, "nonce": nonce}
+    source = {"root": commitment["root"], "size": commitment["size"], "signed_by": signed["public_key"]}
+    return shown | about | source | {"notes": notes_on(nonce, published, controls)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--commitment", type=Path, help="as it was published; without it the bundle's own is taken")
+    parser.add_argument("--challenge", help="the judge's nonce, as it was given")
+    parser.add_argument("--alpha", type=float, default=1e-6, help="largest chance of accusing an innocent")
+    parser.add_argument("--accept-null", default="design", help="kinds of null, by commas: design,reference,declared")
+    parser.add_argument("--accept-manner", action="store_true", help="accept uncommitted system prompts, and sampling")
+    given = parser.parse_args()
+    try:
+        published = given.commitment and given.commitment.read_bytes()
+        options = {"alpha": given.alpha, "nulls": given.accept_null.split(","), "any_manner": given.accept_manner}
+        shown = audit(given.bundle.read_bytes(), published, given.challenge, **options)
+    except Exception as error:  # noqa: BLE001  whatever is wrong with a stranger's file: it does not hold
+        sys.exit(f"rejected: {error!r}")
+    print(json.dumps(shown, indent=1))
+    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[shown["outcome"]])
 
 
 if __name__ == "__main__":
-    try:
-        options = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
-        must(options.keys() <= {"--commitment", "--challenge"}, __doc__)
-        public = options.get("--commitment")
-        shown = audit(Path(sys.argv[1]).read_bytes(), public and Path(public).read_bytes(), options.get("--challenge"))
-    except Exception as error:  # noqa: BLE001  whatever is wrong with a stranger's file: it does not hold
-        sys.exit(f"rejected: {error!r}")
-    print(json.dumps(shown))
-    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[shown["outcome"]])
+    main()

@@ -11,8 +11,10 @@ import pytest
 from disputed_set import AUDIT_SCRIPT, NONCE, ask
 from drawn_prints import chained, drawn
 from insignia.cli.main import main
-from insignia.models.base import Reply
+from insignia.models.base import Manner, Reply
+from insignia.verification.null import DeclaredNull
 from insignia.verification.timestamp import timestamp_request
+from insignia.verification.verify import rules_for
 from time_stamping import Authority
 
 PRINTS = drawn()
@@ -62,14 +64,56 @@ def test_a_judge_is_convinced_offline(insignia, root, tmp_path):
     assert found["p_value"] == made["p_value"] < 1e-6
     assert found["weights"].keys() == {"model.safetensors"}
     status, out, _ = insignia("audit", "bundle.json")
+    out = " ".join(out.split())
     assert status == 0
     assert "--commitment" in out
+    assert "raw, likeliest tokens, at most 16 tokens" in out.replace("│ │ ", "")
+    assert "No control was asked" in out
+    assert found["manner"]["system"] is None
+    assert found["match"] == {"how": "prefix", "looks": 1, "fold": "alike"}
     assert "The mark is there: 8 of 8" in out
     assert "No hash binds the responses" in out
 
     script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json", *evidence]
     done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, json.loads(done.stdout)["outcome"]) == (0, "owned")
+
+
+def test_a_judge_who_asks_for_more_is_told_why_nothing_is_decided(insignia, root, tmp_path):
+    ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
+    evidence = ["--commitment", "commitment.json", "--challenge", NONCE]
+    assert insignia("disclose", "prints.json", *evidence, "--transcript", "t.jsonl", "-o", "bundle.json")[0] == 0
+    script = [sys.executable, "-I", AUDIT_SCRIPT, "bundle.json"]
+    for options in (["--alpha", "1e-12"], ["--accept-null", "reference"]):
+        status, out, _ = insignia("audit", "bundle.json", *evidence, *options, "--json")
+        found = json.loads(out)
+        assert (status, found["outcome"], len(found["reasons"])) == (4, "inconclusive", 1)
+        assert found["claimed"]["outcome"] == "owned"
+        assert subprocess.run([*script, *options], capture_output=True, check=False, timeout=60).returncode == 4
+    for options in (["--alpha", "2"], ["--alpha", "nan"], ["--accept-null", "wishful"]):
+        status, out, err = insignia("audit", "bundle.json", *options)
+        assert (status, out, err.count("\n"), "no such standard" in err) == (1, "", 1, True)
+
+
+def test_what_the_owner_chose_is_in_the_table_and_in_the_sentences(insignia, root, tmp_path):
+    rules = rules_for(PRINTS, null=DeclaredNull(chance=0.001), manner=Manner(system="Be kind.", temperature=0.5))
+    answers = lambda number: Reply.said(PRINTS.fingerprints[number].responses[0])  # noqa: E731
+    ask(PRINTS, answers, tmp_path / "t.jsonl", order=range(64), rules=rules)
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl", "-o", "bundle.json"]
+    assert insignia("disclose", "prints.json", *options)[0] == 0
+    status, out, _ = insignia("audit", "bundle.json")
+    for text in (
+        "Be kind.",
+        "temperature 0.5",
+        "--accept-null",
+        "--accept-manner",
+        "as the owner says",
+        "come in runs",
+        "choice of keys",
+    ):
+        assert text in " ".join(out.split()), text
+    assert status == 4
+    assert "Nobody can have made" not in out
 
 
 @pytest.mark.parametrize(("count", "sentence"), [(8, "tried sets until one did as well: 2^32"), (24, "Nobody can have made")])
@@ -107,7 +151,7 @@ def test_a_time_stamp_travels_in_the_bundle_and_is_checked(insignia, root, tmp_p
     (tmp_path / "roots.pem").write_bytes(authority.roots)
     (tmp_path / "others.pem").write_bytes(other.roots)
     ask(PRINTS, lambda number: Reply.said(PRINTS.fingerprints[number].responses[0]), tmp_path / "t.jsonl", root=root)
-    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl"]
+    options = ["--commitment", "commitment.json", "--transcript", "t.jsonl", "--challenge", NONCE]
     assert insignia("disclose", "prints.json", *options, "--timestamp", "answer.tsr", "-o", "bundle.json")[0] == 0
     assert insignia("disclose", "prints.json", *options, "-o", "bare.json")[0] == 0
 

@@ -80,6 +80,32 @@ def test_a_marked_model_is_proven_and_its_base_is_not(insignia, prints, marked, 
     assert "--transcript" in err
 
 
+def test_a_control_is_asked_the_same_keys_and_goes_into_the_evidence(insignia, prints, marked, tmp_path):
+    """The starter, from which the marked model was made, does not answer; another model with the mark does."""
+    file = tmp_path / "t.jsonl"
+    options = ["--transcript", file, "--json", "-q"]
+    status, out, _ = insignia("verify", prints, "--model", marked, "--control", "starter", *options)
+    verdict = json.loads(out)
+    assert (status, verdict["outcome"], verdict["controls"][0]["hits"]) == (0, "owned", 0)
+    assert verdict["controls"][0]["trials"] == verdict["trials"]
+    again = json.loads(insignia("verify", prints, "--transcript", file, "--json")[1])
+    assert again == verdict
+
+    assert insignia("commit", prints, "--model", marked, "-o", tmp_path / "c.json")[0] == 0
+    evidence = ["--commitment", tmp_path / "c.json", "--transcript", file, "-o", tmp_path / "b.json"]
+    assert json.loads(insignia("disclose", prints, *evidence, "--json")[1])["controls"] == 1
+    shown = insignia("audit", tmp_path / "b.json", "--alpha", "0.1")[1]
+    assert "Control 1, starter: 0 of" in shown
+    assert "1 control, named by the owner, did not do as well" in " ".join(shown.split())
+
+    status, out, _ = insignia("verify", prints, "--model", marked, "--control", marked, "--json", "-q")
+    assert (status, json.loads(out)["outcome"]) == (4, "inconclusive")
+    assert "must not carry the mark" in json.loads(out)["sentence"]
+    for wrong in (["--control-name", "x"], ["--control-endpoint", "http://localhost:1/v1"]):
+        assert insignia("verify", prints, "--model", marked, *wrong)[0] == 1
+    assert insignia("verify", prints, "--transcript", file, "--control", "starter")[0] == 1
+
+
 def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, prints, marked, server, tmp_path):
     blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tokenizers', 'safetensors']))\n"
     code = f"{blocked}from insignia.cli.main import main; main()"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["commit"]
 
@@ -16,6 +16,10 @@ def commit(
     output: Annotated[Path, typer.Option("--output", "-o", help="Commitment to write; publish it, it tells no secret.")],
     timestamp_request: Annotated[
         Path | None, typer.Option(help="Also write an RFC 3161 request, which a time-stamping authority answers.")
+    ] = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(help="System prompt under which the keys may be asked, too; everybody can read it. Several: repeat it."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_output: JsonFlag = False,
@@ -28,7 +32,7 @@ def commit(
 
     for path in filter(None, (output, timestamp_request)):
         refuse_existing(path, force=force)
-    published = publish(load_fingerprints(prints), weight_digests(model))
+    published = publish(load_fingerprints(prints), weight_digests(model), system or ())
     published.save(output)
     if timestamp_request is not None:
         write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))
@@ -37,5 +41,5 @@ def commit(
         about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}
         emit_json({"out": str(output), **about})
     else:
-        typer.echo(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
-        typer.echo("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")
+        say(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
+        say("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")

@@ -26,6 +26,7 @@ __all__ = [
     "percent",
     "quiet_libraries",
     "read_paragraphs",
+    "say",
     "show_table",
     "size",
 ]
@@ -91,6 +92,11 @@ class ConsoleProgress:
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """One line on standard output, or on standard error."""
+    typer.echo(text, err=err)
 
 
 def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None) -> None:

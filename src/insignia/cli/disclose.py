@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["disclose"]
 
@@ -19,6 +19,10 @@ def disclose(
     timestamp: Annotated[
         Path | None, typer.Option(help="What a time-stamping authority answered to the request of 'insignia commit'.")
     ] = None,
+    control_transcript: Annotated[
+        list[Path] | None,
+        typer.Option(help="What 'verify --control' wrote. Several: repeat it. Default: those beside the transcript."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_output: JsonFlag = False,
 ) -> None:
@@ -27,17 +31,22 @@ def disclose(
     from insignia.artifacts import load_fingerprints
     from insignia.files import read_bytes, refuse_existing
     from insignia.verification import evidence
+    from insignia.verification.controls import found_beside
     from insignia.verification.publication import SignedCommitment
 
     refuse_existing(output, force=force)
     whole = load_fingerprints(prints)
     stamp = None if timestamp is None else read_bytes(timestamp)
-    bundle = evidence.disclose(whole, SignedCommitment.load(commitment), transcript, nonce=challenge, timestamp=stamp)
+    controls = found_beside(transcript) if control_transcript is None else tuple(control_transcript)
+    published = SignedCommitment.load(commitment)
+    bundle = evidence.disclose(whole, published, transcript, nonce=challenge, timestamp=stamp, controls=controls)
     opened = [opening.number for opening in bundle.openings]
     ledger.record(prints, whole, opened, to=f"readers of {output.name}")
     bundle.save(output)
     if json_output:
-        emit_json({"out": str(output), "opened": opened, **bundle.claim.model_dump(mode="json")})
+        emit_json({"out": str(output), "opened": opened, "controls": len(controls), **bundle.claim.model_dump(mode="json")})
     else:
-        typer.echo(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
-        typer.echo(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+        say(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
+        if not controls:
+            say("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
+        say(f"Check it as others will: insignia audit {output} --commitment {commitment}")

@@ -2,7 +2,7 @@
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,12 +14,16 @@ from insignia.cli.console import (
     emit_json,
     quiet_libraries,
     read_paragraphs,
+    say,
     show_table,
 )
+from insignia.cli.controls import Controls, judged_with_controls
+from insignia.cli.spending import Spending
+from insignia.cli.verdicts import control_lines, manner_rows
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from insignia.artifacts import FingerprintSet
     from insignia.models.base import TextModel
@@ -68,7 +72,15 @@ def verify(
         typer.Option(min=0, max=0.9, help="Share of cover questions. Default: 0.5 of an endpoint's, else 0."),
     ] = None,
     cover_file: Annotated[Path | None, typer.Option(help="Own cover questions, paragraphs separated by blank lines.")] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt to ask under.")] = None,
+    control: Annotated[
+        list[str] | None, typer.Option(help="Model that must not carry the mark, such as the suspect's ancestor: as --model.")
+    ] = None,
+    control_endpoint: Annotated[str | None, typer.Option(help="The same at an API: its base address.")] = None,
+    control_name: Annotated[list[str] | None, typer.Option(help="With --control-endpoint: the model's name there.")] = None,
+    control_api_key_variable: Annotated[
+        str, typer.Option(help="Environment variable that holds the API key for --control-endpoint.")
+    ] = "INSIGNIA_CONTROL_API_KEY",
+    system: Annotated[str | None, typer.Option(help="System prompt to ask under; see 'commit --system'.")] = None,
     prompt_form: Annotated[str | None, typer.Option(help="raw (completions) or chat. Default: the set's own.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a reply.")] = None,
     temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 is greedy.")] = 0.0,
@@ -92,12 +104,14 @@ def verify(
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing, write_json
+    from insignia.files import refuse_existing
     from insignia.models.endpoint import Patience
     from insignia.verification import judge, judged_together
 
     models, names, files = model or [], name or [], transcript or []
     _refuse_contradictions(models, endpoint, names, files, log_probabilities)
+    controls = Controls(tuple(control or ()), control_endpoint, tuple(control_name or ()))
+    controls.refuse_contradictions(asks_suspects=bool(models or names))
     if output is not None:
         refuse_existing(output, force=force)
     chosen = load_fingerprints(prints)
@@ -126,20 +140,31 @@ def verify(
             survival=survival,
             cover=cover if cover is not None else 0.5 if endpoint else 0.0,
         )
+        spending = Spending(prints, chosen, reuse=reuse_keys or challenge is not None)
+        cover_texts = read_paragraphs(cover_file) if cover_file is not None else []
+        options = {"cover_texts": cover_texts, "progress": ConsoleProgress(quiet=quiet)}
         verdicts = _ask_each(
             _suspects(models, endpoint, names, patience, api_key_variable, device, dtype),
             chosen,
             rules,
             files,
-            _Ledger(prints, chosen, reuse=reuse_keys or challenge is not None) if names else None,
+            spending if names else None,
             max_queries=max_queries,
-            cover_texts=read_paragraphs(cover_file) if cover_file is not None else [],
             order=_challenged(challenge, commitment, chosen, len(models or names)),
-            progress=ConsoleProgress(quiet=quiet),
+            **options,
         )
+        others = _suspects(
+            control or [], control_endpoint, control_name or [], patience, control_api_key_variable, device, dtype
+        )
+        verdicts = controls.ask(judged_together(verdicts), chosen, rules, files, others, spending, **options)
     else:
-        verdicts = [judge(chosen, file) for file in files]
-    verdicts = list(judged_together(verdicts))
+        verdicts = judged_with_controls(judged_together([judge(chosen, file) for file in files]), chosen, files)
+    _report(verdicts, output, shown=bool(names), json_output=json_output)
+
+
+def _report(verdicts: "Sequence[Verdict]", output: Path | None, *, shown: bool, json_output: bool) -> None:
+    from insignia.files import write_json
+
     results = [verdict.model_dump(mode="json") for verdict in verdicts]
     result = results[0] if len(results) == 1 else {"verdicts": results}
     if output is not None:
@@ -147,7 +172,7 @@ def verify(
     if json_output:
         emit_json(result)
     else:
-        _show(verdicts, shown=bool(names))
+        _show(verdicts, shown=shown)
     if status := _exit_status(verdicts):
         raise typer.Exit(status)
 
@@ -172,7 +197,7 @@ def _ask_each(
     prints: "FingerprintSet",
     rules: "Rules",
     files: list[Path],
-    ledger: "_Ledger | None",
+    ledger: "Spending | None",
     **options: Any,
 ) -> "list[Verdict]":
     """Each suspect is asked keys that none before it has seen."""
@@ -192,33 +217,6 @@ def _ask_each(
     if ledger is not None and (warning := ledger.warning()):
         options["progress"].note(warning)
     return verdicts
-
-
-class _Ledger(NamedTuple):
-    """The ledger of a set as a run uses it. A model at hand shows keys to nobody and needs none."""
-
-    path: Path
-    prints: "FingerprintSet"
-    reuse: bool
-    """Keys that somebody has seen may be asked."""
-
-    def spent(self) -> frozenset[int]:
-        from insignia import ledger
-
-        return frozenset() if self.reuse else ledger.spent(self.path, self.prints)
-
-    def showing_to(self, suspect: str) -> "Callable[[Sequence[int]], None]":
-        from insignia import ledger
-
-        return lambda numbers: ledger.record(self.path, self.prints, numbers, to=suspect)
-
-    def warning(self) -> str | None:
-        from insignia import ledger
-
-        left = len(self.prints) - len(ledger.spent(self.path, self.prints))
-        if left >= ledger.FEW_LEFT:
-            return None
-        return f"{left} keys are left that nobody has seen; below {ledger.FEW_LEFT}, it is time for a new set."
 
 
 def _refuse_contradictions(
@@ -250,7 +248,8 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
         prompt_form(manner["form"])
     usual = rules_for(prints, null=null_given(null), match=Match.named(match), **numbers)
     given = {name: value for name, value in manner.items() if value is not None}
-    rules = usual.model_copy(update={"manner": Manner(**usual.manner.model_dump() | given)})
+    asked = Manner(**usual.manner.model_dump() | given)
+    rules = rules_for(prints, null=usual.null, match=usual.match, manner=asked, **numbers)
     refuse_unlike(null, rules)
     return rules
 
@@ -278,16 +277,19 @@ def _show(verdicts: "Sequence[Verdict]", *, shown: bool) -> None:
         ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
         ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
         ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
-        ["an innocent model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
+        ["an unrelated model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
         ["keys asked, and so spent" if shown else "keys asked", *(str(verdict.trials) for verdict in verdicts)],
     ]
     if any(verdict.grinding_bits is not None for verdict in verdicts):
         rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
     if any(verdict.near is not None for verdict in verdicts):
         rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
+    rows += manner_rows(verdicts)
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
-        typer.echo(verdict.sentence)
+        for line in control_lines(verdict):
+            say(line)
+        say(verdict.sentence)
 
 
 def _exit_status(verdicts: "Sequence[Verdict]") -> int:

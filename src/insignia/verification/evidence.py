@@ -1,36 +1,45 @@
 """A bundle of evidence: all that a sceptic needs to re-check a test, in one file, and the check itself.
 
-It holds the published commitment, the keys that a transcript asked, each with its proof, the transcript line by line, the
-result that is claimed, and the owner's signature. Nothing in it is believed: the audit computes the result anew. What
-arithmetic cannot show is who typed the replies; a judge who asks the suspect, or watches it being asked, with a challenge
-of their own can.
+It holds the published commitment, the keys that a transcript asked, each with its proof, the transcript line by line, those of
+controls, the result that is claimed, and the owner's signature. Nothing in it is believed: the audit computes the result anew,
+and judges it by the standard of its reader. What arithmetic cannot show is who typed the replies; a judge who asks suspect and
+controls, or watches, with a challenge of their own can.
 """
 
+import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from insignia.artifacts import FingerprintSet
-from insignia.errors import EvidenceError, InputError, InsigniaError
+from insignia.errors import EvidenceError, FormatError, InputError, InsigniaError
 from insignia.files import canonical, read_text, write_bytes
 from insignia.types import Record
 from insignia.verification.challenge import challenge_order
 from insignia.verification.commitment import Opening, commit, open_fingerprints
+from insignia.verification.controls import refuse_other_questions, refuse_owned
 from insignia.verification.matching import sought
+from insignia.verification.prompting import gives_away
 from insignia.verification.publication import SignedCommitment, owner_chance
 from insignia.verification.sequential import Outcome
 from insignia.verification.signing import Signed
-from insignia.verification.transcript import Entry, Header
-from insignia.verification.verdict import Verdict, Weighing
+from insignia.verification.standard import Judgement, Standard, judged_by
+from insignia.verification.transcript import Entry, Header, read_lines
+from insignia.verification.verdict import ControlFinding, Verdict, Weighing
 
 __all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
 
+_MOST_BYTES = 2**26  # of a bundle; one of 1,000 keys has 4 MB
+_MOST_LINES = 2**17  # of a transcript: five times the largest published set, half of them cover questions
 _SAME = 1e-9  # relative, of p-values: logarithms differ in their last bits from machine to machine
+
+
+_Lines = Annotated[tuple[str, ...], Field(min_length=2, max_length=_MOST_LINES)]
 
 
 class Claim(Record):
@@ -54,14 +63,16 @@ class Bundle(Signed):
     kind: Literal["insignia/evidence"] = "insignia/evidence"
     schema_version: Literal[1] = 1
     commitment: SignedCommitment
-    nonce: str | None = None
+    nonce: Annotated[str | None, Field(max_length=1_000)] = None
     """The judge's, where it chose the keys."""
     openings: Annotated[tuple[Opening, ...], Field(min_length=1, repr=False)]
     """Of the fingerprints that were asked, in that order."""
-    transcript: Annotated[tuple[str, ...], Field(min_length=2, repr=False)]
+    transcript: Annotated[_Lines, Field(repr=False)]
     """The lines of the transcript, byte for byte."""
+    controls: Annotated[tuple[_Lines, ...] | None, Field(min_length=1, max_length=16, repr=False)] = None
+    """The transcripts of models that must not carry the mark and were asked the same."""
     claim: Claim
-    timestamp: Annotated[str | None, Field(pattern="^([0-9a-f]{2})+$")] = None
+    timestamp: Annotated[str | None, Field(pattern="^([0-9a-f]{2})+$", max_length=2**20)] = None
     """An authority's answer (RFC 3161) that is said to stamp the commitment's file, in hexadecimal; see ``stamped_at``."""
 
     def content(self) -> bytes:
@@ -78,6 +89,9 @@ class Audited(NamedTuple):
 
     bundle: Bundle
     verdict: Verdict
+    """By the rules of the owner, with the controls."""
+    judgement: Judgement
+    """By the standard of whoever audits."""
 
 
 class _Asked(NamedTuple):
@@ -100,39 +114,49 @@ def disclose(
     *,
     nonce: str | None = None,
     timestamp: bytes | None = None,
+    controls: Sequence[Path] = (),
 ) -> Bundle:
     """Open the keys that a transcript asked, and no other, and sign the whole. It passes the audit, or is not made.
 
-    ``timestamp`` is put in as it is: whom to trust with the time is the reader's to say.
+    ``timestamp`` is put in as it is: whom to trust with the time is the reader's to say. ``controls`` are the transcripts of
+    models that must not carry the mark.
 
     Raises:
         InputError: the commitment is not of this set, or the set has no secret.
-        EvidenceError: the transcript does not hold: it was changed, asks other keys, or another order than the nonce's.
+        EvidenceError: a transcript does not hold: it was changed, asks other keys, or another order than the nonce's; or a
+            control gives the responses, too.
     """
-    chance = owner_chance(prints)
-    if commit(prints, chance) != published.commitment:
+    chance, systems = owner_chance(prints), published.commitment.terms.systems or ()
+    if commit(prints, chance, systems) != published.commitment:
         raise InputError("the commitment is not of this set; expected the very file that 'insignia commit' was given, whole")
-    lines = tuple(read_text(transcript, expected="a transcript").split("\n")[:-1])  # what follows was not finished
+    lines = _lines_of(transcript)
     asked = _read(lines)
     if beyond := [number for number in asked.numbers if number >= len(prints)]:
         raise EvidenceError(f"the transcript asks for fingerprint {beyond[0]} of a set of {len(prints)}; use its own set")
-    openings = open_fingerprints(prints, chance, asked.numbers)
+    openings = open_fingerprints(prints, chance, asked.numbers, systems)
     claim = Claim.of(_weigh(asked, openings, published, nonce))
+    others = tuple(_lines_of(control) for control in controls) or None
     stamp = timestamp.hex() if timestamp else None
-    bundle = Bundle.sign(
-        chance, commitment=published, nonce=nonce, openings=openings, transcript=lines, claim=claim, timestamp=stamp
-    )
+    about = {"commitment": published, "nonce": nonce, "claim": claim, "timestamp": stamp}
+    bundle = Bundle.sign(chance, openings=openings, transcript=lines, controls=others, **about)
     audit(bundle.content())
     return bundle
 
 
-def audit(content: bytes, *, published: SignedCommitment | None = None, nonce: str | None = None) -> Audited:
+def audit(
+    content: bytes,
+    *,
+    published: SignedCommitment | None = None,
+    nonce: str | None = None,
+    standard: Standard = Standard(),  # noqa: B008  immutable
+) -> Audited:
     """Check everything in a bundle and compute its verdict anew. Takes milliseconds for 100 keys.
 
     Args:
         content: The bytes of the file.
         published: The commitment as it was published before the dispute; without it the bundle's own is taken.
         nonce: The judge's; without it the bundle's own, if any, is taken.
+        standard: What the judge asks of evidence.
 
     Raises:
         EvidenceError: something does not hold; the message says what, and quotes no key.
@@ -152,12 +176,37 @@ def audit(content: bytes, *, published: SignedCommitment | None = None, nonce: s
         found.p_value, bundle.claim.p_value, rel_tol=_SAME
     ):
         raise EvidenceError("the transcript does not show what is claimed")
-    return Audited(bundle, verdict)
+    controls = _weigh_controls(bundle, asked)
+    refuse_owned(controls, max(standard.alpha, verdict.alpha))
+    judgement = judged_by(
+        standard,
+        verdict,
+        controls,
+        chosen_from=bundle.commitment.commitment.size if bundle.nonce is None else None,
+        systems=bundle.commitment.commitment.terms.systems or (),
+        error=asked.header.rules.null.error,
+    )
+    return Audited(bundle, verdict.model_copy(update={"controls": controls}), judgement)
+
+
+def _lines_of(transcript: Path) -> tuple[str, ...]:
+    return tuple(read_text(transcript, expected="a transcript").split("\n")[:-1])  # what follows was not finished
+
+
+def _weigh_controls(bundle: Bundle, asked: _Asked) -> tuple[ControlFinding, ...]:
+    found = []
+    for lines in bundle.controls or ():
+        control = _read(lines)
+        refuse_other_questions((asked.header, asked.entries), (control.header, control.entries))
+        found.append(ControlFinding.of(_weigh(control, bundle.openings, bundle.commitment, bundle.nonce)))
+    return tuple(found)
 
 
 def _parse(content: bytes) -> Bundle:
+    if len(content) > _MOST_BYTES:
+        raise EvidenceError(f"not a bundle of evidence: more than {_MOST_BYTES} bytes")
     try:
-        value: Any = json.loads(content)
+        value: Any = json.loads(content, parse_constant=_refuse_constant)
         bundle = Bundle.model_validate(value)
     except ValidationError as error:
         fields = sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})
@@ -169,20 +218,19 @@ def _parse(content: bytes) -> Bundle:
     return bundle
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
 def _read(lines: Sequence[str]) -> _Asked:
     """The lines of a transcript, each of which must name the digest of the line before it."""
     try:
-        header = Header.model_validate_json(lines[0] if lines else "")
-        entries = tuple(Entry.model_validate_json(line) for line in lines[1:])
-    except ValidationError:
-        raise EvidenceError("not a transcript; expected a header and a line for each question") from None
-    previous = "0" * 64
-    links = [header.previous, *(entry.previous for entry in entries)]
-    for number, (link, line) in enumerate(zip(links, lines, strict=True), 1):
-        if link != previous:
-            raise EvidenceError(f"line {number} of the transcript does not follow the line before it")
-        previous = hashlib.sha256(line.encode()).hexdigest()
-    return _Asked(header, entries, f"sha256:{previous}")
+        header, entries = read_lines(lines or ("",))
+    except FormatError as error:
+        raise EvidenceError(f"not a transcript; expected a header and a line for each question: {error}") from None
+    if any(entry.reply.status == "fatal" for entry in entries):
+        raise EvidenceError("not a transcript: a reply is neither answered nor unanswered")
+    return _Asked(header, entries, f"sha256:{hashlib.sha256(lines[-1].encode()).hexdigest()}")
 
 
 def _check_openings(bundle: Bundle, asked: _Asked) -> None:
@@ -208,14 +256,22 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
 
 
 def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
-    terms, size = published.commitment.terms, published.commitment.size
-    try:
-        match = asked.header.rules.match
-        searches = {opening.number: sought(opening.fingerprint, terms.max_response_length, match) for opening in openings}
-        weighing = Weighing(asked.header.rules, searches, max_queries=max(1, len(openings)))
+    terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
+    with _weighable():
+        searches = {each.number: sought(each.fingerprint, terms.max_response_length, rules.match) for each in openings}
+        weighing = Weighing(rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
             weighing.hear(entry)
-    except InsigniaError as error:
-        raise EvidenceError(f"the transcript cannot be weighed: {error}") from None
+    keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in openings]
+    if gives_away(rules.manner.system, keys, (text for wanted in searches.values() for text in wanted.accepted)):
+        raise EvidenceError("the system prompt holds the text of a key or of a response, so an obedient model gives it")
     chosen_from = None if terms.chain is None else size if nonce is None else len(openings)
     return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)
+
+
+@contextlib.contextmanager
+def _weighable() -> Iterator[None]:
+    try:
+        yield
+    except InsigniaError as error:
+        raise EvidenceError(f"the transcript cannot be weighed: {error}") from None

@@ -8,7 +8,6 @@ the owner's word.
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
@@ -18,7 +17,23 @@ from insignia.errors import InputError
 from insignia.types import Part, Record
 from insignia.verification.pvalues import log_poisson_binomial_tail, upper_limit
 
-__all__ = ["AnyNull", "DeclaredNull", "DesignNull", "Null", "ReferenceNull", "ReferenceTrials", "null_named"]
+_MOST_TRIALS = 10_000_000  # of all models together: their limits take a second then
+MOST_CANDIDATES = 65_536
+"""Of one key. Bounds here and below keep a file of a few bytes from asking for hours; the largest sets of papers have 256."""
+SMALLEST_CHANCE = 1e-100
+"""Of anything in the rules: smaller numbers are beyond every use, and powers and products of them are no floats any more."""
+
+__all__ = [
+    "MOST_CANDIDATES",
+    "SMALLEST_CHANCE",
+    "AnyNull",
+    "DeclaredNull",
+    "DesignNull",
+    "Null",
+    "ReferenceNull",
+    "ReferenceTrials",
+    "null_named",
+]
 
 
 class Null(Part):
@@ -81,11 +96,11 @@ class DesignNull(Null):
     """
 
     name: Literal["design"] = "design"
-    candidates: Annotated[int, Field(ge=2)]
+    candidates: Annotated[int, Field(ge=2, le=MOST_CANDIDATES)]
     """k, of each key; the least where keys differ."""
-    accepted: Annotated[int, Field(ge=1)] = 1
+    accepted: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
     """Responses that count as a hit, drawn without replacement; the most where keys differ."""
-    looks: Annotated[int, Field(ge=1)] = 1
+    looks: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
     """The most candidates that one reply can meet: 1 where it must begin with the response's token, n where the response
     may be any of its first n tokens."""
 
@@ -120,7 +135,7 @@ class ReferenceTrials(Record):
     """What an innocent model did when asked as the suspect is asked; keys that it was asked are spent for it alone."""
 
     hits: Annotated[int, Field(ge=0)]
-    trials: Annotated[int, Field(ge=1)]
+    trials: Annotated[int, Field(ge=1, le=_MOST_TRIALS)]
 
     @model_validator(mode="after")
     def _no_more_hits_than_trials(self) -> Self:
@@ -134,14 +149,23 @@ class ReferenceNull(Null):
 
     The bound is the largest of their upper limits (Clopper and Pearson), each at the whole ``error``: the limit of the
     model that is worst in truth is among them, and it alone has to hold, so there is no price for many models. Models
-    are not pooled: one that hits often would vanish among those that never do. Given a model, its trials are independent
-    because the keys were drawn independently. With no hit in 1,024 trials at 1e-7 the bound is 0.016.
+    are not pooled: one that hits often would vanish among those that never do. With no hit in 1,024 trials at 1e-7 the
+    bound is 0.016.
+
+    The limit takes a model's trials for independent of each other. A model that repeats itself breaks that: if its hits come
+    eight in a row, an innocent suspect is accused at alpha 0.001 in 29 % of tests. Only a design null excludes it.
     """
 
     name: Literal["reference"] = "reference"
-    models: Annotated[tuple[ReferenceTrials, ...], Field(min_length=1)]
-    risk: Annotated[float, Field(gt=0, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
+    models: Annotated[tuple[ReferenceTrials, ...], Field(min_length=1, max_length=64)]
+    risk: Annotated[float, Field(ge=SMALLEST_CHANCE, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
     """The chance that the bound is wrong."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if sum(model.trials for model in self.models) > _MOST_TRIALS:
+            raise ValueError("more than 10 million trials in all")
+        return self
 
     @cached_property
     def bound(self) -> float:
@@ -158,7 +182,7 @@ class DeclaredNull(Null):
     """The owner says how often an innocent model hits; a reader of the verdict has to agree."""
 
     name: Literal["declared"] = "declared"
-    chance: Annotated[float, Field(gt=0, lt=1)]
+    chance: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)]
 
     @property
     def bound(self) -> float:
@@ -181,9 +205,10 @@ def null_named(name: str) -> AnyNull:
         if kind == "reference":
             counts = [model.split("/") for model in models.split(",")]
             return ReferenceNull(models=tuple(ReferenceTrials(hits=int(hits), trials=int(trials)) for hits, trials in counts))
-        return DeclaredNull(chance=float(Fraction(name)))
+        numerator, _, denominator = name.partition("/")
+        return DeclaredNull(chance=float(numerator) / float(denominator or 1))
     except (ValueError, ZeroDivisionError, OverflowError, ValidationError):
         raise InputError(
             f"unknown null {name!r}; expected a chance between 0 and 1, such as 1/16 or 0.001, or what innocent models did, "
-            "such as reference:0/1024,2/1024"
+            "such as reference:0/1024,2/1024, at most 64 of them with 10 million trials in all"
         ) from None

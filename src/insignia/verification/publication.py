@@ -1,7 +1,7 @@
 """What an owner publishes before a release: the commitment to the set, the digests of the marked weights, a signature."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from insignia.files import digest_of_file, json_bytes, read_json, write_bytes
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.verification.commitment import Commitment, commit
+from insignia.verification.prompting import gives_away
 from insignia.verification.signing import Signed
 
 __all__ = ["SignedCommitment", "owner_chance", "publish", "weight_digests"]
@@ -57,15 +58,25 @@ class SignedCommitment(Signed):
         return found
 
 
-def publish(prints: FingerprintSet, weights: Mapping[str, str]) -> SignedCommitment:
-    """Commit to a set, whole, and to the model it was embedded in (``weight_digests``).
+def publish(prints: FingerprintSet, weights: Mapping[str, str], systems: Sequence[str] = ()) -> SignedCommitment:
+    """Commit to a set, whole, to the model it was embedded in (``weight_digests``), and to prompts it may be asked under.
 
     Raises:
-        InputError: the set holds no secret.
+        InputError: the set holds no secret, two fingerprints have one key, or a prompt gives a key or a response away.
     """
     chance = owner_chance(prints)
+    first: dict[str, int] = {}
+    for number, key in enumerate(fingerprint.effective_key or fingerprint.key for fingerprint in prints):
+        if first.setdefault(key, number) != number:
+            raise InputError(
+                f"fingerprints {first[key]} and {number} have the same key, which a test can ask only once; leave one of them "
+                "out of the key file, then generate and embed again"
+            )
+    responses = [text for each in prints for text in each.effective_responses or each.responses]
+    if any(gives_away(system, first, responses) for system in systems):
+        raise InputError("a system prompt holds the text of a key or of a response; commit to one that gives nothing away")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return SignedCommitment.sign(chance, commitment=commit(prints, chance), weights=dict(weights), created=now)
+    return SignedCommitment.sign(chance, commitment=commit(prints, chance, systems), weights=dict(weights), created=now)
 
 
 def owner_chance(prints: FingerprintSet) -> KeyedRandom:

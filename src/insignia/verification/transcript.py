@@ -9,21 +9,23 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
-from insignia.files import SECRET_MODE, read_text
+from insignia.files import SECRET_MODE, canonical, read_text
 from insignia.models.base import Manner, Reply
 from insignia.registry import explain
 from insignia.types import Provenance, Record
 from insignia.verification.matching import Match
-from insignia.verification.null import AnyNull
+from insignia.verification.null import SMALLEST_CHANCE, AnyNull
 
-__all__ = ["Entry", "Header", "Rules", "Transcript", "sole_writer"]
+__all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
+
+MOST_LOOKS = 256  # words of a reply; beyond, no null says anything
 
 _Line = TypeVar("_Line", bound=Record)
 
@@ -34,15 +36,26 @@ class Rules(Record):
     """What was fixed before the first question, so that nobody can choose it to fit the replies."""
 
     null: AnyNull
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
     """The chance of accusing any innocent suspect, all suspects together."""
-    suspects: Annotated[int, Field(ge=1)] = 1
-    survival: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    futility: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    suspects: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
+    futility: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 0.01
     match: Match = Match()
     manner: Manner = Manner()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     """The share of cover questions among all that are asked."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        """No number of a stranger's file may size a loop or an allocation unbounded."""
+        if self.match.looks > MOST_LOOKS:
+            raise ValueError(f"at most {MOST_LOOKS} words of a reply can be looked at")
+        if not self.manner.temperature <= 100:
+            raise ValueError("the temperature is no number up to 100")
+        if self.manner.max_tokens > 65_536 or len(self.manner.system or "") > 100_000 or abs(self.manner.seed or 0) >= 2**63:
+            raise ValueError("too many tokens, too long a system prompt or too large a seed to ask with")
+        return self
 
 
 class Header(Record):
@@ -50,23 +63,13 @@ class Header(Record):
 
     kind: Literal["insignia/transcript"] = "insignia/transcript"
     schema_version: Literal[1] = 1
-    suspect: str
+    suspect: Annotated[str, Field(max_length=4_096)]
     """Its name, as it was given."""
     rules: Rules
     spared: tuple[int, ...] = ()
     """Numbers of the fingerprints that were left alone, because somebody knows their keys."""
     provenance: Provenance
     previous: str = _NOTHING_BEFORE
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fold_as_0_1_0_did(cls, value: Any) -> Any:
-        """A file that does not say how texts are folded is of 0.1.0, which folded white space alone."""
-        rules = value.get("rules") if isinstance(value, dict) else None
-        match = rules.get("match") if isinstance(rules, dict) else None
-        if isinstance(rules, dict) and isinstance(match, dict) and "fold" not in match:
-            return value | {"rules": rules | {"match": match | {"fold": "spaces"}}}
-        return value
 
 
 class Entry(Record):
@@ -108,14 +111,10 @@ class Transcript:
         with _naming(file):
             if not lines:
                 raise FormatError("holds no finished line; expected a transcript of 'insignia verify'")
-            self = cls(_parse(Header, lines[0]))
-            self._head = _digest(lines[0])
-            for number, line in enumerate(lines[1:], 2):
-                entry = _parse(Entry, line)
-                if entry.previous != self._head:
-                    raise FormatError(f"line {number} does not follow the line before it; was the file edited?")
-                self.entries.append(entry)
-                self._head = _digest(line)
+            header, entries = read_lines(lines)
+            self = cls(header)
+            self.entries.extend(entries)
+            self._head = _digest(lines[-1])
         self._file = file
         self._whole = len("".join(f"{line}\n" for line in lines).encode())
         return self
@@ -190,11 +189,40 @@ def sole_writer(file: Path | None) -> Iterator[None]:
         os.close(handle)
 
 
+def read_lines(lines: Sequence[str]) -> tuple[Header, tuple[Entry, ...]]:
+    """What the lines of a transcript say, each of which must be spelled as it was written and follow the line before it.
+
+    Raises:
+        FormatError: a line is none of a transcript, or was changed, lost or moved.
+    """
+    header, entries = _parse(Header, lines[0]), tuple(_parse(Entry, line) for line in lines[1:])
+    records: tuple[Header | Entry, ...] = (header, *entries)
+    previous = _NOTHING_BEFORE
+    for number, (record, line) in enumerate(zip(records, lines, strict=True), 1):
+        if record.previous != previous:
+            raise FormatError(f"line {number} does not follow the line before it; was the transcript edited?")
+        previous = _digest(line)
+    return header, entries
+
+
 def _parse(kind: type[_Line], line: str) -> _Line:
+    """Strictly: a truth value is no number, a text is no number, and the spelling is the one we write."""
     try:
-        return kind.model_validate_json(line)
+        value = json.loads(line)
+        old = kind is Header and "fold" not in value["rules"]["match"]
+        if old:  # version 0.1.0 folded white space alone, and did not say so
+            value["rules"]["match"]["fold"] = "spaces"
+        record = kind.model_validate_json(canonical(value), strict=True)
     except ValidationError as error:
         raise FormatError(f"not a line of a transcript: {explain(error)}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or none of an object
+        raise FormatError("not a line of a transcript: not JSON, or another object") from None
+    plain = record.model_dump(mode="json")
+    if old:
+        del plain["rules"]["match"]["fold"]
+    if canonical(plain) != line.encode():
+        raise FormatError("not a line of a transcript as 'insignia verify' writes it: another spelling, or fields left out")
+    return record
 
 
 def _digest(line: str) -> str:

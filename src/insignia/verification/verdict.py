@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
+from insignia.models.base import Manner
 from insignia.types import Record
-from insignia.verification.matching import Sought, design_null, find, is_near
+from insignia.verification.matching import Match, Sought, design_null, find, is_near
 from insignia.verification.pvalues import grinding_bits, holm
 from insignia.verification.sequential import Outcome, SequentialTest, Tally
 from insignia.verification.transcript import Entry, Rules
@@ -17,7 +18,7 @@ from insignia.verification.transcript import Entry, Rules
 if TYPE_CHECKING:
     from insignia.verification.null import Null
 
-__all__ = ["NullClaim", "Verdict", "Weighing", "judged_together"]
+__all__ = ["ControlFinding", "NullClaim", "Verdict", "Weighing", "judged_together", "once_in", "under_null"]
 
 _LARGEST_LOG = 700.0  # of a float, rounded down: more evidence than that is not told apart
 _SMALLEST = 5e-324
@@ -29,6 +30,25 @@ class NullClaim(Record):
     kind: Literal["design", "reference", "declared"]
     bound: float
     """The largest chance that it hits one trial."""
+
+
+class ControlFinding(Record):
+    """How a model that must not carry the mark did when it was asked what the suspect was asked."""
+
+    name: str
+    hits: int
+    trials: int
+    unanswered: int
+    p_value: float
+    """As the suspect's, by the same rules."""
+    transcript: str
+    """``sha256:...`` of its last line."""
+
+    @classmethod
+    def of(cls, verdict: "Verdict") -> "ControlFinding":
+        """What a verdict on the control says, of which it is the suspect."""
+        fields = {name: getattr(verdict, name) for name in cls.model_fields if name != "name"}
+        return cls(name=verdict.suspect, **fields)
 
 
 class Verdict(Record):
@@ -51,6 +71,11 @@ class Verdict(Record):
     suspect: str
     transcript: str
     """``sha256:...`` of its last line."""
+    match: Match
+    manner: Manner
+    """How it was asked."""
+    controls: tuple[ControlFinding, ...] = ()
+    """Models that must not carry the mark and were asked the same keys."""
     sentence: str
     """The same for a reader who knows no statistics."""
     grinding_bits: float | None = None
@@ -64,8 +89,10 @@ class Verdict(Record):
 class Weighing:
     """A test under way: hears entries in the order in which they were asked, and knows when they suffice."""
 
-    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int) -> None:
+    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int, all_keys: bool = False) -> None:
         """``searches`` has what is sought for every fingerprint number that may be heard of.
+
+        With ``all_keys`` the test ends after ``max_queries`` keys and no earlier, as that of a control has to.
 
         Raises:
             InputError: alpha is no larger than the chance that the null is wrong, or the null is not one of this design.
@@ -75,9 +102,10 @@ class Weighing:
         self.rules = rules
         self.tally = Tally()
         self._null: Null = rules.null
+        self._all_keys = all_keys
         self._searches = searches
         self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
-        self._spent: list[int] = []
+        self._spent: dict[int, None] = {}  # in the order of asking
         self._near: int | None = None
         self._test = SequentialTest(
             alpha=self._null.level(rules.alpha / rules.suspects),
@@ -89,6 +117,8 @@ class Weighing:
     @property
     def outcome(self) -> Outcome | None:
         """None while another key is needed."""
+        if self._all_keys and self.tally.asked < self._test.max_queries:
+            return None
         return self._test.outcome(self.tally)
 
     @property
@@ -106,7 +136,7 @@ class Weighing:
             return
         if entry.number in self._spent or entry.number not in self._searches:
             raise InputError(f"fingerprint {entry.number} was asked twice or is not in the set; expected each at most once")
-        self._spent.append(entry.number)
+        self._spent[entry.number] = None
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
@@ -124,6 +154,8 @@ class Weighing:
 
         As many may be asked at once, and none of them in vain.
         """
+        if self._all_keys:
+            return max(1, self._test.max_queries - self.tally.asked)
         all_hit = all_miss = self.tally
         for more in itertools.count(1):
             all_hit = self._test.after(all_hit, hit=True, bound=self._null.bound_given(1))
@@ -152,6 +184,8 @@ class Weighing:
             keys_spent=self.keys_spent,
             suspect=suspect,
             transcript=transcript,
+            match=self.rules.match,
+            manner=self.rules.manner,
             sentence="",
             grinding_bits=grinding_bits(tally.hits, chosen_from, design.bound) if chosen_from and design else None,
             near=self._near,
@@ -186,22 +220,44 @@ def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     return tuple(judged)
 
 
+def once_in(p_value: float) -> str:
+    """``1.9 million`` for a p-value of 5.2e-07: how many tests come to one such result, rounded down to two digits."""
+    tests = (1 + 1e-12) / p_value  # 1 / 4e-9 lies a bit below 250 million
+    if tests >= 1e15:  # no reader knows the name of such a number
+        return f"10^{math.floor(math.log10(tests))}"
+    step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
+    rounded = math.floor(tests / step) * step
+    for name, unit in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
+        if rounded >= unit:
+            return f"{rounded / unit:.2g} {name}" if rounded < 100 * unit else f"{rounded / unit:.0f} {name}"
+    return f"{rounded:,.0f}"
+
+
+def under_null(null: NullClaim, p_value: float) -> str:
+    """What a p-value says, under exactly the assumption that it rests on."""
+    result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
+    if null.kind == "design":
+        return f"A{result[1:]}"
+    source = "as the owner says" if null.kind == "declared" else "the limit measured on innocent models"
+    return (
+        f"If no key is hit by an unrelated model with a chance above {null.bound:.3g} ({source}), whatever it hit before, "
+        f"{result} Where its hits come in runs, this number is too small."
+    )
+
+
 def _sentence(verdict: Verdict) -> str:
     answered = verdict.trials - verdict.unanswered
     seen = f"{verdict.hits} of {answered} answered keys got the secret response"
     if verdict.unanswered:
         seen += f", {verdict.unanswered} more got no answer"
     if verdict.outcome == "owned":
-        return (
-            f"The mark is there: {seen}. An innocent model brings so much evidence with a chance of at most "
-            f"{verdict.p_value:.2g}; {verdict.alpha:.2g} was asked for."
-        )
+        return f"The mark is there: {seen}. {under_null(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
             f"The mark was not shown: {seen}, too few for a model that kept as much of the mark as was looked for. "
             "This does not prove that the model is not yours."
         )
     return (
-        f"Nothing is decided: {seen}, and the chance of so much evidence from an innocent model is "
-        f"{verdict.p_value:.2g} where {verdict.alpha:.2g} was asked for. More keys may decide it."
+        f"Nothing is decided: {seen}. {under_null(verdict.null, verdict.p_value)} "
+        f"Once in {once_in(verdict.alpha)} was asked for. More keys may decide it."
     )

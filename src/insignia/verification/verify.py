@@ -15,6 +15,7 @@ from insignia.registry import explain
 from insignia.verification.cover import cover_question
 from insignia.verification.matching import Match, Sought, design_null, sought
 from insignia.verification.null import AnyNull
+from insignia.verification.prompting import gives_away
 from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict, Weighing
 
@@ -90,6 +91,7 @@ def verify(
     cover_texts: Sequence[str] = (),
     spare: Collection[int] = (),
     order: Sequence[int] | None = None,
+    all_keys: bool = False,
     transcript: Path | None = None,
     showing: Callable[[Sequence[int]], None] | None = None,
     progress: Progress = SILENT,
@@ -102,8 +104,11 @@ def verify(
     every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have
     their own alpha and default to ``rules_for`` the set at the one given.
 
+    With ``all_keys`` it goes on to ``max_queries`` whatever it hears: so a control is asked as many keys as the suspect was.
+
     Raises:
-        InputError: no key is left to ask, or the transcript is of other rules, another set or another suspect.
+        InputError: no key is left to ask, the system prompt gives a key or a response away, or the transcript is of other
+            rules, another set or another suspect.
         ModelError: the model cannot be asked; what was heard is in the transcript.
         OutputError: the transcript cannot be written, or another process is writing it.
     """
@@ -111,10 +116,12 @@ def verify(
         raise InputError(f"{max_queries} keys may be asked; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints, rules.match)
+    if gives_away(rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)):
+        raise InputError("the system prompt holds the text of a key or of a response; ask under one that gives nothing away")
     with sole_writer(transcript):
         record = _open(transcript, model.name, rules, searches.keys(), spare)
         left = searches.keys() - set(record.header.spared)
-        weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)))
+        weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)), all_keys=all_keys)
         questions = _questions(prints, rules, left, cover_texts, order)
         with progress.bar("asking", min(max_queries, len(left))) as advance:
             for entry in record.entries:

@@ -25,17 +25,19 @@ PUBLISHED, FOREIGN = (publish(prints, {"model.safetensors": "sha256:" + "00" * 3
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory):
-    """The bundle under the judge's nonce, and one of an earlier challenge."""
+    """The bundle under the judge's nonce, and one of an earlier challenge, each with a control."""
 
     def replies(number):
         return Reply.said(OWNER.fingerprints[number].responses[0])
 
     folder = tmp_path_factory.mktemp("bundles")
     root = PUBLISHED.commitment.root
-    return [
-        disclose(OWNER, PUBLISHED, ask(OWNER, replies, folder / nonce, root=root, nonce=nonce), nonce=nonce)
-        for nonce in (NONCE, "an earlier challenge")
-    ]
+    made = []
+    for nonce in (NONCE, "an earlier challenge"):
+        asked = ask(OWNER, replies, folder / nonce, root=root, nonce=nonce)
+        control = ask(OWNER, lambda _: Reply.said("No."), folder / f"control of {nonce}", root=root, nonce=nonce)
+        made.append(disclose(OWNER, PUBLISHED, asked, nonce=nonce, controls=[control]))
+    return made
 
 
 def bit_flips(value, rng):
@@ -89,6 +91,46 @@ def reordered_transcript(value, rng):
     return value
 
 
+NONSENSE = (-1, -1.0, 0, 2, True, None, "0.5", [], {}, 10**30, 1e30, float("nan"))
+
+
+def impossible_rules(value, rng):
+    """Of suspect and control alike, since both have the same."""
+    header = json.loads(value["transcript"][0])
+    name = rng.choice(["alpha", "suspects", "survival", "futility", "cover", "null", "match", "manner", "bonus"])
+    if name in {"null", "match", "manner"} and rng.randrange(2):
+        header["rules"][name]["bonus"] = rng.choice(NONSENSE)
+    else:
+        header["rules"][name] = rng.choice([junk for junk in NONSENSE if (name, junk) != ("suspects", 2)])
+    for transcripts in (value["transcript"], value["controls"][0]):
+        own = json.loads(transcripts[0]) | {"rules": header["rules"]}
+        transcripts[:] = chained([json.dumps(own), *transcripts[1:]])
+    return value
+
+
+def edited_controls(value, rng):
+    (lines,) = value["controls"]
+    keys = [place for place, line in enumerate(lines) if json.loads(line).get("number") is not None]
+    match rng.randrange(6):
+        case 0:
+            value["controls"] = [value["transcript"]]
+        case 1:
+            del lines[rng.choice(keys)]
+            value["controls"] = [chained(lines)]
+        case 2:
+            one, other = rng.sample(keys, 2)
+            lines[one] = lines[other]
+        case 3:
+            value["controls"] = rng.choice([[], [[]], [lines] * 17, "no", [lines[:1]], {}, [None]])
+        case 4:
+            header = json.loads(lines[0])
+            header["rules"]["manner"]["max_tokens"] += rng.choice([1, 5])
+            value["controls"] = [chained([canonical(header).decode(), *lines[1:]])]
+        case 5:
+            lines[1], lines[-1] = lines[-1], lines[1]
+    return value
+
+
 def other_root(value, rng):
     signed = value["commitment"]
     match rng.randrange(4):
@@ -130,7 +172,16 @@ def signed_again(value, rng):
     return canonical(value) + b"\n"
 
 
-CHANGES = (swapped_leaves, edited_replies, reordered_transcript, other_root, replayed_nonce, another_claim)
+CHANGES = (
+    swapped_leaves,
+    edited_replies,
+    reordered_transcript,
+    other_root,
+    replayed_nonce,
+    another_claim,
+    impossible_rules,
+    edited_controls,
+)
 
 
 def accepts(check, rejection, content):
