@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["commit"]
 
@@ -37,5 +37,5 @@ def commit(
         about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}
         emit_json({"out": str(output), **about})
     else:
-        typer.echo(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
-        typer.echo("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")
+        say(f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}")
+        say("Publish it where its date can be proven, before the model. Never change the fingerprint file from now on.")

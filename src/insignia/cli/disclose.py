@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["disclose"]
 
@@ -39,5 +39,5 @@ def disclose(
     if json_output:
         emit_json({"out": str(output), "opened": opened, **bundle.claim.model_dump(mode="json")})
     else:
-        typer.echo(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
-        typer.echo(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+        say(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
+        say(f"Check it as others will: insignia audit {output} --commitment {commitment}")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs, say
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 
@@ -135,9 +135,7 @@ def generate(
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds})
     else:
-        typer.echo(
-            f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; next: insignia embed"
-        )
+        say(f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; next: insignia embed")
 
 
 def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:

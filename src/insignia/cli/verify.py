@@ -14,6 +14,7 @@ from insignia.cli.console import (
     emit_json,
     quiet_libraries,
     read_paragraphs,
+    say,
     show_table,
 )
 from insignia.errors import InputError
@@ -288,7 +289,7 @@ def _show(verdicts: "Sequence[Verdict]") -> None:
         rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
     show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
     for verdict in verdicts:
-        typer.echo(verdict.sentence)
+        say(verdict.sentence)
 
 
 def _exit_status(verdicts: "Sequence[Verdict]") -> int:
