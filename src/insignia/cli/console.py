@@ -95,9 +95,9 @@ def emit_json(value: Any) -> None:
     typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
-def say(text: str) -> None:
-    """One line on standard output."""
-    typer.echo(shown(text))
+def say(text: str, *, err: bool = False) -> None:
+    """One line on standard output, or on standard error."""
+    typer.echo(shown(text), err=err)
 
 
 def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None) -> None:

@@ -40,6 +40,8 @@ class LocalModel:
     on an accelerator; ``"checkpoint"`` in that everywhere.
     """
 
+    may_refuse = False
+
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         self.source = resolve(source)
         self.name = str(source)
