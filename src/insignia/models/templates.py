@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -50,17 +51,11 @@ class Renderer:
         request = json.dumps({"template": template, "values": values})
         with self._lock:
             process = self._running()
-            late = threading.Event()
-            timer = threading.Timer(self._seconds, _kill, (process, late))
-            timer.start()
-            try:
-                answer = _exchange(process, request)
-            finally:
-                timer.cancel()
+            answer = _exchange(process, request, self._seconds)
             if not answer:
                 self._end()
         roles = ", ".join(message["role"] for message in values["messages"])
-        if late.is_set():
+        if answer is None:
             raise InputError(f"the tokenizer's chat template runs for more than {self._seconds:g} s; use --prompt-form raw")
         if not answer:  # what it died of may quote the conversation
             raise InputError(
@@ -96,20 +91,17 @@ class Renderer:
             self._process = None
 
 
-def _kill(process: subprocess.Popen[str], late: threading.Event) -> None:
-    late.set()
-    process.kill()
-
-
-def _exchange(process: subprocess.Popen[str], request: str) -> str:
-    """One line for one line; empty where the process ended."""
+def _exchange(process: subprocess.Popen[str], request: str, seconds: float) -> str | None:
+    """One line for one line; empty where the process ended, None where it is still at work."""
     assert process.stdin is not None  # noqa: S101  # for the type checker: both are pipes
     assert process.stdout is not None  # noqa: S101
     try:
-        process.stdin.write(f"{request}\n")
+        process.stdin.write(f"{request}\n")  # it reads a whole line before it renders
         process.stdin.flush()
     except OSError:
         return ""
+    if not select.select([process.stdout], [], [], seconds)[0]:
+        return None
     return process.stdout.readline()
 
 
