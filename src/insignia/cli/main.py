@@ -69,6 +69,14 @@ def main() -> None:
         app()
     except InsigniaError as error:
         _fail(str(error))
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        from insignia.registry import explain
+
+        if not isinstance(error, ValidationError):
+            raise
+        _fail(f"a setting cannot be: {explain(error)}")
     except OSError as error:
         _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
 

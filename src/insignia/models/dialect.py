@@ -19,6 +19,7 @@ __all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabiliti
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
 
+_PARTS, _PARTS_OF_TOKEN = 2**16, 256  # lists and objects of a reply, and of a token: 20 alternatives make 42
 _LONGEST_TOKEN = 64  # characters; words have fewer, and a reply that was limited by tokens is hardly ever cut for it
 
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
@@ -79,6 +80,8 @@ def read_response(
     So many alternatives of the first token are kept, and of the text what ``most_tokens`` tokens can be (None: all).
     """
     if 200 <= status < 300:
+        if most_tokens is not None and content.count(b"[") + content.count(b"{") > _PARTS + most_tokens * _PARTS_OF_TOKEN:
+            return Attempt(Reply.unanswered("not a completion"), again=True)  # millions of lists take seconds and gigabytes
         return _read_success(content_type, content, alternatives, None if most_tokens is None else most_tokens * _LONGEST_TOKEN)
     if status == 429:
         return Attempt(Reply.unanswered("rate limited"), again=True)

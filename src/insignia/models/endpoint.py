@@ -112,6 +112,10 @@ class EndpointModel:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
+    def close(self) -> None:
+        """Let go of all connections; the model can be asked no more."""
+        self._client.close()
+
     def _ask(self, question: str, manner: Manner, stop: threading.Event) -> Reply:
         """One question, as often as it takes."""
         attempt = Attempt(Reply.fatal("the run was stopped"))
