@@ -99,6 +99,15 @@ def test_a_hostile_folder_is_one_line(insignia, folder, prints, monkeypatch, nam
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.parametrize("changes", [{"max_position_embeddings": [[1]]}, {"num_attention_heads": "many"}, {"rms_norm_eps": {}}])
+def test_a_folder_of_wrong_types_is_no_gguf_file(insignia, folder, tmp_path, changes):
+    config(**changes)(folder)
+    status, _, err = insignia("export", folder, "--format", "gguf", "-o", tmp_path / "out.gguf")
+
+    assert (status, err.count("\n")) == (1, 1)
+    assert not (tmp_path / "out.gguf").exists()
+
+
 def test_code_of_a_folder_never_runs_whatever_standard_input_says(folder, prints):
     config(model_type="evil", auto_map=AUTO_MAP)(folder)
     yes = subprocess.run(

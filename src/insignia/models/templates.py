@@ -2,7 +2,7 @@
 
 The template of a model folder comes from whoever made the folder. jinja2's sandbox keeps it from the machine, but not from
 running for ever or asking for more memory than there is; only a process can be ended in the midst of that. One such process
-serves the whole run, so that a rendering costs no more than transformers' own (``sandbox.py`` is what it runs).
+serves the whole run, so that a rendering costs some tenths of a millisecond more (``sandbox.py`` is what it runs).
 """
 
 import atexit
