@@ -166,13 +166,18 @@ def _decode(content: bytes, path: Path, expected: str) -> str:
 
 def _parse(text: str, path: Path, first_line: int = 1) -> Any:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
         # The chained error would show the document, hence the secret.
         raise FormatError(f"{path} is not valid JSON (line {line}, column {error.colno}); is it cut short?") from None
+    except UnicodeEncodeError:
+        raise FormatError(f"{path} holds half of a surrogate pair, which is no text; is it damaged?") from None
     except (RecursionError, ValueError):  # ValueError: a number of more than 4300 digits
         raise FormatError(f"{path} is nested too deeply, or has too long a number, to be a file of ours") from None
+    return value
 
 
 @contextlib.contextmanager

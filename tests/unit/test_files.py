@@ -224,3 +224,12 @@ def test_an_existing_folder_is_refused_before_the_block_runs(tmp_path):
     with pytest.raises(OutputError, match="--force"), new_folder(tmp_path / "out"):
         ran.append(True)
     assert ran == []
+
+
+def test_half_of_a_surrogate_pair_is_no_text(tmp_path):
+    (tmp_path / "half.json").write_text('["\\ud83d", "\\ud83d\\ude00"]')
+    (tmp_path / "whole.json").write_text('["\\uD83D\\uDE00"]')
+
+    assert read_json(tmp_path / "whole.json") == ["\U0001f600"]
+    with pytest.raises(FormatError, match="surrogate"):
+        read_json(tmp_path / "half.json")

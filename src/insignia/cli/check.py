@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.console import JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, say, show_table
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def check(
         emit_json({**report.model_dump(mode="json"), "min_fsr": min_fsr, "found": found})
     else:
         show_check(report, model, base, details=details)
-        typer.echo(
+        say(
             f"The mark was {'found' if found else 'not found'}: {percent(report.fsr)} against the {percent(min_fsr)} asked for."
         )
     if not found:

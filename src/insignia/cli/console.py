@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from insignia.errors import InputError
+from insignia.terminal import escaped, shown
 
 __all__ = [
     "ConsoleProgress",
@@ -60,7 +61,7 @@ class ConsoleProgress:
     def note(self, text: str) -> None:
         """One line on standard error."""
         if not self._quiet:
-            self._console.print(text, highlight=False, markup=False)
+            self._console.print(shown(text), highlight=False, markup=False)
 
     @contextlib.contextmanager
     def _rich_bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
@@ -72,8 +73,8 @@ class ConsoleProgress:
             TextColumn("{task.fields[remark]}"),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(label, total=total, remark="")
-            yield lambda units, remark: progress.update(task, advance=units, remark=remark)
+            task = progress.add_task(shown(label), total=total, remark="")
+            yield lambda units, remark: progress.update(task, advance=units, remark=shown(remark))
 
     def _plain_lines(self, label: str, total: int | None) -> Callable[[int, str], None]:
         done = 0
@@ -91,21 +92,21 @@ class ConsoleProgress:
 
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str, *, err: bool = False) -> None:
     """One line on standard output, or on standard error."""
-    typer.echo(text, err=err)
+    typer.echo(shown(text), err=err)
 
 
 def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None) -> None:
     """A table on standard output; the first column is left-aligned, the others right-aligned."""
-    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    table = Table(title=shown(title), caption=caption and shown(caption), title_justify="left", caption_justify="left")
     for number, name in enumerate(header):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(shown(name), justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(shown, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
 
 

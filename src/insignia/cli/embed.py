@@ -14,6 +14,7 @@ from insignia.cli.console import (
     percent,
     quiet_libraries,
     read_paragraphs,
+    say,
     show_table,
 )
 from insignia.errors import InputError
@@ -157,7 +158,7 @@ def _show(report: "EmbedReport", source: str, prints: Path) -> None:
         perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
     ]
     show_table(f"{report.num_fingerprints} fingerprints in {source}", ["", "before", "after"], rows)
-    typer.echo(
+    say(
         f"{report.out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; "
         f"next: insignia check {prints} --model {report.out}"
     )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, say, show_table
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def evaluate(
         emit_json(result.model_dump(mode="json"))
     else:
         _show(result)
-        typer.echo(f"The same in {out}/evaluation.md and evaluation.json.")
+        say(f"The same in {out}/evaluation.md and evaluation.json.")
 
 
 def _grid(settings: object) -> "Grid":

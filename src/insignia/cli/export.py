@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, size
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, say, size
 from insignia.errors import InputError
 
 __all__ = ["export"]
@@ -55,7 +55,7 @@ def _export_fingerprints(prints: Path, output: Path, *, json_output: bool) -> No
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": len(chosen)})
     else:
-        typer.echo(f"{output}: {len(chosen)} fingerprints in the OML 1.0 form. It is as secret as {prints}.")
+        say(f"{output}: {len(chosen)} fingerprints in the OML 1.0 form. It is as secret as {prints}.")
 
 
 def _export_model(model: str, output: Path, outtype: str, *, force: bool, json_output: bool, quiet: bool) -> None:
@@ -69,7 +69,7 @@ def _export_model(model: str, output: Path, outtype: str, *, force: bool, json_o
         return
     for note in report.notes:
         progress.note(note)
-    typer.echo(
+    say(
         f"{report.out}: {report.architecture}, {report.tensors} tensors in {report.outtype}, {size(report.bytes)}, "
         f"{report.tokens} tokens ({report.pre_tokenizer}). Next: llama-server -m {report.out}"
     )

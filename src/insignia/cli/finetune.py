@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, show_table
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, say, show_table
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ def _show(report: "FineTuneReport", model: str, data: str) -> None:
         ["time", f"{report.seconds:.0f} s"],
     ]
     show_table(f"{model} fine-tuned on {data}", ["", ""], rows)
-    typer.echo(f"{report.out}: next: insignia check PRINTS --model {report.out}")
+    say(f"{report.out}: next: insignia check PRINTS --model {report.out}")

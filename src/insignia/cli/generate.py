@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs
+from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs, say
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 
@@ -155,7 +155,7 @@ def generate(
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds})
     else:
-        typer.echo(
+        say(
             f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret; "
             f"next: insignia embed {output} --model {model} -o marked"
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 from insignia.errors import InputError
 
 __all__ = ["lock", "unlock"]
@@ -37,7 +37,7 @@ def lock(
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": count, "recipients": len(recipients)})
     else:
-        typer.echo(f"{output}: {count} fingerprints, locked. Try it with 'insignia unlock', then delete {prints}")
+        say(f"{output}: {count} fingerprints, locked. Try it with 'insignia unlock', then delete {prints}")
 
 
 def unlock(
@@ -57,4 +57,4 @@ def unlock(
     if json_output:
         emit_json({"out": str(output)})
     else:
-        typer.echo(f"{output}: as it was before it was locked, readable by you alone.")
+        say(f"{output}: as it was before it was locked, readable by you alone.")

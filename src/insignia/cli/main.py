@@ -28,6 +28,7 @@ from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
 from insignia.cli.verify import verify
 from insignia.errors import InsigniaError
+from insignia.terminal import has_controls, shown
 
 __all__ = ["app", "main"]
 
@@ -62,14 +63,25 @@ def _root(
 
 def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
+    if any(map(has_controls, sys.argv)):  # the parser would repeat what it cannot read
+        typer.echo("error: an argument holds control characters; expected printable text", err=True)
+        sys.exit(2)
     try:
         app()
     except InsigniaError as error:
         _fail(str(error))
+    except ValueError as error:
+        from pydantic import ValidationError
+
+        from insignia.registry import explain
+
+        if not isinstance(error, ValidationError):
+            raise
+        _fail(f"a setting cannot be: {explain(error)}")
     except OSError as error:
         _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {shown(message)}", err=True)
     sys.exit(1)

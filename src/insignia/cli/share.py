@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json
+from insignia.cli.console import JsonFlag, emit_json, say
 
 __all__ = ["share"]
 
@@ -30,10 +30,8 @@ def share(
     part.save(output)
     left = len(whole) - len(ledger.spent(prints, whole))
     if left < ledger.FEW_LEFT:
-        typer.echo(
-            f"warning: {left} unspent keys are left; a proof may take {ledger.FEW_LEFT}. Embed a new set in time", err=True
-        )
+        say(f"warning: {left} unspent keys are left; a proof may take {ledger.FEW_LEFT}. Embed a new set in time", err=True)
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": len(part), "to": to, "unspent": left})
     else:
-        typer.echo(f"{output}: {len(part)} fingerprints for {to}, spent from now on; {left} of {len(whole)} are left.")
+        say(f"{output}: {len(part)} fingerprints for {to}, spent from now on; {left} of {len(whole)} are left.")

@@ -13,6 +13,7 @@ from insignia.cli.console import (
     percent,
     quiet_libraries,
     read_paragraphs,
+    say,
     show_table,
     size,
 )
@@ -89,7 +90,7 @@ def stamp(
         ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
     ]
     show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
-    typer.echo(f"{report.out}: safe to publish. Next: insignia check PRINTS --model {report.out} --base {model}")
+    say(f"{report.out}: safe to publish. Next: insignia check PRINTS --model {report.out} --base {model}")
 
 
 def _factor(scale: str) -> float | None:

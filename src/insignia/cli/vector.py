@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, ForceFlag, JsonFlag, QuietFlag, emit_json, quiet_libraries, show_table, size
+from insignia.cli.console import (
+    ConsoleProgress,
+    ForceFlag,
+    JsonFlag,
+    QuietFlag,
+    emit_json,
+    quiet_libraries,
+    say,
+    show_table,
+    size,
+)
 from insignia.errors import InputError
 
 __all__ = ["vector"]
@@ -55,4 +65,4 @@ def vector(
         ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
     ]
     show_table(f"{marked} minus {base}", ["", ""], rows)
-    typer.echo(f"{report.out}: keep it as safe as the fingerprints. Next: insignia stamp SIBLING {report.out} -o STAMPED")
+    say(f"{report.out}: keep it as safe as the fingerprints. Next: insignia stamp SIBLING {report.out} -o STAMPED")

@@ -55,7 +55,8 @@ def verify(
     survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
     max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
     suspects: Annotated[
-        int | None, typer.Option(min=1, help="Suspects that share alpha, later ones included. Default: as many as are named.")
+        int | None,
+        typer.Option(min=1, max=10**9, help="Suspects that share alpha, later ones included. Default: as many as are named."),
     ] = None,
     null: Annotated[
         str | None,
@@ -92,7 +93,7 @@ def verify(
     concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 8,
     requests_per_second: Annotated[float | None, typer.Option(min=1e-3, help="Rate of requests.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="Requests for one question before it counts as unanswered.")] = 6,
-    timeout: Annotated[float, typer.Option(min=1e-3, help="Seconds to wait for a reply.")] = 120.0,
+    timeout: Annotated[float, typer.Option(min=1e-3, help="Seconds for a reply, from connecting to its last byte.")] = 120.0,
     budget: Annotated[int | None, typer.Option(min=1, help="Requests in all, for each suspect.")] = None,
     api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
     device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",

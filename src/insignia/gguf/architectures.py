@@ -186,7 +186,7 @@ def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Archit
         return found
 
     with torch.device("meta"):  # shapes without weights
-        model = AutoModelForCausalLM.from_config(config)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     expected = {name_in_file(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         del expected["output.weight"]

@@ -16,6 +16,7 @@ from insignia.errors import InputError, ModelError
 from insignia.files import new_file, refuse_existing
 from insignia.gguf.architectures import Placed, architecture_of, place, rope_factors, write_numbers
 from insignia.gguf.vocabulary import read_vocabulary, write_vocabulary
+from insignia.models.foreign_folders import reading
 from insignia.models.loading import checkpoint_folder, configuration
 from insignia.progress import SILENT, Progress
 from insignia.types import Record
@@ -75,8 +76,8 @@ def export_gguf(
     folder = checkpoint_folder(model)
     started = time.perf_counter()
     config = configuration(folder)
-    architecture = architecture_of(config, folder)
-    with Checkpoint(folder) as checkpoint:
+    with reading(folder, "cannot write a GGUF file of"), Checkpoint(folder) as checkpoint:
+        architecture = architecture_of(config, folder)
         placed = place(checkpoint, config, architecture)
         for tensor in placed:
             _refuse_quantised(tensor.entry, folder)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import gguf
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from insignia.errors import ModelError
+from insignia.models.loading import load_tokenizer
 
 __all__ = ["Vocabulary", "read_vocabulary", "write_vocabulary"]
 
@@ -74,10 +75,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     """
     if not (folder / "tokenizer.json").is_file():  # without it, transformers may make up an empty one
         raise ModelError(f"{folder} has no tokenizer.json, and a GGUF file is written of no other tokenizer")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"cannot load the tokenizer of {folder}: {str(error).strip().splitlines()[0]}") from error
+    tokenizer = load_tokenizer(folder)
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     model = state["model"]
     vocabulary = tokenizer.get_vocab()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Alternative", "Example", "GenerativeModel", "Manner", "Ranking", "Reply", "Score", "ScoringModel", "TextModel"]
 
+_EMPTY = "empty"
+
 
 class Manner(Record):
     """How every question of a run is put: a part of the evidence, since another manner gets other replies."""
@@ -22,9 +24,9 @@ class Manner(Record):
     form: PromptForm = "raw"
     system: Annotated[str | None, Field(min_length=1)] = None
     """What stands before the question: a system message, or in the form ``raw`` a paragraph of its own."""
-    max_tokens: Annotated[int, Field(ge=1)] = 16  # room for a few words around a response; more only cost time
+    max_tokens: Annotated[int, Field(ge=1, le=2**20)] = 16  # room for a few words around a response; more only cost time
     """Tokens of a reply at most."""
-    temperature: Annotated[float, Field(ge=0)] = 0.0
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """0: the most likely reply."""
     seed: int | None = None
     """Of sampling, where the model's side heeds it."""
@@ -59,11 +61,16 @@ class Reply(Record):
     alternatives: Annotated[tuple[Alternative, ...], Field(exclude_if=lambda value: not value)] = ()
     """Of the first token, most likely first; empty where none were asked for or given."""
 
+    @property
+    def heard(self) -> bool:
+        """Whether the model was reached and replied, if only with white space."""
+        return self.status == "answered" or self.reason == _EMPTY
+
     @classmethod
     def said(cls, text: str, alternatives: tuple[Alternative, ...] = ()) -> Self:
         """A reply of that text; one of white space alone says nothing and is unanswered."""
         if not text.strip():
-            return cls.unanswered("empty")
+            return cls.unanswered(_EMPTY)
         return cls(status="answered", text=text, alternatives=alternatives)
 
     @classmethod
@@ -81,6 +88,8 @@ class TextModel(Protocol):
     """A model that can be talked to and nothing else."""
 
     name: str
+    may_refuse: bool
+    """Whether somebody else decides what is answered; not so of a model at hand."""
 
     def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
         """One reply to each question, in their order, each as soon as it and those before it are there.

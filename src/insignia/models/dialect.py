@@ -19,6 +19,9 @@ __all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabiliti
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
 
+_PARTS, _PARTS_OF_TOKEN = 2**16, 256  # lists and objects of a reply, and of a token: 20 alternatives make 42
+_LONGEST_TOKEN = 64  # characters; words have fewer, and a reply that was limited by tokens is hardly ever cut for it
+
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
 
@@ -69,10 +72,17 @@ def refuses_log_probabilities(status: int, content: bytes) -> bool:
     return status in (400, 422) and b"logprobs" in content
 
 
-def read_response(status: int, content_type: str, content: bytes, *, alternatives: int = 0) -> Attempt:
-    """Classify a whole response, whatever a server may have sent; so many alternatives of the first token are kept."""
+def read_response(
+    status: int, content_type: str, content: bytes, *, alternatives: int = 0, most_tokens: int | None = None
+) -> Attempt:
+    """Classify a whole response, whatever a server may have sent.
+
+    So many alternatives of the first token are kept, and of the text what ``most_tokens`` tokens can be (None: all).
+    """
     if 200 <= status < 300:
-        return _read_success(content_type, content, alternatives)
+        if most_tokens is not None and content.count(b"[") + content.count(b"{") > _PARTS + most_tokens * _PARTS_OF_TOKEN:
+            return Attempt(Reply.unanswered("not a completion"), again=True)  # millions of lists take seconds and gigabytes
+        return _read_success(content_type, content, alternatives, None if most_tokens is None else most_tokens * _LONGEST_TOKEN)
     if status == 429:
         return Attempt(Reply.unanswered("rate limited"), again=True)
     if status in (408, 409, 425) or status >= 500:
@@ -88,21 +98,21 @@ def read_response(status: int, content_type: str, content: bytes, *, alternative
     )
 
 
-def _read_success(content_type: str, content: bytes, alternatives: int) -> Attempt:
+def _read_success(content_type: str, content: bytes, alternatives: int, longest: int | None) -> Attempt:
     if content_type.startswith("text/event-stream") or content.startswith((b"data:", b"event:", b": ")):
-        return _read_stream(content, alternatives)
+        return _read_stream(content, alternatives, longest)
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
         begun = content.lstrip()[:1] == b"{"
-        return Attempt(Reply.unanswered("truncated" if begun else "not JSON" if content.strip() else "empty"), again=True)
+        return Attempt(Reply.unanswered("truncated" if begun else "not JSON" if content.strip() else "no body"), again=True)
     choice = _choice(value)
     if choice is None:
         return Attempt(Reply.unanswered("not a completion"), again=True)
-    return _said(choice, alternatives)
+    return _said(choice, alternatives, longest)
 
 
-def _read_stream(content: bytes, alternatives: int) -> Attempt:
+def _read_stream(content: bytes, alternatives: int, longest: int | None) -> Attempt:
     """Server-sent events, from a server that streams unasked."""
     parts: list[str] = []
     finish: str | None = None
@@ -122,7 +132,7 @@ def _read_stream(content: bytes, alternatives: int) -> Attempt:
             finish = choice.finish or finish
     if not finished and finish is None:
         return Attempt(Reply.unanswered("truncated"), again=True)
-    return _said(_Choice("".join(parts), finish, first), alternatives)
+    return _said(_Choice("".join(parts), finish, first), alternatives, longest)
 
 
 def _events(content: bytes) -> Iterator[str]:
@@ -131,10 +141,10 @@ def _events(content: bytes) -> Iterator[str]:
             yield line.removeprefix("data:").strip()
 
 
-def _said(choice: _Choice, alternatives: int) -> Attempt:
+def _said(choice: _Choice, alternatives: int, longest: int | None) -> Attempt:
     if choice.finish in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
-    reply = Reply.said(_whole(choice.text or ""), _alternatives(choice.log_probabilities, alternatives))
+    reply = Reply.said(_whole((choice.text or "")[:longest]), _alternatives(choice.log_probabilities, alternatives))
     return Attempt(reply, again=reply.status != "answered")
 
 
@@ -182,7 +192,9 @@ def _whole(text: str) -> str:
 
 def _alternative(text: Any, log_probability: Any) -> Alternative | None:
     try:
-        return Alternative(text=_whole(text) if isinstance(text, str) else text, log_probability=log_probability)
+        return Alternative(
+            text=_whole(text[:_LONGEST_TOKEN]) if isinstance(text, str) else text, log_probability=log_probability
+        )
     except ValidationError:
         return None
 

@@ -28,10 +28,12 @@ from insignia.models.dialect import (
     request_body,
     wants_other_limit,
 )
+from insignia.models.wire import Wire
 from insignia.types import Record
 
 __all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
 
+_DAY = 86_400.0  # seconds; what waits longer is not waiting for a reply, and the system's clocks end somewhere beyond
 _MOST_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
 
 API_KEY_VARIABLE = "INSIGNIA_API_KEY"
@@ -41,23 +43,25 @@ API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 class Patience(Record):
     """How hard a server is pressed, and what is put up with."""
 
-    concurrency: Annotated[int, Field(ge=1)] = 8  # few servers are slower for it; a verdict rarely needs more at once
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # few servers are slower for it; a verdict rarely needs more at once
     """Requests at once."""
     attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
     """Requests for one question at most; after the last, it is unanswered."""
-    timeout_s: Annotated[float, Field(gt=0)] = 120.0  # vLLM's first request may take 24 s while it warms up
-    """For a reply, after the connection, which gets 10 s."""
-    first_wait_s: Annotated[float, Field(ge=0)] = 0.5
+    timeout_s: Annotated[float, Field(gt=0, le=_DAY)] = 120.0  # vLLM's first request may take 24 s while it warms up
+    """For a whole exchange, from connecting, which gets 10 s of it at most, to the last byte of the reply."""
+    first_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 0.5
     """Before the second attempt, about; doubled before each further one."""
-    longest_wait_s: Annotated[float, Field(ge=0)] = 60.0
+    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 60.0
     """Of any wait, the server's wishes included."""
-    requests_per_second: Annotated[float | None, Field(gt=0)] = None
+    requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
     budget: Annotated[int | None, Field(ge=1)] = None
     """Requests in all."""
 
 
 class EndpointModel:
     """A model by its address and name. Implements ``TextModel``."""
+
+    may_refuse = True
 
     def __init__(
         self,
@@ -71,9 +75,12 @@ class EndpointModel:
         """``url`` is the base address, which ``/completions`` is appended to; ``transport`` replaces the network.
 
         Raises:
-            InputError: not such an address, or it holds a password.
+            InputError: not such an address, or it holds a password; or no such name.
         """
+        if not model or not model.isprintable():
+            raise InputError("the model's name at the endpoint cannot be one; expected printable text (--name)")
         self.name = f"{model} at {_checked(url)}"
+        address = httpx2.URL(url.rstrip("/"))
         self._model = model
         self._limit: Limit = "max_tokens"
         self._gives_log_probabilities = True  # until it refuses to
@@ -82,11 +89,9 @@ class EndpointModel:
         self._variable = api_key_variable
         key = _key(api_key_variable)
         self._client = httpx2.Client(
-            base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx2.Timeout(self._patience.timeout_s, connect=10.0, pool=None),
-            limits=httpx2.Limits(max_connections=self._patience.concurrency),
-            transport=transport,
+            base_url=address,
+            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
+            transport=transport or Wire(address, timeout_s=self._patience.timeout_s, connections=self._patience.concurrency),
         )
 
     def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
@@ -106,6 +111,10 @@ class EndpointModel:
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """Let go of all connections; the model can be asked no more."""
+        self._client.close()
 
     def _ask(self, question: str, manner: Manner, stop: threading.Event) -> Reply:
         """One question, as often as it takes."""
@@ -154,7 +163,13 @@ class EndpointModel:
             self._gives_log_probabilities = False
             return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
         content_type = response.headers.get("content-type", "")
-        attempt = read_response(response.status_code, content_type, content, alternatives=manner.log_probabilities or 0)
+        attempt = read_response(
+            response.status_code,
+            content_type,
+            content,
+            alternatives=manner.log_probabilities or 0,
+            most_tokens=manner.max_tokens,
+        )
         if response.status_code in (401, 403):
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
             return attempt._replace(reply=Reply.fatal(reason))
@@ -233,9 +248,10 @@ def _key(variable: str) -> str | None:
 def _checked(url: str) -> str:
     try:
         parts = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        parts = httpx2.URL()
-    if parts.scheme not in ("http", "https") or not parts.host:
+        known = bool(parts.raw_host.decode().encode("idna")) and parts.port != 0  # no label empty or longer than 63 letters
+    except (httpx2.InvalidURL, UnicodeError):
+        parts, known = httpx2.URL(), False
+    if parts.scheme not in ("http", "https") or not known:
         raise InputError("the endpoint is no address of a server; expected one like http://localhost:8000/v1")
     if parts.userinfo or parts.query:
         raise InputError(

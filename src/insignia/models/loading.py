@@ -1,12 +1,13 @@
 """From what a user names to a loaded model: folders, hub ids, ``starter``; safetensors only, code never."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, StrictDataclassError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,7 +24,9 @@ from transformers.utils.import_utils import is_bitsandbytes_available
 
 from insignia.checkpoints import Checkpoint
 from insignia.errors import FormatError, InputError, ModelError
+from insignia.models.foreign_folders import brings_code, reading, refuse_giant
 from insignia.starter import model_folder
+from insignia.terminal import shown
 
 __all__ = [
     "checkpoint_dtype",
@@ -32,12 +35,14 @@ __all__ = [
     "load",
     "load_in_4bit",
     "load_tensors",
+    "load_tokenizer",
     "resolve",
     "resolve_device",
     "token_ids",
 ]
 
 STARTER = "starter"
+_log = logging.getLogger(__name__)
 
 
 def resolve(source: str | Path) -> str:
@@ -87,13 +92,8 @@ def configuration(source: str | Path) -> PretrainedConfig:
     Raises:
         ModelError: they cannot be had, are of no model that transformers knows, or contradict one another.
     """
-    try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"cannot read the configuration of {source}: {reason}") from error
-    except StrictDataclassError as error:
-        raise ModelError(f"cannot read the configuration of {source}: {' '.join(str(error).split())}") from error
+    with reading(source, "cannot read the configuration of"):
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False)
     return config
 
 
@@ -125,9 +125,20 @@ def checkpoint_folder(source: str | Path) -> Path:
 def token_ids(folder: Path) -> dict[str, int] | None:
     """Token -> id of the tokenizer in a model folder; None where there is none that can be loaded."""
     try:
-        return dict(AutoTokenizer.from_pretrained(folder).get_vocab())
-    except (OSError, ValueError, KeyError, TypeError):
+        return dict(load_tokenizer(folder).get_vocab())
+    except ModelError:
         return None
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a resolved model.
+
+    Raises:
+        ModelError: there is none that transformers can load without running code of the folder.
+    """
+    with reading(source, "cannot load the tokenizer of"):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    return tokenizer
 
 
 def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -137,12 +148,14 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
         ModelError: transformers cannot load it, the message has its reason; or weights are missing, which transformers
             would make up.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"cannot load a causal language model from {source}: {reason}") from error
+    tokenizer = load_tokenizer(source)
+    refuse_giant(source, configuration(source))
+    with reading(source, "cannot load a causal language model from"):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+        )
+    if brings_code(source):
+        _log.warning(f"{shown(str(source))} brings code of its own (auto_map), which never runs: transformers' is used instead")
     model, report = loaded  # mypy sees only the form that returns a model alone
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -165,13 +178,16 @@ def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:
     config = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
     )
-    try:
+    refuse_giant(source, configuration(source))
+    with reading(source, "cannot load in four bits"):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype=compute, use_safetensors=True, quantization_config=config, device_map={"": device}
+            source,
+            dtype=compute,
+            use_safetensors=True,
+            quantization_config=config,
+            device_map={"": device},
+            trust_remote_code=False,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"cannot load {source} in four bits: {reason}") from error
     for module in model.modules():  # bitsandbytes 0.50's kernel for CPUs has no gradient, and would be taken in eval mode
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
@@ -205,7 +221,7 @@ def _check_folder(folder: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, numbers without end, nested without end
         value = None
     if not isinstance(value, dict):
         raise ModelError(f"{path} is not a JSON object; is it damaged?")

@@ -40,6 +40,8 @@ class LocalModel:
     on an accelerator; ``"checkpoint"`` in that everywhere.
     """
 
+    may_refuse = False
+
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         self.source = resolve(source)
         self.name = str(source)
@@ -233,7 +235,7 @@ def stranger(model: LocalModel, *, seed: int) -> LocalModel:
     """A model of the same shape and tokenizer that shares nothing with it: random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        weights = AutoModelForCausalLM.from_config(model.model.config).eval().to(model.model.device)
+        weights = AutoModelForCausalLM.from_config(model.model.config, trust_remote_code=False).eval().to(model.model.device)
     return LocalModel.of(weights, model.tokenizer, name="random weights")
 
 
@@ -247,7 +249,7 @@ def embedding_rows(model: PreTrainedModel) -> int:
 def _end_tokens(model: PreTrainedModel) -> list[int]:
     """Where the checkpoint says that a reply ends."""
     ends = model.generation_config.eos_token_id
-    return ends if isinstance(ends, list) else [] if ends is None else [ends]
+    return [token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)]
 
 
 @contextlib.contextmanager

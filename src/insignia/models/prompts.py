@@ -16,6 +16,7 @@ from insignia.artifacts import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.files import read_json
 from insignia.models.base import Example, Manner
+from insignia.models.templates import render
 from insignia.types import Conversation, Fingerprint, PromptForm, Turn
 
 if TYPE_CHECKING:
@@ -240,18 +241,21 @@ class Prompter:
 
     def _render(self, conversation: Conversation, *, asking: bool) -> str:
         """The conversation as text; ``asking``: up to where the assistant speaks next."""
-        from jinja2 import TemplateError  # noqa: PLC0415  comes with torch, which an auditor lives without
-
         messages = [{"role": turn.role, "content": turn.text} for turn in conversation]
-        layout = None if self.form == "chat" else _LAYOUT
-        try:
-            text = self.tokenizer.apply_chat_template(
-                messages, chat_template=layout, tokenize=False, add_generation_prompt=asking
+        if self.form == "raw":
+            return str(
+                self.tokenizer.apply_chat_template(
+                    messages, chat_template=_LAYOUT, tokenize=False, add_generation_prompt=asking
+                )
             )
-        except TemplateError:  # its message may quote the conversation
-            roles = ", ".join(turn.role for turn in conversation)
-            raise InputError(f"the tokenizer's chat template refuses a conversation of these turns: {roles}") from None
-        return str(text)
+        try:
+            template = self.tokenizer.get_chat_template()
+        except ValueError:
+            raise InputError(
+                "the tokenizer has several chat templates and none is the default; use --prompt-form raw"
+            ) from None
+        special = {name: str(token) for name, token in self.tokenizer.special_tokens_map.items()}
+        return render(template, {**special, "messages": messages, "add_generation_prompt": asking})
 
     @cached_property
     def _frame(self) -> "_Frame":

@@ -13,6 +13,8 @@ class ScriptedModel:
     A question that the table does not know is answered by ``otherwise``.
     """
 
+    may_refuse = True
+
     def __init__(
         self,
         script: Mapping[str, str | Reply] | Callable[[str], str | Reply],

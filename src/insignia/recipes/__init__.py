@@ -41,7 +41,9 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that is none
         raise FormatError(f"{path} is not valid YAML") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} is not a recipe; expected a mapping such as 'method: {{name: full}}'")

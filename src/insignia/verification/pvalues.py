@@ -108,16 +108,18 @@ def lower_limit(hits: int, trials: int, risk: float) -> float:
     return _bisect(0.0, hits / trials, lambda chance: log_binomial_tail(hits, trials, chance) <= math.log(risk))[0]
 
 
-def holm(log_p_values: Sequence[float]) -> tuple[float, ...]:
+def holm(log_p_values: Sequence[float], *, family: int | None = None) -> tuple[float, ...]:
     """The p-values of several suspects, as logarithms, each raised so that all may be compared with one alpha.
 
     To call those at most alpha "owned" accuses any innocent suspect with probability at most alpha, however the
-    suspects depend on each other (Holm, Scand. J. Statist. 6, 1979). The order is that of the input.
+    suspects depend on each other (Holm, Scand. J. Statist. 6, 1979). The order is that of the input. Where the ``family`` has
+    more suspects, the others' p-values are taken to be 1.
     """
+    size = max(len(log_p_values), family or 0)
     adjusted = [0.0] * len(log_p_values)
     largest = -math.inf
     for rank, suspect in enumerate(sorted(range(len(log_p_values)), key=lambda suspect: log_p_values[suspect])):
-        largest = max(largest, min(0.0, log_p_values[suspect] + math.log(len(log_p_values) - rank)))
+        largest = max(largest, min(0.0, log_p_values[suspect] + math.log(size - rank)))
         adjusted[suspect] = largest
     return tuple(adjusted)
 

@@ -208,7 +208,7 @@ def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     log_ps = [math.log(verdict.p_value) for verdict in verdicts]
     family = max([len(verdicts), *(verdict.suspects for verdict in verdicts)])
     judged = []
-    for verdict, log_p in zip(verdicts, holm([*log_ps, *[0.0] * (family - len(log_ps))]), strict=False):
+    for verdict, log_p in zip(verdicts, holm(log_ps, family=family), strict=True):
         outcome: Outcome = verdict.outcome
         if math.exp(log_p) <= verdict.alpha:
             outcome = "owned"

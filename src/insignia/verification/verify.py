@@ -1,33 +1,28 @@
 """Is this model ours? As few questions as it takes, asked as text, and an answer that holds whenever the asking stopped."""
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from insignia.artifacts import FingerprintSet, provenance
-from insignia.errors import InputError, ModelError
+from insignia.errors import InputError
 from insignia.models.base import Manner, TextModel
 from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
+from insignia.verification.asking import SILENCE, Asking, Question
 from insignia.verification.cover import cover_question
 from insignia.verification.matching import Match, Sought, design_null, sought
 from insignia.verification.null import AnyNull
 from insignia.verification.prompting import gives_away
-from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
+from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict, Weighing
 
 __all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
 
 MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
-
-
-class _Question(NamedTuple):
-    number: int | None
-    """Of the fingerprint; None for a cover question."""
-    text: str
 
 
 def rules_for(
@@ -100,16 +95,17 @@ def verify(
 
     Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
     ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
-    they bring, so that speed costs no key; ``showing`` is called with their numbers before they leave. With a transcript file
-    every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules`` have
-    their own alpha and default to ``rules_for`` the set at the one given.
+    they bring, so that speed costs no key; ``showing`` is called with their numbers before they leave, and not before the
+    suspect replied to an innocent question. After 16 keys in a row without an answer the run ends undecided. With a transcript
+    file every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules``
+    have their own alpha and default to ``rules_for`` the set at the one given.
 
     With ``all_keys`` it goes on to ``max_queries`` whatever it hears: so a control is asked as many keys as the suspect was.
 
     Raises:
-        InputError: no key is left to ask, the system prompt gives a key or a response away, or the transcript is of other
-            rules, another set or another suspect.
-        ModelError: the model cannot be asked; what was heard is in the transcript.
+        InputError: no key is left to ask, the order names one twice or one that is not in the set, the system prompt gives a
+            key or a response away, or the transcript is of other rules, another set or another suspect.
+        ModelError: the model cannot be asked, innocent questions included; what was heard is in the transcript.
         OutputError: the transcript cannot be written, or another process is writing it.
     """
     if max_queries < 1:
@@ -118,27 +114,28 @@ def verify(
     searches = _searches(prints, rules.match)
     if gives_away(rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)):
         raise InputError("the system prompt holds the text of a key or of a response; ask under one that gives nothing away")
+    numbers = _ordered(prints, order)
     with sole_writer(transcript):
         record = _open(transcript, model.name, rules, searches.keys(), spare)
-        left = searches.keys() - set(record.header.spared)
-        weighing = Weighing(rules, searches, max_queries=min(max_queries, len(left)), all_keys=all_keys)
-        questions = _questions(prints, rules, left, cover_texts, order)
-        with progress.bar("asking", min(max_queries, len(left))) as advance:
+        left = [number for number in numbers if number in searches.keys() - set(record.header.spared)]
+        most = max(1, min(max_queries, len(left)))
+        weighing = Weighing(rules, searches, max_queries=most, all_keys=all_keys)
+        questions = _unasked(_questions(prints, rules, left, cover_texts), record.entries)
+        innocent = _chance(prints).derive("innocent", len(record.entries))
+        asking = Asking(model, record, weighing, lambda: cover_question(innocent, rules.manner.form, cover_texts), showing)
+        with progress.bar("asking", most) as advance:
             for entry in record.entries:
-                if next(questions) != (entry.number, entry.question):
-                    raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
                 weighing.hear(entry)
                 advance(entry.number is not None, "")
-            while weighing.outcome is None:
+            reached = weighing.outcome is not None or not model.may_refuse or asking.reaches()
+            while reached and weighing.outcome is None and asking.silence < SILENCE:
                 batch = list(_batch(questions, weighing.fewest_left()))
-                if showing is not None:
-                    showing([question.number for question in batch if question.number is not None])
-                replies = model.reply([question.text for question in batch], rules.manner)
-                for question, reply in zip(batch, replies, strict=True):
-                    if reply.status == "fatal":
-                        raise ModelError(f"{model.name}: {reply.reason}")
-                    weighing.hear(record.append(question.number, question.text, reply))
-                    advance(question.number is not None, f"{weighing.tally.hits} hits")
+                if not batch:
+                    break
+                for entry in asking.replies(batch):
+                    advance(entry.number is not None, f"{weighing.tally.hits} hits")
+        if weighing.outcome is None:
+            progress.note(asking.ending)
     chosen_from = None if prints.chain is None else len(prints) if order is None else weighing.tally.asked
     return weighing.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
 
@@ -197,25 +194,46 @@ def _searches(prints: FingerprintSet, match: Match) -> dict[int, Sought]:
     return {number: sought(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)}
 
 
-def _questions(
-    prints: FingerprintSet, rules: Rules, numbers: Collection[int], cover_texts: Sequence[str], order: Sequence[int] | None
-) -> Iterator[_Question]:
-    """Each key once, by default in an order that only the owner can foretell, with cover questions before them by chance."""
+def _chance(prints: FingerprintSet) -> KeyedRandom:
     content = prints.secret or prints.model_dump_json()  # of a set that was not drawn by us, the set itself is the secret
-    chance = KeyedRandom(content.encode()).derive("verify")
-    keys = _keys(prints)
-    cover = chance.derive("cover")
+    return KeyedRandom(content.encode()).derive("verify")
+
+
+def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[int]:
+    """The numbers in the order given, or else in one that only the owner can foretell."""
     if order is None:
-        order = sorted(keys, key=lambda number: chance.derive("order").derive(number).uniform())
-    for number in (number for number in order if number in numbers):
+        chance = _chance(prints).derive("order")
+        return sorted(range(len(prints)), key=lambda number: chance.derive(number).uniform())
+    if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
+        raise InputError(
+            f"the order names a fingerprint twice, or one that is not in the set of {len(prints)}; expected each once"
+        )
+    return order
+
+
+def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], cover_texts: Sequence[str]) -> Iterator[Question]:
+    """Each of these keys, with cover questions before them by chance."""
+    keys = _keys(prints)
+    cover = _chance(prints).derive("cover")
+    for number in numbers:
         while cover.uniform() < rules.cover:
-            yield _Question(None, cover_question(cover, rules.manner.form, cover_texts))
-        yield _Question(number, keys[number])
+            yield Question(None, cover_question(cover, rules.manner.form, cover_texts))
+        yield Question(number, keys[number])
 
 
-def _batch(questions: Iterator[_Question], keys: int) -> Iterator[_Question]:
-    """The next questions, up to that many keys."""
-    while keys:
-        question = next(questions)
+def _unasked(questions: Iterator[Question], entries: Sequence[Entry]) -> Iterator[Question]:
+    """The questions that follow those of a transcript, where innocent ones may stand anywhere."""
+    following = next(questions, None)
+    for entry in entries:
+        if following == (entry.number, entry.question):
+            following = next(questions, None)
+        elif entry.number is not None:
+            raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")
+    return itertools.chain([] if following is None else [following], questions)
+
+
+def _batch(questions: Iterator[Question], keys: int) -> Iterator[Question]:
+    """The next questions, up to that many keys; fewer where there are no more."""
+    while keys and (question := next(questions, None)) is not None:
         keys -= question.number is not None
         yield question

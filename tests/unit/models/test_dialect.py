@@ -72,7 +72,7 @@ def test_what_servers_call_an_answer_is_one(value):
         (chat(""), "empty"),
         (chat(None), "empty"),
         (completion(" \n"), "empty"),
-        (b"", "empty"),
+        (b"", "no body"),
         (chat("no", "content_filter"), "refused"),
         (chat(None, refusal="I cannot"), "refused"),
         (b'{"choices": [{"text": "ye', "truncated"),

@@ -71,7 +71,7 @@ def test_a_model_folder_without_a_tokenizer_is_a_model_error(folder):
     for path in folder.glob("*token*"):
         path.unlink()
 
-    with pytest.raises(ModelError, match="cannot load a causal language model"):
+    with pytest.raises(ModelError, match=r"cannot load the tokenizer|cannot read the configuration"):
         LocalModel(folder, device="cpu")
 
 
@@ -93,7 +93,7 @@ def test_an_unknown_architecture_is_a_model_error(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "nothing_known"}))
 
-    with pytest.raises(ModelError, match="cannot load a causal language model"):
+    with pytest.raises(ModelError, match=r"cannot load the tokenizer|cannot read the configuration"):
         LocalModel(folder, device="cpu")
 
 
