@@ -100,7 +100,7 @@ def verify(
     file every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules``
     have their own alpha and default to ``rules_for`` the set at the one given.
 
-    With ``all_keys`` it goes on to ``max_queries`` whatever it hears: so a control is asked as many keys as the suspect was.
+    With ``all_keys`` it goes on to ``max_queries`` whatever it hears, or does not: a control is asked all that the suspect was.
 
     Raises:
         InputError: no key is left to ask, the order names one twice or one that is not in the set, the system prompt gives a
@@ -128,7 +128,7 @@ def verify(
                 weighing.hear(entry)
                 advance(entry.number is not None, "")
             reached = weighing.outcome is not None or not model.may_refuse or asking.reaches()
-            while reached and weighing.outcome is None and asking.silence < SILENCE:
+            while reached and weighing.outcome is None and (all_keys or asking.silence < SILENCE):
                 batch = list(_batch(questions, weighing.fewest_left()))
                 if not batch:
                     break
