@@ -7,8 +7,10 @@ import typer
 
 from insignia.cli.console import (
     ConsoleProgress,
+    ForceFlag,
     JsonFlag,
     QuietFlag,
+    UnrelatedFlag,
     emit_json,
     percent,
     quiet_libraries,
@@ -37,9 +39,8 @@ def stamp(
         Path | None, typer.Option(help="With --scale auto: text file to measure harm on. Default: Python's documentation.")
     ] = None,
     device: Annotated[str, typer.Option(help="With --scale auto: auto, cpu, cuda, ...")] = "auto",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing output; stamp a model that is no derivative.")
-    ] = False,
+    unrelated: UnrelatedFlag = False,
+    force: ForceFlag = False,
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -54,6 +55,7 @@ def stamp(
     quiet_libraries()
     from insignia.artifacts import load_fingerprints
     from insignia.stamping import stamp as run
+    from insignia.stamping.lineage import DERIVED
     from insignia.stamping.scale import find_scale, smallest
 
     trials: list[ScaleTrial] = []
@@ -70,11 +72,19 @@ def stamp(
             min_fsr=min_fsr,
             near=out,
             device=device,
-            force=force,
+            unrelated=unrelated,
             progress=progress,
         )
         factor = smallest(trials, min_fsr)
-    report = run(model, *vectors, out=out, scale=factor if factor is not None else 1.0, force=force, progress=progress)
+    report = run(
+        model,
+        *vectors,
+        out=out,
+        scale=factor if factor is not None else 1.0,
+        force=force,
+        unrelated=unrelated,
+        progress=progress,
+    )
     if json_output:
         result: dict[str, Any] = report.model_dump(mode="json")
         emit_json({**result, "scales": [trial.model_dump(mode="json") for trial in trials]})
@@ -89,7 +99,12 @@ def stamp(
         ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
     ]
     show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
-    typer.echo(f"{report.out}: safe to publish. Next: insignia check PRINTS --model {report.out} --base {model}")
+    safe = (
+        "safe to publish"
+        if report.lineage_similarity >= DERIVED
+        else "not derived from the base: test it before you publish it"
+    )
+    typer.echo(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
 
 
 def _factor(scale: str) -> float | None:

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, ForceFlag, JsonFlag, QuietFlag, emit_json, quiet_libraries, show_table, size
+from insignia.cli.console import (
+    ConsoleProgress,
+    ForceFlag,
+    JsonFlag,
+    QuietFlag,
+    UnrelatedFlag,
+    emit_json,
+    quiet_libraries,
+    show_table,
+    size,
+)
 from insignia.errors import InputError
 
 __all__ = ["vector"]
@@ -25,6 +35,7 @@ def vector(
     skip_embeddings: Annotated[
         bool, typer.Option("--skip-embeddings", help="Leave tensors with a row a token out: siblings with other tokens fit.")
     ] = False,
+    unrelated: UnrelatedFlag = False,
     force: ForceFlag = False,
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -40,7 +51,13 @@ def vector(
     from insignia.stamping.layout import stored_dtype
 
     difference = FingerprintVector.between(
-        base, marked, dtype=stored_dtype(dtype), rank=rank, factors=factors, skip_embeddings=skip_embeddings, force=force
+        base,
+        marked,
+        dtype=stored_dtype(dtype),
+        rank=rank,
+        factors=factors,
+        skip_embeddings=skip_embeddings,
+        unrelated=unrelated,
     )
     report = difference.save(out, force=force, progress=ConsoleProgress(quiet=quiet))
     if json_output:
