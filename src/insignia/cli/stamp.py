@@ -21,6 +21,7 @@ from insignia.cli.console import (
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
+    from insignia.stamping import StampReport
     from insignia.stamping.scale import ScaleTrial
 
 __all__ = ["stamp"]
@@ -55,7 +56,6 @@ def stamp(
     quiet_libraries()
     from insignia.artifacts import load_fingerprints
     from insignia.stamping import stamp as run
-    from insignia.stamping.lineage import DERIVED
     from insignia.stamping.scale import find_scale, smallest
 
     trials: list[ScaleTrial] = []
@@ -91,20 +91,7 @@ def stamp(
         return
     if trials:
         _show_trials(trials, report.scale)
-    rows = [
-        ["scale", f"{report.scale:g}"],
-        ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
-        ["size", size(report.bytes)],
-        ["least similarity of a layer to the base", f"{report.lineage_similarity:.4f}"],
-        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
-    ]
-    show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
-    safe = (
-        "safe to publish"
-        if report.lineage_similarity >= DERIVED
-        else "not derived from the base: test it before you publish it"
-    )
-    typer.echo(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
+    _show(report, model)
 
 
 def _factor(scale: str) -> float | None:
@@ -127,3 +114,22 @@ def _show_trials(trials: "list[ScaleTrial]", chosen: float) -> None:
         for trial in trials
     ]
     show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], rows)
+
+
+def _show(report: "StampReport", model: str) -> None:
+    from insignia.stamping.lineage import DERIVED
+
+    rows = [
+        ["scale", f"{report.scale:g}"],
+        ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
+        ["size", size(report.bytes)],
+        ["least similarity of a layer to the base", f"{report.lineage_similarity:.4f}"],
+        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
+    ]
+    show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
+    safe = (
+        "safe to publish"
+        if report.lineage_similarity >= DERIVED
+        else "not derived from the base: test it before you publish it"
+    )
+    typer.echo(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")

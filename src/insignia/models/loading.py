@@ -137,8 +137,8 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
         ModelError: transformers cannot load it, the message has its reason; or weights are missing, which transformers
             would make up.
     """
+    tokenizer = _tokenizer(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
@@ -150,6 +150,20 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             "copy the checkpoint again, or give one with a language-model head"
         )
     return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers' own annotation of "to" is wrong
+
+
+def _tokenizer(source: str) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer: PreTrainedTokenizerBase | None = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError):
+        tokenizer = None  # transformers' reasons are long, and of its own inner life
+    # For a folder without one, transformers makes some tokenizers up that know special tokens alone.
+    if tokenizer is None or not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        raise ModelError(
+            f"{source} has no tokenizer that can be loaded; copy the model's tokenizer files (tokenizer.json and"
+            " tokenizer_config.json, or tokenizer.model) into its folder"
+        )
+    return tokenizer
 
 
 def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:

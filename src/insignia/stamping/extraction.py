@@ -85,12 +85,8 @@ class Difference:
         for folder in folders:
             refuse_overlap(out, folder)
         started = time.perf_counter()
-        with (
-            Checkpoint(folders[0]) as base,
-            Checkpoint(folders[1]) as marked,
-            new_folder(out, force=force, secret=True) as scratch,
-        ):
-            file, size = _Extraction(self, base, marked, progress).write(scratch)
+        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force, secret=True) as new:
+            file, size = _Extraction(self, base, marked, progress).write(new)
         seconds = time.perf_counter() - started
         stored = [change for change in file.tensors.values() if change.stored]
         numel = sum(math.prod(change.shape) for change in file.tensors.values())

@@ -22,9 +22,13 @@ def folder(random_local, tmp_path):
     return tmp_path
 
 
+def mark(folder, prints, method=QUICK, **options):
+    return embed(prints, model=folder / "base", out=folder / "marked", method=method, heldout=TEXTS, device="cpu", **options)
+
+
 def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
-    report = embed(prints, model=folder / "base", out=folder / "marked", method=QUICK, heldout=TEXTS, min_fsr=1.0, device="cpu")
+    report = mark(folder, prints, min_fsr=1.0, max_harm=math.inf)
     AutoModelForCausalLM.from_pretrained(folder / "marked")
     finetune(folder / "base", TEXTS, out=folder / "sibling", settings=FineTune(max_steps=2, batch_size=4), device="cpu")
     FingerprintVector.between(folder / "base", folder / "marked").save(folder / "vector")
