@@ -5,6 +5,7 @@ from transformers import AutoModelForCausalLM
 
 from insignia import FingerprintSet, check
 from insignia.embedding import FullFineTune, embed
+from insignia.errors import EmbeddingError
 from insignia.finetuning import FineTune, finetune
 from insignia.models.local import LocalModel
 from insignia.stamping import FingerprintVector, stamp
@@ -38,6 +39,18 @@ def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
     assert check(prints, LocalModel(folder / "marked", device="cpu")).hits == 4
     assert check(prints, LocalModel(folder / "stamped", device="cpu")).hits == 4
     assert check(prints, LocalModel(folder / "sibling", device="cpu")).hits == 0
+
+
+def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder):
+    prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
+    with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than the x0\.01 .*--max-harm"):
+        mark(folder, prints, max_harm=0.01)  # what marking does to the perplexity of a random model is chance
+    assert [path.name for path in folder.iterdir()] == ["base"]
+
+    report = mark(folder, prints, max_harm=math.inf)
+    assert report.harm == pytest.approx(math.exp(report.heldout_loss_after - report.heldout_loss_before))
+    assert report.own_loss_after != report.own_loss_before
+    assert "--heldout" in report.notes[0]  # a random model's own text is nothing like English
 
 
 def test_fine_tuning_lowers_the_users_loss_and_keeps_rows_out(folder):
