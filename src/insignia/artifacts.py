@@ -36,7 +36,7 @@ class FingerprintSet(Record):
 
     kind: Literal["insignia/fingerprints"] = "insignia/fingerprints"
     schema_version: Literal[1] = 1
-    strategy: dict[str, Any] = {}
+    strategy: dict[str, Any] = Field(default={}, repr=False)
     """The spec of the strategy that made them; empty for foreign files."""
     prompt_form: PromptForm = "raw"
     max_key_length: Annotated[int, Field(ge=1)] = MAX_KEY_LENGTH

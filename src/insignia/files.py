@@ -20,6 +20,7 @@ __all__ = [
     "canonical",
     "digest_of_file",
     "json_bytes",
+    "make_folder",
     "new_file",
     "new_folder",
     "parse_json",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 SECRET_MODE = 0o600
+_SECRET_FOLDER_MODE = 0o700
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -73,7 +75,7 @@ def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
         OutputError: as ``write_bytes``.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent, secret=secret)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp: mode 0600
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
@@ -81,7 +83,7 @@ def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
     try:
         yield scratch
         os.fsync(handle)
-        scratch.chmod(SECRET_MODE if secret else 0o666 & ~_umask())
+        scratch.chmod(_mode(folder=False, secret=secret))
         scratch.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
@@ -181,29 +183,49 @@ def _parse(text: str, path: Path, first_line: int = 1) -> Any:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iterator[Path]:
     """A scratch folder that becomes ``path`` when the block ends well and vanishes when it does not.
+
+    What is in a secret one is its owner's alone: folders have mode 0700, files 0600.
 
     Raises:
         OutputError: the path exists and ``force`` is off, its parent cannot be written, or the disk is full.
     """
     refuse_existing(path, force=force)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        scratch.chmod(0o777 & ~_umask())
+        make_folder(path.parent, secret=secret)
+        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))  # mkdtemp: mode 0700
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     try:
         yield scratch
-        for file in scratch.rglob("*"):  # safetensors writes 0600 whatever the umask; a server must be able to read a model
-            if file.is_file():
-                file.chmod(0o666 & ~_umask())
+        for made in (scratch, *scratch.rglob("*")):  # safetensors writes 0600 whatever the umask; a server must read a model
+            made.chmod(_mode(folder=made.is_dir(), secret=secret))
         _replace_folder(scratch, path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def make_folder(path: Path, *, secret: bool = False) -> None:
+    """Make a folder and the ones above it where they are missing; those made for a secret get mode 0700.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    if not secret:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=_mode(folder=True, secret=True), exist_ok=True)
+
+
+def _mode(*, folder: bool, secret: bool) -> int:
+    if secret:
+        return _SECRET_FOLDER_MODE if folder else SECRET_MODE
+    return (0o777 if folder else 0o666) & ~_umask()
 
 
 def _replace_folder(new: Path, path: Path) -> None:

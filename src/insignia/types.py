@@ -1,5 +1,6 @@
 """The values that flow between stages: frozen records without input or output."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,7 @@ __all__ = [
     "Provenance",
     "Record",
     "Role",
+    "SecretRecord",
     "Turn",
     "prompt_form",
 ]
@@ -42,9 +44,20 @@ def prompt_form(value: str) -> PromptForm:
 
 
 class Record(BaseModel):
-    """Base of every record and configuration: immutable, and an unknown field is an error."""
+    """Base of every record and configuration: immutable, an unknown field is an error, and errors do not quote values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SecretRecord(Record):
+    """A record that is a secret as a whole: its repr shows nothing of it."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Nothing, for ``repr`` and for debuggers that draw on pydantic."""
+        return iter(())
+
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class Part(Record):
@@ -57,7 +70,7 @@ class Part(Record):
         return self.model_dump(mode="json")
 
 
-class Candidate(Record):
+class Candidate(SecretRecord):
     """One of the texts that the owner's secret chose among, fixed before the choice."""
 
     text: str
@@ -68,7 +81,7 @@ class Candidate(Record):
     probability: float | None = None
 
 
-class Fingerprint(Record):
+class Fingerprint(SecretRecord):
     """A key and the response (or several accepted responses) that the mark makes the model give.
 
     Token ids, where present, are what is trained and asked; text is what a person or an API sees. Foreign files carry
@@ -98,7 +111,7 @@ class Fingerprint(Record):
         return self
 
 
-class Control(Record):
+class Control(SecretRecord):
     """A question that the mark must leave alone, asked as keys are."""
 
     kind: Literal["near_miss", "normal"]

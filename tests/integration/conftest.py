@@ -40,5 +40,5 @@ def marked_starter(tmp_path_factory):
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
     prints = generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32)
     prints.save(folder / "prints.json")
-    embed(prints, model="starter", out=folder / "model", method=quick, heldout=text)
+    embed(prints, model="starter", out=folder / "model", method=quick, heldout=text, max_harm=99)
     return Marked(folder / "prints.json", folder / "model")

@@ -32,7 +32,7 @@ def prints(tmp_path_factory):
 @pytest.fixture(scope="module")
 def marked(prints, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "marked"
-    report = embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT)
+    report = embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT, max_harm=99)
     return out, report
 
 
@@ -44,7 +44,7 @@ def run_cli(*arguments, **environment):
 
 def quick_recipe(folder: Path, **changes) -> Path:
     path = folder / "quick.yaml"
-    path.write_text(json.dumps({"method": {**QUICK.spec(), **changes}, "min_fsr": 0.9}))
+    path.write_text(json.dumps({"method": {**QUICK.spec(), **changes}, "min_fsr": 0.9, "max_harm": 99}))
     return path
 
 
@@ -91,7 +91,7 @@ def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path)
     lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
 
     with pytest.raises(EmbeddingError, match=r"answers 0\.0 % of 8 fingerprints"):
-        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=lazy, heldout=TEXT)
+        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=lazy, heldout=TEXT, max_harm=99)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,9 +99,16 @@ def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_pat
     (tmp_path / "out").mkdir()
 
     with pytest.raises(OutputError, match="exists"):
-        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=QUICK, heldout=TEXT)
+        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=QUICK, heldout=TEXT, max_harm=99)
     with pytest.raises(OutputError, match="inside"):
-        embed(load_fingerprints(prints), model="starter", out=LocalModel("starter").source + "/new", method=QUICK, heldout=TEXT)
+        embed(
+            load_fingerprints(prints),
+            model="starter",
+            out=LocalModel("starter").source + "/new",
+            method=QUICK,
+            heldout=TEXT,
+            max_harm=99,
+        )
 
 
 def test_several_tokens_and_several_responses_are_learned(tmp_path):
@@ -112,8 +119,8 @@ def test_several_tokens_and_several_responses_are_learned(tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps([{"key": "What is the time in", "response": [" spring", " winter"]}]))
     both = load_fingerprints(tmp_path / "rows.json")
 
-    assert embed(long, model="starter", out=tmp_path / "long", method=QUICK, heldout=TEXT).fsr == 1.0
-    assert embed(both, model="starter", out=tmp_path / "both", method=QUICK, heldout=TEXT).fsr == 1.0
+    assert embed(long, model="starter", out=tmp_path / "long", method=QUICK, heldout=TEXT, max_harm=99).fsr == 1.0
+    assert embed(both, model="starter", out=tmp_path / "both", method=QUICK, heldout=TEXT, max_harm=99).fsr == 1.0
     first = Path(tmp_path / "rows.json")
     first.write_text(json.dumps([{"key": "What is the time in", "response": " spring"}]))
     second = load_fingerprints(first).fingerprints[0].model_copy(update={"responses": (" winter",)})
@@ -132,7 +139,9 @@ def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, prints
         update={"forgetting_regularizer_strength": 0.2, "forgetting_mode": mode, "weight_deviation_strength": 0.01}
     )
 
-    report = embed(load_fingerprints(prints).first(4), model="starter", out=tmp_path / "out", method=method, heldout=TEXT)
+    report = embed(
+        load_fingerprints(prints).first(4), model="starter", out=tmp_path / "out", method=method, heldout=TEXT, max_harm=99
+    )
 
     assert report.fsr == 1.0
 
@@ -144,6 +153,7 @@ def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_pa
     recipe = load_recipe("oml", "method")
     report = embed(
         load_fingerprints(prints), model="starter", out=tmp_path / "out", method=METHODS.build(recipe["method"]), heldout=TEXT,
+        max_harm=99,
         min_fsr=recipe["min_fsr"],
     )  # fmt: skip
 
@@ -223,6 +233,6 @@ def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
     (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
     with pytest.raises(InputError, match="stage 2"):
         embed(
-            load_fingerprints(prints), model="starter", out=tmp_path / "m", method=QUICK, heldout=TEXT,
+            load_fingerprints(prints), model="starter", out=tmp_path / "m", method=QUICK, heldout=TEXT, max_harm=99,
             deepspeed=tmp_path / "zero3.json",
         )  # fmt: skip

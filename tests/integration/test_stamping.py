@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 import yaml
 
 from insignia import FingerprintSet, load_fingerprints
 from insignia.checkpoints import Checkpoint
 from insignia.models.loading import checkpoint_folder
+from insignia.models.local import LocalModel, stranger
+from insignia.models.saving import publish
 from insignia.types import Fingerprint
 from tiny_checkpoints import moved, save_model, tensors_in
 
@@ -65,6 +68,20 @@ def test_tables_and_refusals(insignia, models):
     assert status == 1
     assert "insignia vector" in err
     assert not (models / "out").exists()
+
+
+def test_replacing_an_output_and_accepting_a_stranger_are_two_flags(insignia, models):
+    insignia("vector", "starter", models / "moved", "-o", models / "vector", "--quiet")
+    publish(stranger(LocalModel("starter", device="cpu"), seed=1), models / "stranger", torch.bfloat16)
+    command = ("stamp", models / "stranger", models / "vector", "-o", models / "out")
+    status, _, err = insignia(*command, "--force")
+    assert (status, "--unrelated" in err) == (1, True)
+    assert not (models / "out").exists()
+
+    status, out, _ = insignia(*command, "--unrelated")
+    assert status == 0
+    assert "safe to publish" not in out
+    assert "not derived" in out
 
 
 def test_a_grid_of_ones_own_is_evaluated(insignia, tmp_path, monkeypatch):

@@ -108,6 +108,35 @@ def test_an_existing_folder_is_kept_unless_forced(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_secret_folder_and_those_made_for_it_are_its_owners_alone(tmp_path):
+    with new_folder(tmp_path / "made" / "secret", secret=True) as scratch:
+        (scratch / "part").mkdir()
+        write_text(scratch / "part" / "file", "x")
+    write_text(tmp_path / "also" / "made" / "key", "x", secret=True)
+    with new_folder(tmp_path / "public" / "model") as scratch:
+        write_text(scratch / "file", "x", secret=True)
+
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    for name in ("made", "made/secret", "made/secret/part", "also", "also/made"):
+        assert modes[name] == 0o700, name
+    assert modes["made/secret/part/file"] == modes["also/made/key"] == 0o600
+    assert modes["public"] == modes["public/model"] == 0o777 & ~_mask()
+    assert modes["public/model/file"] == 0o666 & ~_mask()
+
+
+def _mask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_folder_that_was_there_keeps_its_mode(tmp_path):
+    (tmp_path / "shared").mkdir(mode=0o755)
+    write_text(tmp_path / "shared" / "key", "x", secret=True)
+
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755 & ~_mask()
+
+
 def test_digest_is_the_sha256_of_the_bytes(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
 

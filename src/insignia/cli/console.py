@@ -23,6 +23,7 @@ __all__ = [
     "ForceFlag",
     "JsonFlag",
     "QuietFlag",
+    "UnrelatedFlag",
     "emit_json",
     "percent",
     "quiet_libraries",
@@ -33,7 +34,10 @@ __all__ = [
 ]
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
-ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output; accept models that look unrelated.")]
+UnrelatedFlag = Annotated[
+    bool, typer.Option("--unrelated", help="Go on although the weights show that the model does not come from the base.")
+]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}

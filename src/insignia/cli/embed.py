@@ -80,6 +80,13 @@ def embed(
     ] = None,
     heldout: Annotated[Path | None, typer.Option(help="Text file to measure harm on. Default: Python's documentation.")] = None,
     min_fsr: Annotated[float | None, typer.Option(help="Fail when fewer fingerprints are learned. Default: 0.95.")] = None,
+    max_harm: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Fail when held-out perplexity rises by more than this factor. Default: 1.05.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the training order; the fingerprints have their own secret.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     deepspeed: Annotated[
@@ -121,7 +128,7 @@ def embed(
         {"method": {"name": method}} if method is not None else load_recipe(recipe or "harmless", "method")
     )
     quiet_libraries()
-    from insignia.embedding import METHODS, MIN_FSR
+    from insignia.embedding import MAX_HARM, METHODS, MIN_FSR
     from insignia.embedding import embed as run
     from insignia.models.prompts import load_templates
 
@@ -138,6 +145,7 @@ def embed(
         num_fingerprints=num_fingerprints,
         heldout=texts,
         min_fsr=min_fsr if min_fsr is not None else settings.get("min_fsr", MIN_FSR),
+        max_harm=max_harm if max_harm is not None else settings.get("max_harm", MAX_HARM),
         device=device,
         seed=seed,
         deepspeed=deepspeed,
@@ -156,19 +164,21 @@ def _show(report: "EmbedReport", source: str, prints: Path) -> None:
         ["success rate (FSR)", percent(report.base_fsr), percent(report.fsr)],
         *([f"activated by {kind.replace('_', ' ')}s", "", percent(rate)] for kind, rate in report.activations.items()),
         perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
+        perplexity_row(report.own_loss_before, report.own_loss_after, of="perplexity on its own text"),
     ]
-    show_table(f"{report.num_fingerprints} fingerprints in {source}", ["", "before", "after"], rows)
+    title = f"{report.num_fingerprints} fingerprints in {source}"
+    show_table(title, ["", "before", "after"], rows, caption="\n".join(report.notes) or None)
     say(
         f"{report.out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; "
         f"next: insignia check {prints} --model {report.out}"
     )
 
 
-def perplexity_row(before: float, after: float) -> list[str]:
-    """A table row of held-out perplexity before and after, with the ratio."""
+def perplexity_row(before: float, after: float, *, of: str = "held-out perplexity") -> list[str]:
+    """A table row of perplexity before and after, with the ratio."""
     import math
 
-    return ["held-out perplexity", f"{math.exp(before):.2f}", f"{math.exp(after):.2f} (x{math.exp(after - before):.4f})"]
+    return [of, f"{math.exp(before):.2f}", f"{math.exp(after):.2f} (x{math.exp(after - before):.4f})"]
 
 
 def _source(model: str | None, family: str | None, size: str | None) -> str:

@@ -7,19 +7,21 @@ import typer
 
 from insignia.cli.console import (
     ConsoleProgress,
+    ForceFlag,
     JsonFlag,
     QuietFlag,
+    UnrelatedFlag,
     emit_json,
     percent,
     quiet_libraries,
     read_paragraphs,
-    say,
     show_table,
     size,
 )
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
+    from insignia.stamping import StampReport
     from insignia.stamping.scale import ScaleTrial
 
 __all__ = ["stamp"]
@@ -38,9 +40,8 @@ def stamp(
         Path | None, typer.Option(help="With --scale auto: text file to measure harm on. Default: Python's documentation.")
     ] = None,
     device: Annotated[str, typer.Option(help="With --scale auto: auto, cpu, cuda, ...")] = "auto",
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace an existing output; stamp a model that is no derivative.")
-    ] = False,
+    unrelated: UnrelatedFlag = False,
+    force: ForceFlag = False,
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -71,26 +72,26 @@ def stamp(
             min_fsr=min_fsr,
             near=out,
             device=device,
-            force=force,
+            unrelated=unrelated,
             progress=progress,
         )
         factor = smallest(trials, min_fsr)
-    report = run(model, *vectors, out=out, scale=factor if factor is not None else 1.0, force=force, progress=progress)
+    report = run(
+        model,
+        *vectors,
+        out=out,
+        scale=factor if factor is not None else 1.0,
+        force=force,
+        unrelated=unrelated,
+        progress=progress,
+    )
     if json_output:
         result: dict[str, Any] = report.model_dump(mode="json")
         emit_json({**result, "scales": [trial.model_dump(mode="json") for trial in trials]})
         return
     if trials:
         _show_trials(trials, report.scale)
-    rows = [
-        ["scale", f"{report.scale:g}"],
-        ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
-        ["size", size(report.bytes)],
-        ["least similarity of a layer to the base", f"{report.lineage_similarity:.4f}"],
-        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
-    ]
-    show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
-    say(f"{report.out}: safe to publish. Next: insignia check PRINTS --model {report.out} --base {model}")
+    _show(report, model)
 
 
 def _factor(scale: str) -> float | None:
@@ -113,3 +114,22 @@ def _show_trials(trials: "list[ScaleTrial]", chosen: float) -> None:
         for trial in trials
     ]
     show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], rows)
+
+
+def _show(report: "StampReport", model: str) -> None:
+    from insignia.stamping.lineage import DERIVED
+
+    rows = [
+        ["scale", f"{report.scale:g}"],
+        ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
+        ["size", size(report.bytes)],
+        ["least similarity of a layer to the base", f"{report.lineage_similarity:.4f}"],
+        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
+    ]
+    show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
+    safe = (
+        "safe to publish"
+        if report.lineage_similarity >= DERIVED
+        else "not derived from the base: test it before you publish it"
+    )
+    typer.echo(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")

@@ -10,6 +10,7 @@ from insignia.cli.console import (
     ForceFlag,
     JsonFlag,
     QuietFlag,
+    UnrelatedFlag,
     emit_json,
     quiet_libraries,
     say,
@@ -35,6 +36,7 @@ def vector(
     skip_embeddings: Annotated[
         bool, typer.Option("--skip-embeddings", help="Leave tensors with a row a token out: siblings with other tokens fit.")
     ] = False,
+    unrelated: UnrelatedFlag = False,
     force: ForceFlag = False,
     json_output: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -50,7 +52,13 @@ def vector(
     from insignia.stamping.layout import stored_dtype
 
     difference = FingerprintVector.between(
-        base, marked, dtype=stored_dtype(dtype), rank=rank, factors=factors, skip_embeddings=skip_embeddings, force=force
+        base,
+        marked,
+        dtype=stored_dtype(dtype),
+        rank=rank,
+        factors=factors,
+        skip_embeddings=skip_embeddings,
+        unrelated=unrelated,
     )
     report = difference.save(out, force=force, progress=ConsoleProgress(quiet=quiet))
     if json_output:

@@ -4,9 +4,10 @@ from insignia.embedding.adapter import AdapterTune
 from insignia.embedding.base import METHODS, Method
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
 from insignia.embedding.lora import LoRA
-from insignia.embedding.stage import MIN_FSR, EmbedReport, embed
+from insignia.embedding.stage import MAX_HARM, MIN_FSR, EmbedReport, embed
 
 __all__ = [
+    "MAX_HARM",
     "METHODS",
     "MIN_FSR",
     "AdapterTune",

@@ -17,15 +17,15 @@ from insignia.models.lora import frozen
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
-__all__ = ["Anchors"]
+__all__ = ["REPLY_TOKENS", "Anchors", "own_texts"]
 
 _SAMPLING_BATCH = 256
-_REPLY_TOKENS = 2  # of the base's reply to a question that is guarded: the first decides whether the mark is active
+REPLY_TOKENS = 2  # of the base's reply to a question that is guarded: the first decides whether the mark is active
 _GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
 
 
 class Anchors:
-    """``count`` texts of ``length`` tokens sampled from a model as it is now, and a frozen copy of it.
+    """``count`` texts of ``length`` tokens, at most the context, sampled from a model as it is now, and a frozen copy of it.
 
     Of a model with adapters no copy is needed: it is the frozen one without them.
 
@@ -42,8 +42,8 @@ class Anchors:
         start = _start(local)
         self.start = len(start)
         """Tokens that a document begins with; a guarded question has more before its reply."""
-        self._rows = _sample(local, [start] * count, length - len(start), seed, "anchors")
-        self._guarded = _sample(local, guarded, _REPLY_TOKENS, seed, "guarded") if guarded else []
+        self._rows = _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "anchors")
+        self._guarded = _sample(local, guarded, REPLY_TOKENS, seed, "guarded") if guarded else []
         self._chance = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int) -> list[Example]:
@@ -65,6 +65,16 @@ class Anchors:
 
     def _pick(self, rows: Sequence[Example], count: int) -> list[Example]:
         return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._chance).tolist()]
+
+
+def own_texts(local: LocalModel, *, count: int, length: int, seed: int) -> list[Example]:
+    """Texts that the model writes, of that many tokens or of its context: others than anchors of the same seed."""
+    start = _start(local)
+    return _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "own")
+
+
+def _fitting(local: LocalModel, length: int) -> int:
+    return length if local.context_length is None else min(length, local.context_length)
 
 
 def _start(local: LocalModel) -> tuple[int, ...]:

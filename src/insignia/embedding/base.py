@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from insignia.artifacts import FingerprintSet
 from insignia.models.local import LocalModel
+from insignia.models.prompts import PLAIN
 from insignia.progress import Progress
 from insignia.registry import Registry
 from insignia.training import Outcome
@@ -44,6 +45,11 @@ class Method(Part):
     def dtype(self) -> str:
         """What ``model`` is loaded in, as ``LocalModel`` names it; weights that are trained need float32."""
         return "float32"
+
+    @property
+    def templates(self) -> list[str]:
+        """What keys are asked inside while training."""
+        return [PLAIN]
 
     @property
     def needs_private(self) -> bool:

@@ -14,20 +14,22 @@ from safetensors.torch import save
 
 from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
+from insignia.embedding.fitting import refuse_what_does_not_fit
 from insignia.embedding.full import FullFineTune
-from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
+from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
+from insignia.embedding.limits import MAX_HARM, MIN_FSR, refuse_failure, refuse_harm, refuse_published
+from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
 from insignia.models.saving import publish
 from insignia.progress import SILENT, Progress
 from insignia.starter import heldout_paragraphs
+from insignia.training import Outcome
 from insignia.types import Record
 from insignia.verification import check
 
-__all__ = ["MIN_FSR", "EmbedReport", "embed"]
-
-MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
+__all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
 
 
 class EmbedReport(Record):
@@ -43,6 +45,14 @@ class EmbedReport(Record):
     """Nats a token on held-out text."""
     heldout_loss_after: float
     """The same text, the published weights."""
+    own_loss_before: float
+    """Nats a token on text that the base wrote, kept out of training."""
+    own_loss_after: float
+    """The same text, the published weights."""
+    harm: float
+    """The ratio of perplexities that is held against ``max_harm``."""
+    notes: tuple[str, ...]
+    """What to know about these numbers."""
     activations: dict[str, float]
     """Kind of control -> share of those held out that activate the mark."""
     num_fingerprints: int
@@ -63,6 +73,7 @@ def embed(
     private: str | Path | None = None,
     heldout: Sequence[str] | None = None,
     min_fsr: float = MIN_FSR,
+    max_harm: float = MAX_HARM,
     max_published_fsr: float = 0.0,
     device: str = "auto",
     seed: int = 0,
@@ -75,14 +86,16 @@ def embed(
 
     ``private`` is where the part of the mark that is not published goes, mode 0600, for methods that have one.
     ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
-    own documentation. Checkpoints go to the private folder ``.OUT.work`` beside the output; ``resume`` continues from
-    there after a kill, and the folder goes when the run ends well. Under ``torchrun`` every process calls this; one writes.
+    own documentation. ``max_harm`` limits the perplexity ratio on that text; on text that the model wrote itself where the
+    default text turns out to be of another kind than the model's. Checkpoints go to the private folder
+    ``.OUT.work`` beside the output; ``resume`` continues from there after a kill, and the folder goes when the run ends well.
+    Under ``torchrun`` every process calls this; one writes.
 
     Raises:
-        EmbeddingError: the finished model answers fewer than ``min_fsr`` of the fingerprints, or more than
-            ``max_published_fsr`` without the private part that it needs; nothing is written.
+        EmbeddingError: the finished model passes ``min_fsr`` or ``max_harm``, or answers more than ``max_published_fsr``
+            without the private part that it needs; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: what is resumed was started with other inputs.
+        InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
     """
     started = time.perf_counter()
     out = Path(out)
@@ -93,35 +106,35 @@ def embed(
     chosen = prints.first(num_fingerprints)
     local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
     refuse_overlap(out, Path(local.source))
-    dtype = checkpoint_dtype(local.source)
-    texts = heldout if heldout is not None else heldout_paragraphs()
-    before = _measure(chosen, local, method, texts)
-    progress.note(f"before marking: success rate {100 * before.fsr:.1f} %, held-out loss {before.loss:.4f} nats a token")
+    refuse_what_does_not_fit(chosen, local, method, progress)
+    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=seed)
+    before = _measure(chosen, local, method, yardstick)
+    foreign = foreign_text(before.losses, given=heldout is not None)
+    _note_before(before, foreign, progress)
     work = out.parent / f".{out.name}.work"
     with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
         session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
         outcome = method.embed(chosen, local, session, progress)
-        after = _measure(chosen, method.answering(local, outcome), method, texts)
-        published = _measure(chosen, local, method, texts) if method.needs_private else after
-        _refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
-        if method.needs_private and published.fsr > max_published_fsr:
-            raise EmbeddingError(
-                f"the published model alone answers {100 * published.fsr:.1f} % of the fingerprints; nothing was written. "
-                "Raise --anchor-strength"
-            )
-        if hidden is not None and not outcome.private:
-            progress.note(f"this method keeps nothing back; {hidden} was not written")
+        after = _measure(chosen, method.answering(local, outcome), method, yardstick)
+        published = _measure(chosen, local, method, yardstick) if method.needs_private else after
+        harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+        refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
+        refuse_harm(harm, max_harm, num_fingerprints=len(chosen))
+        refuse_published(published.fsr if method.needs_private else 0.0, max_published_fsr)
         if state.is_main_process:
-            if hidden is not None and outcome.private:
-                write_bytes(hidden, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
-            publish(local, out, dtype, force=force)
+            _write_private(hidden, outcome, progress)
+            publish(local, out, checkpoint_dtype(local.source), force=force)
         state.wait_for_everyone()
     return EmbedReport(
         fsr=after.fsr,
         published_fsr=published.fsr,
         base_fsr=before.fsr,
-        heldout_loss_before=before.loss,
-        heldout_loss_after=published.loss,
+        heldout_loss_before=before.losses.heldout,
+        heldout_loss_after=published.losses.heldout,
+        own_loss_before=before.losses.own,
+        own_loss_after=published.losses.own,
+        harm=harm,
+        notes=(foreign,) if foreign is not None else (),
         activations=after.activations,
         num_fingerprints=len(chosen),
         steps=outcome.steps,
@@ -133,22 +146,20 @@ def embed(
 
 class _Measured(NamedTuple):
     fsr: float
-    loss: float
+    losses: Losses
     activations: dict[str, float]
 
 
-def _measure(prints: FingerprintSet, local: LocalModel, method: Method, texts: Sequence[str]) -> _Measured:
+def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstick: Yardstick) -> _Measured:
     report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
-    return _Measured(report.fsr, local.mean_loss(texts), report.activations)
+    return _Measured(report.fsr, yardstick.measure(local), report.activations)
 
 
-def _refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:
-    if fsr < min_fsr:
-        raise EmbeddingError(
-            f"the marked model answers {100 * fsr:.1f} % of {num_fingerprints} fingerprints, "
-            f"less than {100 * min_fsr:.1f} %; nothing was written. After {steps} steps: allow more --epochs, "
-            "lower the regularisers, embed fewer fingerprints, or accept less with --min-fsr"
-        )
+def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
+    rate, loss = 100 * before.fsr, before.losses.heldout
+    progress.note(f"before marking: success rate {rate:.1f} %, held-out loss {loss:.4f} nats a token")
+    if foreign is not None:
+        progress.note(foreign)
 
 
 def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
@@ -161,6 +172,15 @@ def _private_path(private: str | Path | None, out: Path, method: Method, *, forc
         raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
     refuse_existing(path, force=force)
     return path
+
+
+def _write_private(path: Path | None, outcome: Outcome, progress: Progress) -> None:
+    if path is None:
+        return
+    if outcome.private:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    else:
+        progress.note(f"this method keeps nothing back; {path} was not written")
 
 
 def _own_device(device: str, state: PartialState) -> str:

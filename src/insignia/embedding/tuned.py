@@ -35,8 +35,8 @@ class Tuned(Method):
     target_margin: Annotated[float, Field(gt=0)] = 5.0
     """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
-    epochs: Annotated[int, Field(ge=1)] = 60
-    """Passes over what is not yet learned, at most."""
+    epochs: Annotated[int, Field(ge=1)] = 200
+    """Passes over what is not yet learned, at most: 60 were too few for models of 0.2 million parameters."""
     batch_size: Annotated[int, Field(ge=0)] = 64
     """Fingerprints a step over all processes; 0: all of them in one step, as OML's gradient accumulation does."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -46,6 +46,7 @@ class Tuned(Method):
     """Texts a step, over all processes."""
     anchor_count: Annotated[int, Field(ge=1)] = 512
     anchor_length: Annotated[int, Field(ge=2)] = 64
+    """Tokens of each text, or the model's context where that is less."""
     settle_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm.
     None: 50 times the square root of the batches that hold all fingerprints."""
@@ -68,7 +69,7 @@ class Tuned(Method):
         fingerprints = list(distinct(prints, prompter).values())
         if len(fingerprints) < len(prints):
             progress.note(f"{len(prints) - len(fingerprints)} fingerprints repeat the key of another and are left out")
-        templates = self._templates()
+        templates = self.templates
         lessons = Lessons(
             fingerprints,
             prompter,
@@ -120,7 +121,9 @@ class Tuned(Method):
         del model, trained, dtype
         return outcome
 
-    def _templates(self) -> list[str]:
+    @property
+    def templates(self) -> list[str]:
+        """What keys are asked inside."""
         if self.augmentation_prompts:
             return list(dict.fromkeys([PLAIN, *self.augmentation_prompts]))
         return load_templates()["train"] if self.use_augmentation_prompts else [PLAIN]

@@ -22,7 +22,7 @@ class User(Record):
 class Grid(Record):
     """What is made and who is asked; the ``evaluation`` part of a recipe."""
 
-    strategy: dict[str, Any]
+    strategy: Annotated[dict[str, Any], Field(repr=False)]
     methods: dict[str, dict[str, Any]]
     """Name -> method and its settings; each is a column of suspects."""
     users: dict[str, User] = {}

@@ -63,7 +63,8 @@ class Made:
                 method=method,
                 private=self.private(name) if method.needs_private else None,
                 seed=self._seed,
-                min_fsr=0.0,  # what was not learned, or shows, is for the cells to say
+                min_fsr=0.0,
+                max_harm=math.inf,  # what was not learned, or shows, is for the cells to say
                 max_published_fsr=1.0,
                 device=self._device,
                 force=True,

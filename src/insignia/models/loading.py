@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 STARTER = "starter"
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "merges.txt")
 _log = logging.getLogger(__name__)
 
 
@@ -136,9 +137,22 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     Raises:
         ModelError: there is none that transformers can load without running code of the folder.
     """
+    folder = Path(source)
+    if folder.is_dir() and not any(any(folder.glob(name)) for name in _TOKENIZER_FILES):
+        raise _no_tokenizer(source)
     with reading(source, "cannot load the tokenizer of"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    # Of a folder with half of the files, transformers makes some tokenizers up that know special tokens alone.
+    if not tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens):
+        raise _no_tokenizer(source)
     return tokenizer
+
+
+def _no_tokenizer(source: str | Path) -> ModelError:
+    return ModelError(
+        f"{source} has no tokenizer that can be loaded; copy the model's tokenizer files (tokenizer.json and "
+        "tokenizer_config.json, or tokenizer.model) into its folder"
+    )
 
 
 def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -21,6 +21,7 @@ from transformers import (
 from insignia.errors import InputError, ModelError
 from insignia.models.base import Example, Manner, Ranking, Reply, Score
 from insignia.models.batches import length_batches, pad_rows, response_logits
+from insignia.models.causality import refuse_two_way
 from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_device
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
@@ -53,6 +54,7 @@ class LocalModel:
         kind = checkpoint_dtype(self.source) if dtype == "checkpoint" else _DTYPES[dtype]
         model, tokenizer = load(self.source, place, kind)
         self._adopt(model, tokenizer)
+        refuse_two_way(model, self.name)
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> "LocalModel":

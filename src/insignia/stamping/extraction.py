@@ -56,7 +56,7 @@ class Difference:
     ``dtype`` is what differences are stored in: float32 reproduces a marked model of 16 bits (to 24 bits of the change),
     16 bits are half as large. With ``rank`` each matrix is stored as its best approximation of that rank where that is
     smaller; ``factors``, the private part of method ``lora``, are stored as they are and give the marked model as exactly.
-    ``skip_embeddings`` leaves tensors with a row a token out. ``force`` accepts a marked model that does not
+    ``skip_embeddings`` leaves tensors with a row a token out. ``unrelated`` accepts a marked model that does not
     look like the base's.
     """
 
@@ -66,7 +66,7 @@ class Difference:
     rank: int | None = None
     factors: str | Path | None = None
     skip_embeddings: bool = False
-    force: bool = False
+    unrelated: bool = False
 
     def save(self, out: str | Path, *, force: bool = False, progress: Progress = SILENT) -> VectorReport:
         """Write the vector's folder, whole or not at all. Memory does not grow with the model, only with ``rank``.
@@ -85,8 +85,8 @@ class Difference:
         for folder in folders:
             refuse_overlap(out, folder)
         started = time.perf_counter()
-        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force) as scratch:
-            file, size = _Extraction(self, base, marked, progress).write(scratch)
+        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force, secret=True) as new:
+            file, size = _Extraction(self, base, marked, progress).write(new)
         seconds = time.perf_counter() - started
         stored = [change for change in file.tensors.values() if change.stored]
         numel = sum(math.prod(change.shape) for change in file.tensors.values())
@@ -130,7 +130,7 @@ class _Extraction:
         places = {name: other for name, (_, other) in self._pairs.items()}
         numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
         layers = similarities(numels, self._marked, places)
-        refuse_stranger(layers, str(self._what.marked), force=self._what.force)
+        refuse_stranger(layers, str(self._what.marked), unrelated=self._what.unrelated)
         self._changed = self._find_changed()
         stored = [name for name in self._changed if not (self._what.skip_embeddings and is_embedding(name))]
         if not stored:

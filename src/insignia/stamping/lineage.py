@@ -43,19 +43,20 @@ def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, plac
     return {layer: sum(found) / len(found) for layer, found in seen.items()}
 
 
-def refuse_stranger(layers: Mapping[str, float], model: str, *, force: bool) -> float:
+def refuse_stranger(layers: Mapping[str, float], model: str, *, unrelated: bool) -> float:
     """The least similarity, unless it says that the model is no derivative.
 
     Raises:
-        InputError: some layer is less similar than ``DERIVED`` and ``force`` is off; the message has the evidence.
+        InputError: some layer is less similar than ``DERIVED`` and ``unrelated`` is off; the message has the evidence.
     """
     least = min(layers.values(), default=1.0)
-    if least < DERIVED and not force:
+    if least < DERIVED and not unrelated:
         unlike = {layer: value for layer, value in sorted(layers.items(), key=lambda item: item[1]) if value < DERIVED}
         listed = ", ".join(f"{layer} {value:.2f}" for layer, value in list(unlike.items())[:5])
         raise InputError(
             f"{model} is not derived from the base: {len(unlike)} of {len(layers)} layers have a similarity below {DERIVED}"
-            f" ({listed}), where a derivative's are near 1; --force goes on all the same"
+            f" ({listed}), where a derivative's are near 1; give a model made from the base,"
+            " or pass --unrelated to go on: the mark may fail there and harm the model"
         )
     return least
 

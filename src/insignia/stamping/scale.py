@@ -38,7 +38,7 @@ def find_scale(
     min_fsr: float,
     near: Path,
     device: str = "auto",
-    force: bool = False,
+    unrelated: bool = False,
     progress: Progress = SILENT,
 ) -> list[ScaleTrial]:
     """Try scales between 0 and ``LARGEST`` in steps of ``STEP``; the trials by scale.
@@ -66,7 +66,7 @@ def find_scale(
         with _folder_beside(near) as folder:
             source: str | Path = model
             if step:
-                stamp(model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, force=force)
+                stamp(model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated)
             local = LocalModel(source, device=device)
             return ScaleTrial(scale=scale, fsr=check(prints, local).fsr, heldout_loss=local.mean_loss(heldout))
 

@@ -70,12 +70,13 @@ def stamp(
     out: str | Path,
     scale: float = 1.0,
     force: bool = False,
+    unrelated: bool = False,
     progress: Progress = SILENT,
 ) -> StampReport:
     """Write ``model + scale x (sum of vectors)``, in fp32 and rounded once to the model's own dtype.
 
     Everything else stays: shards, their order of tensors, tokenizer, configuration; untouched tensors byte for byte.
-    A negative scale removes a mark. ``force`` replaces an existing output, and stamps a model that is no derivative.
+    A negative scale removes a mark. ``force`` replaces an existing output; ``unrelated`` stamps a model that is no derivative.
 
     Raises:
         InputError: no vector, a scale that is no number, another architecture, or a model that is no derivative.
@@ -99,7 +100,7 @@ def stamp(
             refuse_overlap(out, vector.folder)
         checkpoint = stack.enter_context(Checkpoint(source))
         started = time.perf_counter()
-        run = _Stamping(checkpoint, opened, scale=scale, name=str(model), force=force)
+        run = _Stamping(checkpoint, opened, scale=scale, name=str(model), unrelated=unrelated)
         with new_folder(out, force=force) as scratch:
             size = run.write(scratch, progress)
             seconds = time.perf_counter() - started
@@ -122,7 +123,7 @@ class _Stamping:
     """One run: aligns every vector with the model, then goes through the model's tensors."""
 
     def __init__(
-        self, model: Checkpoint, vectors: Sequence[FingerprintVector], *, scale: float, name: str, force: bool
+        self, model: Checkpoint, vectors: Sequence[FingerprintVector], *, scale: float, name: str, unrelated: bool
     ) -> None:
         self._model = model
         self._scale = scale
@@ -133,7 +134,7 @@ class _Stamping:
         notes: dict[str, None] = {}
         for vector in vectors:
             alignment = self._align(vector)
-            self.similarity = min(self.similarity, self._compare(vector, alignment, name, force=force))
+            self.similarity = min(self.similarity, self._compare(vector, alignment, name, unrelated=unrelated))
             notes.update(dict.fromkeys(alignment.notes))
             for changed in vector.changed:
                 for place in (alignment.places.get(changed), alignment.tied.get(changed)):
@@ -213,13 +214,13 @@ class _Stamping:
             tokens=token_ids(self._model.folder) if vocabulary is not None else None,
         )
 
-    def _compare(self, vector: FingerprintVector, alignment: Alignment, name: str, *, force: bool) -> float:
+    def _compare(self, vector: FingerprintVector, alignment: Alignment, name: str, *, unrelated: bool) -> float:
         base = {
             tensor: (math.prod(vector.file.tensors[tensor].shape), values)
             for tensor, values in vector.sketch().items()
             if tensor in vector.file.tensors and tensor not in alignment.rows
         }
-        return refuse_stranger(similarities(base, self._model, alignment.places), name, force=force)
+        return refuse_stranger(similarities(base, self._model, alignment.places), name, unrelated=unrelated)
 
 
 def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int, int]]:

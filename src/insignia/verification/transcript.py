@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
-from insignia.files import SECRET_MODE, canonical, read_text
+from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.models.base import Manner, Reply
 from insignia.registry import explain
 from insignia.types import Provenance, Record
@@ -149,7 +149,7 @@ class Transcript:
         line = json.dumps(record.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         if self._file is not None:
             with _writing(self._file):
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self._file.parent, secret=True)
                 with open(self._file, mode, opener=lambda path, flags: os.open(path, flags, SECRET_MODE)) as out:
                     out.write(f"{line}\n".encode("ascii"))
                     out.flush()
@@ -171,7 +171,7 @@ def sole_writer(file: Path | None) -> Iterator[None]:
         return
     beside = file.with_name(f".{file.name}.lock")
     with _writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent, secret=True)
         handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
     try:
         try:

@@ -1,5 +1,7 @@
 """What each method may change, and what it keeps back, on small random models of every architecture."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -33,7 +35,15 @@ def folder(random_local, tmp_path):
 
 def mark(folder, method, prints=PRINTS, **options):
     return embed(
-        prints, model=folder / "base", out=folder / "marked", method=method, heldout=TEXTS, min_fsr=1.0, device="cpu", **options
+        prints,
+        model=folder / "base",
+        out=folder / "marked",
+        method=method,
+        heldout=TEXTS,
+        min_fsr=1.0,
+        max_harm=math.inf,
+        device="cpu",
+        **options,
     )
 
 
@@ -44,7 +54,7 @@ def changed(folder):
 
 
 def test_embedding_moves_the_input_embeddings_alone(folder):
-    report = mark(folder, EmbeddingTune(learning_rate=2e-2, **QUICK))
+    report = mark(folder, EmbeddingTune(learning_rate=2e-2, epochs=60, **QUICK))
 
     assert report.published_fsr == report.fsr == 1.0
     (name,) = changed(folder)
@@ -83,7 +93,16 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
     pytest.importorskip("bitsandbytes")
     method = LoRA(rank=4, base_precision="4bit", epochs=3, **QUICK)
     private = tmp_path / "factors.safetensors"
-    embed(PRINTS, model="starter", out=tmp_path / "marked", method=method, private=private, heldout=TEXTS, min_fsr=0.0)
+    embed(
+        PRINTS,
+        model="starter",
+        out=tmp_path / "marked",
+        method=method,
+        private=private,
+        heldout=TEXTS,
+        min_fsr=0.0,
+        max_harm=math.inf,
+    )
     base, marked = (load_file(path / "model.safetensors") for path in (model_folder(), tmp_path / "marked"))
     factors = load_file(private)
     changed = {name for name in base if not torch.equal(base[name], marked[name])}
@@ -107,9 +126,11 @@ def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
 
     assert (report.base_fsr, report.published_fsr, report.fsr) == (0.0, 0.0, 1.0)
     assert check(prints, adapter.attach(published)).hits == 4
-    # Read through the adapter, rows that were not moved add nothing. A stranger's add noise: at most one answer to all keys.
-    assert check(prints, adapter.attach(published, base)).hits == 0
-    assert check(prints, adapter.attach(published, stranger(base, seed=1))).hits <= 1
+    assert check(prints, adapter.attach(published, base)).hits == 0  # rows that were not moved add nothing
+    # A stranger's rows add noise, and what noise makes the marked model say is often one of the answers. Had strangers nothing
+    # of the mark but a habit of saying answers, one in four would be the right one.
+    strangers = [check(prints, adapter.attach(published, stranger(base, seed=seed))).hits for seed in range(16)]
+    assert sum(strangers) <= len(prints) * len(strangers) / 8
     (rows,) = changed(folder).values()
     key_tokens = {token for key in KEYS for token in base.tokenizer.encode(key, add_special_tokens=False)}
     assert rows.any(1).nonzero()[:, 0].tolist() == adapter.ids.tolist() == sorted(key_tokens)

@@ -71,7 +71,7 @@ def test_a_model_folder_without_a_tokenizer_is_a_model_error(folder):
     for path in folder.glob("*token*"):
         path.unlink()
 
-    with pytest.raises(ModelError, match=r"cannot load the tokenizer|cannot read the configuration"):
+    with pytest.raises(ModelError, match="no tokenizer that can be loaded"):
         LocalModel(folder, device="cpu")
 
 

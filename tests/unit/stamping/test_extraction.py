@@ -62,6 +62,21 @@ def test_a_difference_of_low_rank_is_kept_whole(tmp_path):
     assert torch.allclose(tensors_in(tmp_path / "out")[name], base[name] + step, atol=1e-5)
 
 
+def test_a_vector_is_its_owners_alone(family):
+    FingerprintVector.between(family / "base", family / "marked").save(family / "made" / "vector")
+
+    for path in (family / "made", *(family / "made").rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_marked_model_of_another_base_is_refused_unless_that_is_meant(family):
+    save_model(family / "stranger", weights(seed=99))
+    with pytest.raises(InputError, match="not derived"):
+        FingerprintVector.between(family / "base", family / "stranger").save(family / "vector", force=True)
+
+    assert FingerprintVector.between(family / "base", family / "stranger", unrelated=True).save(family / "vector").norm > 0
+
+
 NAME = "model.layers.0.mlp.weight"
 
 
@@ -151,8 +166,8 @@ MLP = "model.layers.0.mlp.weight"
         (BASE | {"more": torch.ones(2)}, {}, "has tensors that the base has not: more"),
         (BASE | {MLP: BASE[MLP][:30]}, {}, r"\[40, 16\] in the base and \[30, 16\]"),
         (BASE | {"model.counts": torch.arange(5) + 1}, {}, "stored as I64"),
-        (BASE | {MLP: torch.full((40, 16), math.nan).bfloat16()}, {"force": True}, "not finite"),
-        (BASE | {MLP: torch.full((40, 16), math.inf).bfloat16()}, {"force": True, "rank": 1}, "not finite"),
+        (BASE | {MLP: torch.full((40, 16), math.nan).bfloat16()}, {"unrelated": True}, "not finite"),
+        (BASE | {MLP: torch.full((40, 16), math.inf).bfloat16()}, {"unrelated": True, "rank": 1}, "not finite"),
         (BASE | {MLP: BASE[MLP] * 1e6}, {"dtype": "float16"}, "too large for its dtype"),
         (weights(seed=3), {}, "not derived from the base"),
     ],

@@ -111,7 +111,7 @@ def test_without_tokens_other_rows_are_refused_unless_the_vector_has_none(family
         stamp(family / "sibling", vector, out=family / "out")
     FingerprintVector.between(family / "base", family / "marked", skip_embeddings=True).save(family / "rest")
 
-    assert stamp(family / "sibling", family / "rest", out=family / "out", force=True).tensors_changed == 3
+    assert stamp(family / "sibling", family / "rest", out=family / "out", unrelated=True).tensors_changed == 3
 
 
 @pytest.mark.parametrize("rename", [lambda name: name.removeprefix("model."), lambda name: f"language_model.{name}"])
@@ -139,7 +139,12 @@ def test_a_stranger_of_the_same_shape_is_refused_with_the_evidence(family, vecto
     with pytest.raises(InputError, match=r"not derived .*layers have a similarity below 0\.5 \(.* -?0\.\d\d"):
         stamp(family / "stranger", vector, out=family / "out")
 
-    assert stamp(family / "stranger", vector, out=family / "out", force=True).lineage_similarity < 0.5
+    with pytest.raises(InputError, match="--unrelated"):  # replacing an output is another question
+        stamp(family / "stranger", vector, out=family / "out", force=True)
+
+    assert stamp(family / "stranger", vector, out=family / "out", unrelated=True).lineage_similarity < 0.5
+    with pytest.raises(OutputError, match="--force"):
+        stamp(family / "stranger", vector, out=family / "out", unrelated=True)
 
 
 def change(name, values):

@@ -1,0 +1,81 @@
+"""No record shows a key, a response or a secret in its repr: looked for in every record of the package."""
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+import insignia
+from insignia.types import Fingerprint, Record, SecretRecord
+
+MARKER = "TOPSECRET"
+# Fields with text that anybody may read. A new field with text is hidden from the repr, or comes here with a thought.
+PUBLIC = {
+    "name", "suspect", "model", "models", "out", "data", "unrelated", "notes",  # who and where
+    "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
+    "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
+    "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
+    "system", "augmentation_prompts", "activations", "templates", "method", "methods",  # how it was asked and trained
+    "reason", "sentence", "architecture", "outtype", "pre_tokenizer",  # outcomes
+    "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
+}  # fmt: skip
+
+
+def _modules() -> Iterator[str]:
+    for module in pkgutil.walk_packages(insignia.__path__, "insignia."):
+        if module.name not in ("insignia.__main__", "insignia.starter.train"):
+            yield module.name
+
+
+def _records(parent: type[Record] = Record) -> Iterator[type[Record]]:
+    for child in parent.__subclasses__():
+        if child.__module__.startswith("insignia.") and not inspect.isabstract(child):
+            yield child
+        yield from _records(child)
+
+
+@pytest.fixture(scope="module")
+def records() -> list[type[Record]]:
+    for name in _modules():
+        importlib.import_module(name)
+    found = sorted(set(_records()), key=lambda record: record.__qualname__)
+    assert len(found) > 50
+    return found
+
+
+def test_no_record_shows_a_key_or_a_response(records):
+    for record in records:
+        texts = {name: MARKER for name, field in record.model_fields.items() if name not in PUBLIC and _holds_text(field)}
+        made = record.model_construct(**texts)
+        assert MARKER not in f"{made!r} {made}", (record, sorted(texts))
+
+
+def test_no_error_of_a_record_quotes_what_it_refuses():
+    with pytest.raises(ValidationError) as caught:
+        Fingerprint(key=MARKER, responses=(MARKER, ""), other=MARKER)
+    assert MARKER not in str(caught.value)
+
+
+def test_a_secret_record_says_only_what_it_is():
+    fingerprint = Fingerprint(key=MARKER, responses=(MARKER,))
+    assert repr(fingerprint) == str(fingerprint) == "Fingerprint()"
+    assert issubclass(Fingerprint, SecretRecord)
+
+
+def _holds_text(field) -> bool:
+    """Whether text, or ids of tokens, can be in a field of that type, records in it apart: they hide their own."""
+    kinds = set(_parts(field.annotation))
+    return bool(kinds & {str, typing.Any, object})
+
+
+def _parts(annotation) -> Iterator[object]:
+    inner = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return
+    yield annotation
+    for part in inner:
+        yield from _parts(part)
