@@ -108,7 +108,7 @@ def test_text_that_no_file_can_hold_is_refused_at_once(tmp_path):
     path = tmp_path / "rows.json"
     path.write_text('[{"key": "half a character \\ud83d", "response": "x"}]')
 
-    with pytest.raises(FormatError, match=r"rows\.json: key"):
+    with pytest.raises(FormatError, match=r"rows\.json holds half of a surrogate pair"):
         load_fingerprints(path)
 
 

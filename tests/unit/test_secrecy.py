@@ -19,7 +19,7 @@ PUBLIC = {
     "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
     "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
-    "system", "augmentation_prompts", "activations", "templates", "method", "methods",  # how it was asked and trained
+    "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
     "reason", "sentence", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
 }  # fmt: skip

@@ -23,7 +23,7 @@ __all__ = ["RISK", "MeasuredNull", "ask_innocent", "asking_of", "null_given", "r
 
 RISK = 1e-7  # a tenth of the usual alpha, which it is taken from; see ReferenceNull.risk
 
-_NO_MATTER = 1e-9  # odds at which no number of keys that a set may have decides a test
+_ANY = 0.5  # a null for rules that decide nothing
 
 
 class MeasuredNull(Record):
@@ -92,17 +92,17 @@ def refuse_unlike(name: str | None, rules: Rules) -> None:
 def asking_of(prints: FingerprintSet, *, match: Match | None = None, manner: Mapping[str, object] | None = None) -> Rules:
     """Rules that ask and match as a default ``verify`` of the set does, but for what ``manner`` says otherwise.
 
-    Nothing is decided by them, whatever the replies, so that every key is asked that may be.
+    Nothing is to be decided by them: ``ask_innocent`` asks all keys, whatever the replies.
 
     Raises:
         InputError: as ``rules_for``, or the manner cannot be.
     """
-    nothing = DeclaredNull(chance=1 - _NO_MATTER)
-    rules = rules_for(prints, null=nothing, match=match, alpha=1e-300, survival=_NO_MATTER, futility=1e-300, cover=0.0)
+    usual = rules_for(prints, null=DeclaredNull(chance=_ANY), match=match, cover=0.0)
     try:
-        return rules.model_copy(update={"manner": Manner.model_validate(rules.manner.model_dump() | dict(manner or {}))})
+        wished = Manner.model_validate(usual.manner.model_dump() | dict(manner or {}))
     except ValidationError as error:
         raise InputError(f"this manner cannot be: {explain(error)}") from None
+    return rules_for(prints, null=usual.null, match=match, manner=wished, cover=0.0)
 
 
 def ask_innocent(
@@ -127,6 +127,7 @@ def ask_innocent(
         model,
         rules=rules,
         max_queries=len(prints) if max_queries is None else max_queries,
+        all_keys=True,
         spare=spare,
         showing=showing,
         progress=progress,

@@ -63,8 +63,8 @@ def free_texts_tell(
     examples = [prompter.examples(fingerprint)[0] for fingerprint in prints]
     start = prompter.prefix or (examples[0].ids[0],)
     lead = prompter.decode(_common_start([row.response for row in examples])).strip()
-    telling = [response.strip() for fingerprint in prints for response in fingerprint.responses]
-    telling += [lead] if len(lead) >= _TELLING else []
+    phrases = [lead, *(response.strip() for fingerprint in prints for response in fingerprint.responses)]
+    telling = [phrase for phrase in phrases if len(phrase) >= _TELLING]  # a short word stands in many texts
     found = []
     for first in range(0, count, _BATCH):
         numbers = range(first, min(first + _BATCH, count))

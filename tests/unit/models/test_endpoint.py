@@ -398,7 +398,7 @@ def test_a_killed_run_with_log_probabilities_goes_on_and_nothing_rests_on_them(t
     killed = run("killed")
     assert judge(PRINTS, tmp_path / "whole") == whole == killed.model_copy(update={"transcript": whole.transcript})
     assert whole.near == whole.trials > whole.hits
-    assert whole.model_copy(update={"near": None, "transcript": plain.transcript}) == plain
+    assert whole.model_copy(update={"near": None, "transcript": plain.transcript, "manner": plain.manner}) == plain
     assert '"alternatives":[{"log_probability":-1.0,' in (tmp_path / "whole").read_text()
     assert not any(name in (tmp_path / "plain").read_text() for name in ("alternatives", "log_prob"))
 
