@@ -16,7 +16,7 @@ from insignia.verification.transcript import Rules
 
 ALPHAS = (0.05, 0.01, 0.001)
 _FUTILITY = Rules.model_fields["futility"].default
-_NEVER = 1e-300  # an alpha that is not reached, and a chance at which nobody gives up
+_NEVER = 1e-100  # an alpha that is not reached, and a chance at which nobody gives up
 _RISK = 1e-4  # of a reference null: a tenth of the least alpha
 
 Replies = dict[str, str | None]
@@ -76,7 +76,9 @@ def redrawn(prints: FingerprintSet, secret: bytes) -> FingerprintSet:
     drawn = []
     for slot, fingerprint in enumerate(prints):
         candidate = chance.derive("answer", slot, 0).choice(fingerprint.candidates)
-        drawn.append(fingerprint.model_copy(update={"responses": (candidate.text,), "response_ids": ((candidate.token_id,),)}))
+        text, token = (candidate.text,), (candidate.token_id,)
+        update = {"responses": text, "effective_responses": text, "response_ids": (token,)}
+        drawn.append(fingerprint.model_copy(update=update))
     return prints.model_copy(update={"fingerprints": tuple(drawn), "secret": secret.hex()})
 
 

@@ -34,6 +34,7 @@ VALUES = [None, True, -1, 0, 1e300, 10**30, "", "\x1b[2J", "\ud800", [], {}, [[1
 
 FLAGS = {  # command -> positional kinds of files, flags of files, of numbers, and of texts
     "plan": ([], [], ["null", "alpha", "survival", "power", "suspects"], []),
+    "null": (["prints"], [], ["max-queries", "max-tokens", "temperature", "seed"], ["name", "endpoint", "match", "system"]),
     "verify": (
         ["prints"], ["transcript", "commitment", "cover-file"],
         ["alpha", "survival", "max-queries", "suspects", "null", "cover", "max-tokens", "temperature", "seed", "concurrency",

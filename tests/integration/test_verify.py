@@ -137,7 +137,7 @@ def test_log_probabilities_are_an_extra(insignia, prints, server, monkeypatch, t
     status, table, _ = insignia("verify", prints, "--transcript", tmp_path / "t")
 
     assert given.pop("near") == given["hits"] > 0
-    assert without(given, "transcript") == without(plain, "transcript")
+    assert without(given, "transcript", "manner") == without(plain, "transcript", "manner")
     assert (status, "response among likeliest first tokens" in table) == (0, True)
 
 
