@@ -129,6 +129,18 @@ def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, pr
     assert again == verdict
 
 
+def test_keys_that_were_not_embedded_are_left_alone(insignia, prints, marked):
+    few = json.loads(insignia("verify", prints, "--model", marked, "--num-fingerprints", 8, "--json", "-q")[1])
+    assert set(few["keys_spent"]) <= set(range(8))
+    status, _, err = insignia("verify", prints, "--model", marked, "--num-fingerprints", 25, "-q")
+    assert (status, "the set holds 24" in err) == (1, True)
+
+
+def test_case_is_ignored_on_request(insignia, prints, marked):
+    verdict = json.loads(insignia("verify", prints, "--model", marked, "--ignore-case", "--json", "-q")[1])
+    assert (verdict["outcome"], verdict["match"]["fold"]) == ("owned", "case")
+
+
 def test_log_probabilities_are_an_extra(insignia, prints, server, monkeypatch, tmp_path):
     monkeypatch.setenv("INSIGNIA_API_KEY", "TOPSECRET")
     asked = ["verify", prints, "--endpoint", server, "--name", "mine", "--reuse-keys", "-q"]

@@ -34,6 +34,9 @@ def null(
         int | None, typer.Option(min=1, help="Keys to ask of each. Default: all; must be given with --endpoint.")
     ] = None,
     match: Annotated[str, typer.Option(help="As you will match: exact, prefix or within:N words.")] = "prefix",
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="As you will match: take upper and lower case for one.")
+    ] = False,
     system: Annotated[str | None, typer.Option(help="System prompt that you will ask under.")] = None,
     prompt_form: Annotated[str | None, typer.Option(help="raw (completions) or chat. Default: the set's own.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a reply.")] = None,
@@ -73,7 +76,7 @@ def null(
     chosen = load_fingerprints(prints)
     given = {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     manner = {field: value for field, value in given.items() if value is not None}
-    rules = asking_of(chosen, match=Match.named(match), manner=manner)
+    rules = asking_of(chosen, match=Match.named(match, fold="case" if ignore_case else "alike"), manner=manner)
     progress = ConsoleProgress(quiet=quiet)
     if endpoint is None:
         verdicts = _ask_local(models, chosen, rules, max_queries, device, dtype, progress)

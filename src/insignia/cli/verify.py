@@ -11,19 +11,16 @@ from insignia.cli.console import (
     ForceFlag,
     JsonFlag,
     QuietFlag,
-    emit_json,
     quiet_libraries,
     read_paragraphs,
-    say,
-    show_table,
 )
 from insignia.cli.controls import Controls, judged_with_controls
 from insignia.cli.spending import Spending
-from insignia.cli.verdicts import control_lines, manner_rows
+from insignia.cli.verdicts import report
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from insignia.artifacts import FingerprintSet
     from insignia.models.base import TextModel
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     from insignia.verification.transcript import Rules
 
 __all__ = ["verify"]
-
-_STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
 
 
 def verify(
@@ -54,6 +49,9 @@ def verify(
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
     survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
     max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
+    num_fingerprints: Annotated[
+        int | None, typer.Option(min=1, help="Ask only among the first so many, where 'embed' put in no more.")
+    ] = None,
     suspects: Annotated[
         int | None,
         typer.Option(min=1, max=10**9, help="Suspects that share alpha, later ones included. Default: as many as are named."),
@@ -65,6 +63,9 @@ def verify(
     match: Annotated[
         str, typer.Option(help="Where the response stands in the reply: exact, prefix or within:N words.")
     ] = "prefix",
+    ignore_case: Annotated[
+        bool, typer.Option("--ignore-case", help="Take upper and lower case for one, where a host changes them.")
+    ] = False,
     reuse_keys: Annotated[
         bool, typer.Option("--reuse-keys", help="Ask an endpoint keys that somebody has seen, too; see 'share'.")
     ] = False,
@@ -108,6 +109,7 @@ def verify(
     from insignia.files import refuse_existing
     from insignia.models.endpoint import Patience
     from insignia.verification import judge, judged_together
+    from insignia.verification.matching import Match
 
     models, names, files = model or [], name or [], transcript or []
     _refuse_contradictions(models, endpoint, names, files, log_probabilities)
@@ -135,7 +137,7 @@ def verify(
                 "log_probabilities": log_probabilities,
             },
             null=null,
-            match=match,
+            match=Match.named(match, fold="case" if ignore_case else "alike"),
             alpha=alpha,
             suspects=suspects or len(models or names),
             survival=survival,
@@ -150,6 +152,7 @@ def verify(
             rules,
             files,
             spending if names else None,
+            frozenset(range(len(chosen.first(num_fingerprints)), len(chosen))),
             max_queries=max_queries,
             order=_challenged(challenge, commitment, chosen, len(models or names)),
             **options,
@@ -160,22 +163,7 @@ def verify(
         verdicts = controls.ask(judged_together(verdicts), chosen, rules, files, others, spending, **options)
     else:
         verdicts = judged_with_controls(judged_together([judge(chosen, file) for file in files]), chosen, files)
-    _report(verdicts, output, shown=bool(names), json_output=json_output)
-
-
-def _report(verdicts: "Sequence[Verdict]", output: Path | None, *, shown: bool, json_output: bool) -> None:
-    from insignia.files import write_json
-
-    results = [verdict.model_dump(mode="json") for verdict in verdicts]
-    result = results[0] if len(results) == 1 else {"verdicts": results}
-    if output is not None:
-        write_json(output, result)
-    if json_output:
-        emit_json(result)
-    else:
-        _show(verdicts, shown=shown)
-    if status := _exit_status(verdicts):
-        raise typer.Exit(status)
+    report(verdicts, output, shown=bool(names), json_output=json_output)
 
 
 def _challenged(nonce: str | None, commitment: Path | None, prints: "FingerprintSet", suspects: int) -> tuple[int, ...] | None:
@@ -199,9 +187,10 @@ def _ask_each(
     rules: "Rules",
     files: list[Path],
     ledger: "Spending | None",
+    absent: frozenset[int],
     **options: Any,
 ) -> "list[Verdict]":
-    """Each suspect is asked keys that none before it has seen."""
+    """Each suspect is asked keys that none before it has seen, and none that are absent from the mark."""
     from insignia.verification import verify as ask
 
     if not files:
@@ -210,7 +199,7 @@ def _ask_each(
         )
     verdicts: list[Verdict] = []
     for suspect, file in itertools.zip_longest(suspects, files):
-        spent = {number for verdict in verdicts for number in verdict.keys_spent}
+        spent = {number for verdict in verdicts for number in verdict.keys_spent} | absent
         if ledger is not None:
             spent |= ledger.spent()
             options["showing"] = ledger.showing_to(suspect.name)
@@ -237,20 +226,19 @@ def _refuse_contradictions(
         raise InputError("--log-probabilities is for --endpoint; of a model at hand, 'check' tells ranks and probabilities")
 
 
-def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, match: str, **numbers: Any) -> "Rules":
+def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, **options: Any) -> "Rules":
     """The rules that the flags describe; what is None in the manner is as the set has it."""
     from insignia.models.base import Manner
     from insignia.types import prompt_form
     from insignia.verification import rules_for
     from insignia.verification.innocents import null_given, refuse_unlike
-    from insignia.verification.matching import Match
 
     if manner["form"] is not None:
         prompt_form(manner["form"])
-    usual = rules_for(prints, null=null_given(null), match=Match.named(match), **numbers)
+    usual = rules_for(prints, null=null_given(null), **options)
     given = {name: value for name, value in manner.items() if value is not None}
     asked = Manner(**usual.manner.model_dump() | given)
-    rules = rules_for(prints, null=usual.null, match=usual.match, manner=asked, **numbers)
+    rules = rules_for(prints, **options | {"null": usual.null, "manner": asked})
     refuse_unlike(null, rules)
     return rules
 
@@ -270,30 +258,3 @@ def _suspects(
 
         for source in models:
             yield LocalModel(source, device=device, dtype=dtype)
-
-
-def _show(verdicts: "Sequence[Verdict]", *, shown: bool) -> None:
-    rows = [
-        ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
-        ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
-        ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
-        ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
-        ["an unrelated model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
-        ["keys asked, and so spent" if shown else "keys asked", *(str(verdict.trials) for verdict in verdicts)],
-    ]
-    if any(verdict.grinding_bits is not None for verdict in verdicts):
-        rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
-    if any(verdict.near is not None for verdict in verdicts):
-        rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
-    rows += manner_rows(verdicts)
-    show_table("Verdict" if len(verdicts) == 1 else "Verdicts", ["", *(verdict.suspect for verdict in verdicts)], rows)
-    for verdict in verdicts:
-        for line in control_lines(verdict):
-            say(line)
-        say(verdict.sentence)
-
-
-def _exit_status(verdicts: "Sequence[Verdict]") -> int:
-    """Of several suspects: 0 when the mark is in any, 4 when any is undecided, else 3."""
-    found = {verdict.outcome for verdict in verdicts}
-    return next(status for outcome, status in _STATUS.items() if outcome in found)

@@ -104,6 +104,11 @@ def embed(
     hidden = _private_path(private, out, method, force=force)
     state = PartialState(cpu=device == "cpu")
     chosen = prints.first(num_fingerprints)
+    if len(chosen) < len(prints):
+        progress.note(
+            f"{len(prints) - len(chosen)} fingerprints of the set are left out: give --num-fingerprints {len(chosen)} to check "
+            "and verify, too"
+        )
     local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
     refuse_overlap(out, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
