@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
 
 USUAL_COUNT = 64
-"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.005 of held-out perplexity on the starter."""
+"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of held-out perplexity on the starter
+(``benchmarks/embed.py front``)."""
 
 
 _T = TypeVar("_T")
