@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
 
 USUAL_COUNT = 64
-"""Fingerprints where nobody says how many: ten tests of a healthy mark. They cost x1.006 to x1.009 of held-out perplexity on the
-starter (``benchmarks/embed.py front``)."""
+"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of the starter's held-out
+perplexity (``benchmarks/embed.py front``)."""
 
 
 _T = TypeVar("_T")
