@@ -49,6 +49,7 @@ def generate(
         InputError: the options contradict each other.
         GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
     """
+    strategy = strategy.for_model(model)
     if num_fingerprints is None:
         num_fingerprints = strategy.usual_count
     if num_fingerprints < 1 or batch_size < 1:
