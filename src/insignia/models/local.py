@@ -162,9 +162,9 @@ class LocalModel:
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)
-                yield Reply.said(
-                    str(self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-                )
+                text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                # One that ends at once, too: nobody stands before this model who could have kept the reply back.
+                yield Reply(status="answered", text=str(text))
 
     @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:
