@@ -59,6 +59,11 @@ class Registry(Generic[_T]):
 def explain(error: ValidationError) -> str:
     """A pydantic error as one line of field names and reasons, without the offending values (they may be secret)."""
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False, include_context=False)
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}"
+        for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _of_shares(limits: Mapping[str, Any]) -> str:
+    """Percentages are what people give where the largest number is 1, or a little less."""
+    return " (a share: 95 % is 0.95)" if any(0.5 < limits.get(name, 0) <= 1 for name in ("le", "lt")) else ""

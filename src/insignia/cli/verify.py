@@ -15,6 +15,7 @@ from insignia.cli.console import (
     read_paragraphs,
 )
 from insignia.cli.controls import Controls, judged_with_controls
+from insignia.cli.options import as_share
 from insignia.cli.spending import Spending
 from insignia.cli.verdicts import report
 from insignia.errors import InputError
@@ -47,7 +48,9 @@ def verify(
     ] = None,
     commitment: Annotated[Path | None, typer.Option(help="With --challenge: what 'insignia commit' wrote.")] = None,
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
-    survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
+    survival: Annotated[
+        float, typer.Option(callback=as_share, help="Give up when fewer of the fingerprints than this share are left.")
+    ] = 0.3,
     max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
     num_fingerprints: Annotated[
         int | None, typer.Option(min=1, help="Ask only among the first so many, where 'embed' put in no more.")
@@ -71,7 +74,7 @@ def verify(
     ] = False,
     cover: Annotated[
         float | None,
-        typer.Option(min=0, max=0.9, help="Share of cover questions. Default: 0.5 of an endpoint's, else 0."),
+        typer.Option(callback=as_share, help="Share of cover questions, at most 0.9. Default: 0.5 of an endpoint's, else 0."),
     ] = None,
     cover_file: Annotated[Path | None, typer.Option(help="Own cover questions, paragraphs separated by blank lines.")] = None,
     control: Annotated[
