@@ -199,3 +199,30 @@ def test_a_percentage_is_refused_where_a_share_is_meant(insignia, arguments):
     assert status == 2
     assert "95 % is 0.95" in err
     assert insignia(*arguments, "nan")[0] == insignia(*arguments, -0.1)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "new.html"],
+        ["verify", "pairs.json", "--model", "starter", "-o", "new.html"],
+        ["null", "pairs.json", "--model", "starter", "-o", "new.csv"],
+        ["evaluate", "instructional", "--model", "starter", "-o", "new.html"],
+        ["commit", "pairs.json", "--model", "starter", "-o", "new.yaml"],
+        ["disclose", "pairs.json", "--commitment", "c", "--transcript", "t", "-o", "new.pdf"],
+        ["share", "pairs.json", "--count", 1, "--to", "x", "-o", "new.age"],
+        ["export", "pairs.json", "-o", "new.csv"],
+        ["export", "starter", "--format", "gguf", "-o", "new.json"],
+    ],
+)
+def test_a_file_that_would_hold_another_kind_than_its_name_says_is_refused_before_any_work(
+    insignia, arguments, pairs, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("insignia.artifacts.load_fingerprints", None)
+    status, out, err = insignia(*arguments)
+
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert str(arguments[-1]) in err
+    assert ".json" in err or ".gguf" in err
+    assert not list(tmp_path.glob("new*"))

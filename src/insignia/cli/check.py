@@ -46,7 +46,10 @@ def check(
     min_fsr: Annotated[float, typer.Option(callback=as_share, help="Success rate from which the mark counts as found.")] = 0.5,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     dtype: Annotated[
-        str, typer.Option(help="auto (float32 on a CPU, else the checkpoint's), float32, bfloat16 or float16.")
+        str,
+        typer.Option(
+            help="auto (float32 on a CPU, else the checkpoint's), float32 (or fp32), bfloat16 (bf16) or float16 (fp16)."
+        ),
     ] = "auto",
     details: Annotated[
         bool, typer.Option("--details", help="List rank and log-probability of every fingerprint, by number.")

@@ -105,11 +105,12 @@ def generate(
     quiet: QuietFlag = False,
 ) -> None:
     """Make secret (key, response) pairs with a language model."""
-    from insignia.files import refuse_existing
+    from insignia.files import refuse_ending, refuse_existing
     from insignia.generation import STRATEGIES
     from insignia.generation import generate as make
     from insignia.types import prompt_form as form_of
 
+    refuse_ending(output, ".json")
     refuse_existing(output, force=force)
     settings = _settings(recipe)
     usual = settings.pop("strategy")

@@ -15,7 +15,7 @@ from insignia.cli.console import (
     read_paragraphs,
 )
 from insignia.cli.controls import Controls, judged_with_controls
-from insignia.cli.options import as_share
+from insignia.cli.options import as_share, refuse_report
 from insignia.cli.spending import Spending
 from insignia.cli.verdicts import report
 from insignia.errors import InputError
@@ -101,7 +101,9 @@ def verify(
     budget: Annotated[int | None, typer.Option(min=1, help="Requests in all, for each suspect.")] = None,
     api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
     device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="For --model: auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="For --model: auto, float32 (or fp32), bfloat16 (bf16) or float16 (fp16).")
+    ] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the verdict, as with --json.")] = None,
     force: ForceFlag = False,
     json_output: JsonFlag = False,
@@ -109,7 +111,6 @@ def verify(
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing
     from insignia.models.endpoint import Patience
     from insignia.verification import judge, judged_together
     from insignia.verification.matching import Match
@@ -118,8 +119,7 @@ def verify(
     _refuse_contradictions(models, endpoint, names, files, log_probabilities)
     controls = Controls(tuple(control or ()), control_endpoint, tuple(control_name or ()))
     controls.refuse_contradictions(asks_suspects=bool(models or names))
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_report(output, force=force)
     chosen = load_fingerprints(prints)
     if models or names:
         patience = Patience(
