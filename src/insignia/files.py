@@ -28,6 +28,7 @@ __all__ = [
     "read_json",
     "read_rows",
     "read_text",
+    "refuse_ending",
     "refuse_existing",
     "refuse_overlap",
     "write_bytes",
@@ -43,6 +44,12 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raise OutputError when the path exists and was not meant to be replaced; call before any work is done."""
     if path.exists() and not force:
         raise OutputError(f"{path} exists; choose another name or pass --force to replace it")
+
+
+def refuse_ending(path: Path, *written: str) -> None:
+    """Raise OutputError when a file's name ends as that of another kind would; one without an ending may hold anything."""
+    if path.suffix.lower() not in ("", *written):
+        raise OutputError(f"{path}: what is written is {' or '.join(written)}, not {path.suffix}; give a name that ends so")
 
 
 def refuse_overlap(out: Path, source: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs, say
+from insignia.cli.options import as_share
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 
@@ -63,7 +64,8 @@ def generate(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature of English text. Default: 0.5.")] = None,
     nucleus_p: Annotated[
-        float | None, typer.Option(help="Mass of the nucleus that responses lie just outside of. Default: 0.8.")
+        float | None,
+        typer.Option(callback=as_share, help="Mass of the nucleus that responses lie just outside of. Default: 0.8."),
     ] = None,
     nucleus_k: Annotated[
         int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 16.")
@@ -103,11 +105,12 @@ def generate(
     quiet: QuietFlag = False,
 ) -> None:
     """Make secret (key, response) pairs with a language model."""
-    from insignia.files import refuse_existing
+    from insignia.files import refuse_ending, refuse_existing
     from insignia.generation import STRATEGIES
     from insignia.generation import generate as make
     from insignia.types import prompt_form as form_of
 
+    refuse_ending(output, ".json")
     refuse_existing(output, force=force)
     settings = _settings(recipe)
     usual = settings.pop("strategy")

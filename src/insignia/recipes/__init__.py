@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from insignia.errors import FormatError, InputError
+from insignia.registry import nearest
 
 __all__ = ["load_recipe", "recipe_names"]
 
@@ -27,7 +28,8 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
     bundled = _FOLDER / f"{name}.yaml"
     path = bundled if bundled.is_file() else Path(name)
     if not path.is_file():
-        raise InputError(f"there is no recipe {name!r}; give a YAML file or one of: {', '.join(recipe_names(part))}")
+        names = recipe_names(part)
+        raise InputError(f"there is no recipe {name!r}.{nearest(name, names)} Give a YAML file or one of: {', '.join(names)}")
     recipe = _read(path)
     if part not in recipe:
         raise InputError(
