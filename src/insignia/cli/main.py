@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from insignia.errors import InsigniaError
+from insignia.errors import InsigniaError, MissingExtraError
 from insignia.terminal import has_controls, shown
 
 __all__ = ["app", "main"]
@@ -41,6 +41,8 @@ _VERBS = {
     "status 1 if anything does not hold, else the verdict's.",
     "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
 }
+# What the extra 'torch' installs, by the names that a module imports first.
+_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
 _MODULES = {"unlock": "lock"}  # the others have the name of their verb
 
 
@@ -103,6 +105,10 @@ def main() -> None:
         app()
     except InsigniaError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_TORCH:
+            raise
+        _fail(str(MissingExtraError("running or changing a model on this machine", "torch")))
     except ValueError as error:
         from pydantic import ValidationError
 
