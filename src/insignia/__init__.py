@@ -30,9 +30,37 @@ A suspect behind an API is asked in the same way as one at hand, and without tor
 Every error raised on purpose is an :class:`InsigniaError`; :mod:`insignia.errors` draws the tree.
 """
 
-from insignia.artifacts import FingerprintSet, load_fingerprints
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from insignia.errors import InsigniaError
-from insignia.types import Fingerprint
-from insignia.verification import CheckReport, Verdict, check, verify
+
+if TYPE_CHECKING:
+    from insignia.artifacts import FingerprintSet, load_fingerprints
+    from insignia.types import Fingerprint
+    from insignia.verification import CheckReport, Verdict, check, verify
 
 __all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "Verdict", "check", "load_fingerprints", "verify"]
+
+# These modules load pydantic and numpy. A name is looked up when it is first asked for, so that the command's help is fast.
+_HOMES = {
+    "CheckReport": "insignia.verification",
+    "Fingerprint": "insignia.types",
+    "FingerprintSet": "insignia.artifacts",
+    "Verdict": "insignia.verification",
+    "check": "insignia.verification",
+    "load_fingerprints": "insignia.artifacts",
+    "verify": "insignia.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that defines it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

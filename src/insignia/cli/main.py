@@ -4,49 +4,84 @@
 found · 4 inconclusive.
 """
 
+import importlib
 import sys
-from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from insignia.cli.audit import audit
-from insignia.cli.check import check
-from insignia.cli.commit import commit
-from insignia.cli.demo import demo
-from insignia.cli.disclose import disclose
-from insignia.cli.embed import embed
-from insignia.cli.evaluate import evaluate
-from insignia.cli.export import export
-from insignia.cli.finetune import finetune
-from insignia.cli.generate import generate
-from insignia.cli.lock import lock, unlock
-from insignia.cli.null import null
-from insignia.cli.plan import plan
-from insignia.cli.share import share
-from insignia.cli.stamp import stamp
-from insignia.cli.vector import vector
-from insignia.cli.verify import verify
-from insignia.errors import InsigniaError
+from insignia.errors import InsigniaError, MissingExtraError
 from insignia.terminal import has_controls, shown
 
 __all__ = ["app", "main"]
 
+# A verb's module loads when the verb is called. So the list of verbs repeats the first sentence of each verb's docstring;
+# tests/unit/cli/test_main.py compares them.
+_VERBS = {
+    "plan": "Say how many fingerprints to make and how many keys a proof takes; "
+    "of a set, also what its unspent keys can prove.",
+    "generate": "Make secret (key, response) pairs with a language model.",
+    "embed": "Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.",
+    "check": "Ask a model that you hold every fingerprint; exit status 0 when the mark was found, 3 when not.",
+    "vector": "Store what marking changed: marked minus base.",
+    "stamp": "Add a vector to a sibling, at the speed of the disk.",
+    "verify": "Ask a suspect a few keys, as evidence ('check' measures a model of yours). "
+    "Status 0: proven; 3: not shown; 4: open.",
+    "null": "Measure how often innocent models hit, for a set without a design null: your own pairs, or an imported file.",
+    "finetune": "Fine-tune a model on data, as a user of a published model does: will the mark outlive it?",
+    "evaluate": "Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.",
+    "export": "Write fingerprints as OML 1.0 reads them, a JSON list of key, response rows; or a model as llama.cpp reads it.",
+    "lock": "Lock a fingerprint file by a passphrase or to recipients, in the age format; every command reads it so.",
+    "unlock": "Write a locked fingerprint file as it was; INSIGNIA_PASSPHRASE or INSIGNIA_IDENTITY (a file) opens it.",
+    "share": "Write unspent fingerprints to a file for a user of the model, and record them as spent.",
+    "commit": "Commit to a set and to the model that carries it; publish the result before the model.",
+    "disclose": "Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks.",
+    "audit": "Check openings, signature, transcript, matching and p-value; "
+    "status 1 if anything does not hold, else the verdict's.",
+    "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
+}
+# What the extra 'torch' installs, by the names that a module imports first.
+_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
+_MODULES = {"unlock": "lock"}  # the others have the name of their verb
+
+
+class _Verbs(TyperGroup):
+    """Lists the verbs by the table above; the one that is called replaces its stub."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """As click's; ``ctx`` is of a class of its own in typer's private copy of click."""
+        name, stub, rest = super().resolve_command(ctx, args)
+        return name, stub and _loaded(stub.name or ""), rest
+
+
+def _loaded(verb: str) -> Any:
+    module = importlib.import_module(f"insignia.cli.{_MODULES.get(verb, verb)}")
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(verb)(getattr(module, verb))
+    return typer.main.get_command(alone)
+
+
+def _stub() -> None:
+    """Stands for a verb in the list of verbs."""
+
+
 app = typer.Typer(
     name="insignia",
+    cls=_Verbs,
     help="Secret, provable ownership fingerprints for language models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, null, finetune, evaluate)
-_OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
-for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
-    app.command()(verb)
+for _verb, _sentence in _VERBS.items():
+    app.command(_verb, help=_sentence)(_stub)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"insignia {version('insignia')}")
         raise typer.Exit
 
@@ -70,6 +105,10 @@ def main() -> None:
         app()
     except InsigniaError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _OF_TORCH:
+            raise
+        _fail(str(MissingExtraError("running or changing a model on this machine", "torch")))
     except ValueError as error:
         from pydantic import ValidationError
 

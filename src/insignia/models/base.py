@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from insignia.randomness import KeyedRandom
 from insignia.types import Conversation, PromptForm, Record, Turn
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Alternative", "Example", "GenerativeModel", "Manner", "Ranking", "Reply", "Score", "ScoringModel", "TextModel"]
@@ -136,8 +136,8 @@ class Score(NamedTuple):
 class Ranking(NamedTuple):
     """A model's next-token distribution, most likely first; equal probabilities are in order of their ids."""
 
-    token_ids: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
+    token_ids: "NDArray[np.int64]"
+    probabilities: "NDArray[np.float32]"
 
 
 class ScoringModel(Protocol):

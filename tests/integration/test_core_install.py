@@ -1,0 +1,103 @@
+"""The command where the extra ``torch`` is not installed: what needs no model works, the rest says what to install."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from insignia.cli.main import _VERBS
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "0.1.0"
+ABSENT = ["torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "huggingface_hub"]
+NEEDS_A_MODEL = {
+    "generate": ["new", "--num-fingerprints", "2"],
+    "embed": ["prints.json", "--model", "starter", "-o", "new"],
+    "check": ["prints.json", "--model", "starter"],
+    "vector": ["starter", "starter", "-o", "new"],
+    "stamp": ["starter", "vector", "-o", "new"],
+    "verify": ["prints.json", "--model", "starter", "-q"],
+    "null": ["prints.json", "--model", "starter", "-o", "new"],
+    "finetune": ["starter", "data.json", "-o", "new"],
+    "evaluate": ["instructional", "--model", "starter", "-o", "new"],
+    "export": ["starter", "--format", "gguf", "-o", "new"],
+    "demo": ["-o", "new"],
+}
+WORKS = {
+    "plan": ["prints.json"],
+    "verify": ["prints.json", "--transcript", "transcript.jsonl"],
+    "export": ["prints.json", "-o", "list.json"],
+    "lock": ["prints.json", "-o", "locked.age"],
+    "unlock": ["locked.age", "-o", "unlocked.json"],
+    "share": ["prints.json", "--count", "2", "--to", "user", "-o", "shared.json"],
+    "commit": ["prints.json", "--model", "marked", "-o", "new-commitment.json"],
+    "disclose": ["prints.json", "--commitment", "commitment.json", "--transcript", "transcript.jsonl", "-o", "new-bundle.json"],
+    "audit": ["new-bundle.json", "--commitment", "commitment.json", "--alpha", "0.01"],
+}
+# One process for all: it takes a second to start. Each command's modules load anew, as in a process of its own.
+SCRIPT = """
+import contextlib, io, json, sys
+
+class Absent:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+ABSENT, commands = json.loads(sys.argv[1])
+sys.meta_path.insert(0, Absent)
+from insignia.cli.main import main
+
+results = []
+for command in commands:
+    for name in [name for name in sys.modules if name.startswith("insignia.")]:
+        del sys.modules[name]
+    from insignia.cli.main import main
+    sys.argv = ["insignia", *command]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+    results.append((status, out.getvalue(), err.getvalue()))
+print(json.dumps(results))
+"""
+
+
+def _run(folder, commands):
+    command = [sys.executable, "-P", "-c", SCRIPT, json.dumps([ABSENT, commands])]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    from insignia.starter import model_folder
+
+    monkeypatch.setenv("INSIGNIA_PASSPHRASE", "long enough to be one")
+    shutil.copytree(SAMPLES, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "marked").symlink_to(model_folder())
+    (tmp_path / "data.json").write_text(json.dumps([{"instruction": "Say it.", "output": "It."}]))
+    return tmp_path
+
+
+def test_these_are_all_verbs():
+    assert {*NEEDS_A_MODEL, *WORKS} == set(_VERBS)
+
+
+def test_what_needs_a_model_says_in_one_line_what_to_install(folder):
+    commands = [[verb, *arguments] for verb, arguments in NEEDS_A_MODEL.items()]
+    for command, (status, out, err) in zip(commands, _run(folder, commands), strict=True):
+        assert (command[0], status, out, err.count("\n")) == (command[0], 1, "", 1), err
+        assert err.startswith("error: "), command
+        assert "pip install 'insignia[" in err, command
+    assert not (folder / "new").exists()
+
+
+def test_what_needs_no_model_works(folder):
+    commands = [[verb, *arguments] for verb, arguments in WORKS.items()]
+    for command, (status, _, err) in zip(commands, _run(folder, commands), strict=True):
+        assert (command[0], status) == (command[0], 0), err

@@ -1,0 +1,49 @@
+"""The list of verbs, and what is loaded to print it."""
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+
+import insignia
+from insignia.cli import main
+
+SLOW = {"numpy", "pydantic", "torch", "transformers", "httpx2", "cryptography", "yaml"}
+
+
+def _loaded_by(*arguments):
+    """The slow modules among what the command loads."""
+    code = "import atexit, json, sys; atexit.register(lambda: print(json.dumps(list(sys.modules)), file=sys.stderr))\n"
+    code += "from insignia.cli.main import main; main()"
+    command = [sys.executable, "-P", "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    assert "Usage:" in done.stdout or "insignia 0." in done.stdout
+    return SLOW & set(json.loads(done.stderr))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_the_list_of_verbs_loads_nothing_slow(arguments):
+    assert _loaded_by(*arguments) == set()
+
+
+@pytest.mark.parametrize("verb", ["verify", "embed", "generate"])
+def test_help_of_a_verb_loads_no_library_of_numbers(verb):
+    assert _loaded_by(verb, "--help") & {"numpy", "torch", "transformers"} == set()
+
+
+@pytest.mark.parametrize("verb", main._VERBS)
+def test_a_verb_is_listed_by_the_first_sentence_of_its_help(verb):
+    module = importlib.import_module(f"insignia.cli.{main._MODULES.get(verb, verb)}")
+    first, *_ = inspect.getdoc(getattr(module, verb)).split("\n\n")
+
+    assert main._VERBS[verb] == " ".join(first.split())
+
+
+def test_public_names_are_there_when_they_are_asked_for():
+    assert set(insignia.__all__) <= set(dir(insignia))
+    assert all(getattr(insignia, name).__name__ == name for name in insignia.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'verifi'"):
+        _ = insignia.verifi
