@@ -30,9 +30,23 @@ A suspect behind an API is asked in the same way as one at hand, and without tor
 Every error raised on purpose is an :class:`InsigniaError`; :mod:`insignia.errors` draws the tree.
 """
 
+from importlib.metadata import version
+
 from insignia.artifacts import FingerprintSet, load_fingerprints
 from insignia.errors import InsigniaError
 from insignia.types import Fingerprint
 from insignia.verification import CheckReport, Verdict, check, verify
 
-__all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "Verdict", "check", "load_fingerprints", "verify"]
+__all__ = [
+    "CheckReport",
+    "Fingerprint",
+    "FingerprintSet",
+    "InsigniaError",
+    "Verdict",
+    "__version__",
+    "check",
+    "load_fingerprints",
+    "verify",
+]
+
+__version__ = version("insignia")

@@ -16,14 +16,17 @@ from insignia.cli.commit import commit
 from insignia.cli.demo import demo
 from insignia.cli.disclose import disclose
 from insignia.cli.embed import embed
+from insignia.cli.env import env
 from insignia.cli.evaluate import evaluate
 from insignia.cli.export import export
 from insignia.cli.finetune import finetune
 from insignia.cli.generate import generate
+from insignia.cli.listing import list_parts
 from insignia.cli.lock import lock, unlock
 from insignia.cli.null import null
 from insignia.cli.plan import plan
 from insignia.cli.share import share
+from insignia.cli.show import show
 from insignia.cli.stamp import stamp
 from insignia.cli.vector import vector
 from insignia.cli.verify import verify
@@ -41,8 +44,11 @@ app = typer.Typer(
 )
 _OF_MODELS = (plan, generate, embed, check, vector, stamp, verify, null, finetune, evaluate)
 _OF_SECRETS = (export, lock, unlock, share, commit, disclose, audit)
-for verb in (*_OF_MODELS, *_OF_SECRETS, demo):
+for verb in (*_OF_MODELS, *_OF_SECRETS, show):
     app.command()(verb)
+app.command("list")(list_parts)
+app.command()(env)
+app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:
