@@ -6,6 +6,7 @@ parts through an entry point group; built-in parts take the same path and have n
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
@@ -31,6 +32,10 @@ class Registry(Generic[_T]):
         """All known names, sorted; imports none of the parts."""
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
 
+    def lines(self) -> dict[str, str]:
+        """Name -> the first line of the part's docstring; imports the parts."""
+        return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0] for name in self.names()}
+
     def get(self, name: str) -> type[_T]:
         """The class of that name; an unknown name raises InputError with the nearest known one."""
         target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
@@ -53,7 +58,8 @@ class Registry(Generic[_T]):
         try:
             return self.get(name)(**options)
         except ValidationError as error:
-            raise InputError(f"{self._kind} {name!r}: {explain(error)}") from None
+            fields = [field for field in self.get(name).model_fields if field != "name"]
+            raise InputError(f"{self._kind} {name!r}: {explain(error, fields)}") from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -62,12 +68,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def explain(error: ValidationError) -> str:
-    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret)."""
+def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret).
+
+    A field that does not exist is told the nearest of the ``known`` ones.
+    """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}{_meant(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _meant(item: Any, known: Iterable[str]) -> str:
+    return nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
 
 
 def _of_shares(limits: Mapping[str, Any]) -> str:

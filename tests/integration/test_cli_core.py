@@ -226,3 +226,12 @@ def test_a_file_that_would_hold_another_kind_than_its_name_says_is_refused_befor
     assert str(arguments[-1]) in err
     assert ".json" in err or ".gguf" in err
     assert not list(tmp_path.glob("new*"))
+
+
+def test_a_table_of_questions_and_answers_becomes_a_set(insignia, tmp_path):
+    (tmp_path / "mine.csv").write_text('question,answer\n" Who, where?",Nobody\nWhat?,Nothing\n')
+    status, _, err = insignia("generate", tmp_path / "own.json", "--keys-file", tmp_path / "mine.csv", "-q")
+
+    assert status == 0, err
+    kept = json.loads((tmp_path / "own.json").read_text())["fingerprints"]
+    assert [each["key"] for each in kept] == ["Who, where?", "What?"]

@@ -94,7 +94,7 @@ def generate(
     ] = False,
     keys_file: Annotated[
         Path | None,
-        typer.Option(help="Own keys: a JSON list of keys or of {key, response} objects, or any OML or Perinucleus file."),
+        typer.Option(help="Own keys or question, answer pairs: JSON, JSON lines or CSV, or any OML or Perinucleus file."),
     ] = None,
     prompt_form: Annotated[str | None, typer.Option(help="Ask keys as raw text or as a chat message. Default: raw.")] = None,
     secret_from: Annotated[
@@ -214,7 +214,7 @@ def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:
         if strategy == "own":
             raise InputError("strategy 'own' needs --keys-file")
         return {}
-    pairs = [(key.strip(), response) for key, response in load_pairs(path)]
+    pairs = [(key.strip(), response) for key, response in load_pairs(path)]  # no tokenizer keeps white space around a key
     complete = all(response for _, response in pairs)
     if strategy == "own" and not complete:
         raise InputError(f"{path} holds keys without responses; choose a strategy that makes responses")
