@@ -1,6 +1,8 @@
 """What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
 
+import fcntl
 import os
+import tempfile
 from pathlib import Path
 
 # Launchers leave these behind; the Trainer would take a test for one process of many.
@@ -39,6 +41,28 @@ def shared_data() -> Path:
     folder = ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("needs ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """``made_once(name, make)``: a folder that ``make(folder)`` fills, once for all workers; its readers leave it alone.
+
+    The way of pytest-xdist's documentation: the workers' temporary folders have one parent, and a lock in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, make):
+        made = root / f"once-{name}"
+        with (root / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                unfinished = Path(tempfile.mkdtemp(dir=root))
+                make(unfinished)
+                unfinished.rename(made)
+        return made
+
     return folder
 
 
