@@ -1,6 +1,7 @@
 """What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
 
 import fcntl
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -64,6 +65,15 @@ def made_once(tmp_path_factory):
         return made
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def heldout(made_once):
+    """The held-out paragraphs of this Python: parsing the standard library takes seconds."""
+    from insignia.starter import heldout_paragraphs
+
+    folder = made_once("heldout", lambda folder: (folder / "paragraphs.json").write_text(json.dumps(heldout_paragraphs())))
+    return json.loads((folder / "paragraphs.json").read_text())
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from typer.main import get_command
 
 from insignia.artifacts import FingerprintSet
 from insignia.cli.main import app, main
-from insignia.starter import heldout_paragraphs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -127,12 +126,6 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
     assert listed == set(FullFineTune.model_fields) - {"name"}
 
 
-@pytest.fixture(scope="session")
-def heldout():
-    """Parsing the standard library takes seconds; reading all of it again and again is not what the pages are about."""
-    return heldout_paragraphs()[:HELDOUT_PARAGRAPHS]
-
-
 @pytest.fixture
 def run_page(tmp_path, monkeypatch, heldout, made_once):
     """Run every command of a page in an empty folder, in process; returns (verb, exit status) of each.
@@ -145,8 +138,9 @@ def run_page(tmp_path, monkeypatch, heldout, made_once):
     # Fewer anchors train in a third of the time, at more harm; that the default recipe works is tested elsewhere.
     quick = {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}
     monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
+    # Parsing the standard library and reading all of its text again and again is not what the pages are about.
     for module in ("insignia.embedding.stage", "insignia.starter"):
-        monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: heldout)
+        monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: heldout[:HELDOUT_PARAGRAPHS])
 
     def command(arguments):
         monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
