@@ -1,4 +1,4 @@
-# The developer's verbs. `make test` is all that continuous integration runs; nothing but pip uses the network.
+# The developer's verbs. Continuous integration runs test, test-slow and test-server; nothing but pip uses the network.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-server lint types contracts format docs benchmark clean
+.PHONY: help venv demo test test-slow test-server lint types contracts format docs benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -37,7 +37,10 @@ demo: $(DEMO_INSTALLED) ## mark the bundled model, copy the mark, prove it
 
 # Two workers with one thread each: more threads than cores make small models slower, not faster.
 test: lint types contracts ## everything that must hold; pytest comes last
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: $(INSTALLED) ## tests of more than half a minute, and more cases of some others
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-server: $(INSTALLED) ## ask real servers of a marked model, started here
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m server

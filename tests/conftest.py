@@ -1,6 +1,9 @@
 """What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
 
+import fcntl
+import json
 import os
+import tempfile
 from pathlib import Path
 
 # Launchers leave these behind; the Trainer would take a test for one process of many.
@@ -40,6 +43,37 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """``made_once(name, make)``: a folder that ``make(folder)`` fills, once for all workers; its readers leave it alone.
+
+    The way of pytest-xdist's documentation: the workers' temporary folders have one parent, and a lock in it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder(name, make):
+        made = root / f"once-{name}"
+        with (root / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                unfinished = Path(tempfile.mkdtemp(dir=root))
+                make(unfinished)
+                unfinished.rename(made)
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def heldout(made_once):
+    """The held-out paragraphs of this Python: parsing the standard library takes seconds."""
+    from insignia.starter import heldout_paragraphs
+
+    folder = made_once("heldout", lambda folder: (folder / "paragraphs.json").write_text(json.dumps(heldout_paragraphs())))
+    return json.loads((folder / "paragraphs.json").read_text())
 
 
 @pytest.fixture(scope="session")

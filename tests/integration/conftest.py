@@ -1,7 +1,10 @@
 """The command in process, as most tests of it run it, and a marked starter, which tests of verification ask."""
 
+import hashlib
+import itertools
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -23,6 +26,17 @@ def insignia(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(autouse=True)
+def repeatable_secrets(request, monkeypatch):
+    """A command that draws a secret in this process draws the same in every run: a failure on one machine is one on all."""
+    numbers = itertools.count()
+
+    def drawn(size):
+        return hashlib.shake_256(f"{request.node.name} {next(numbers)}".encode()).digest(size)
+
+    monkeypatch.setattr("insignia.randomness.secrets", SimpleNamespace(token_bytes=drawn))
+
+
 class Marked(NamedTuple):
     prints: Path
     """A set of 24, each response drawn from 16 candidates."""
@@ -30,15 +44,18 @@ class Marked(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def marked_starter(tmp_path_factory):
+def marked_starter(made_once):
     from insignia.embedding import FullFineTune, embed
     from insignia.generation import InverseNucleus, generate
     from insignia.models.local import LocalModel
 
-    folder = tmp_path_factory.mktemp("marked")
     quick = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
-    prints = generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32)
-    prints.save(folder / "prints.json")
-    embed(prints, model="starter", out=folder / "model", method=quick, heldout=text, max_harm=99)
+
+    def make(folder):
+        prints = generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32)
+        prints.save(folder / "prints.json")
+        embed(prints, model="starter", out=folder / "model", method=quick, heldout=text, max_harm=99)
+
+    folder = made_once("marked-starter", make)
     return Marked(folder / "prints.json", folder / "model")

@@ -4,11 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
 from insignia.starter import model_folder
+from quiet_clock import quiet_seconds
 
 CODE = "from pathlib import Path\nPath(__file__).with_name('RAN').touch()\nPath({flag!r}).touch()\n"
 
@@ -89,14 +89,14 @@ def test_a_hostile_folder_is_one_line(insignia, folder, prints, monkeypatch, nam
     monkeypatch.setattr(sys, "stdin", None)  # whoever asks for consent fails
     HOSTILE[name](folder)
     form = ["--prompt-form", "chat", "--max-queries", 1, "--null", "0.5", "-q"] if "template" in name else []
-    started = time.monotonic()
+    started = quiet_seconds()
     status, out, err = insignia("verify" if form else "check", prints, "--model", folder, *form)
 
     assert status in ({1, 3} if name in LOADS else {1})
     assert (err.startswith("error: "), err.count("\n")) == (True, 1) if status == 1 else True
     assert not {c for c in out + err if c != "\n" and not c.isprintable()}
     assert not ran(folder)
-    assert time.monotonic() - started < 60
+    assert quiet_seconds() - started < 60
 
 
 @pytest.mark.parametrize("changes", [{"max_position_embeddings": [[1]]}, {"num_attention_heads": "many"}, {"rms_norm_eps": {}}])

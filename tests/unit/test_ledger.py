@@ -124,7 +124,7 @@ def test_writers_at_the_same_time_never_give_a_key_twice(path):
     )
     a_set(60).save(path)
     writers = [subprocess.Popen([sys.executable, "-c", code, path, name], stdout=subprocess.PIPE, text=True) for name in "abc"]
-    given = [key for writer in writers for key in writer.communicate(timeout=120)[0].splitlines()]
+    given = [key for writer in writers for key in writer.communicate(timeout=600)[0].splitlines()]
 
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     assert len(given) == len(set(given)) == 60

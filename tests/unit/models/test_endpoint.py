@@ -18,6 +18,7 @@ from insignia.models.base import Manner, Reply
 from insignia.models.endpoint import API_KEY_VARIABLE, EndpointModel, Patience
 from insignia.models.scripted import ScriptedModel
 from insignia.verification.verify import judge, rules_for, verify
+from quiet_clock import quiet_seconds
 
 URL = "http://test.invalid/v1"
 PRINTS = drawn()
@@ -287,11 +288,11 @@ def test_retry_after_may_be_a_date():
 
 def test_no_wait_is_longer_than_patience():
     gate = endpoint._Gate(Patience(longest_wait_s=0.01))
-    started = time.monotonic()
+    started = quiet_seconds()
     gate.hold(3600)
     gate.back_off(50, threading.Event())
     gate.enter(threading.Event())
-    assert time.monotonic() - started < 1
+    assert quiet_seconds() - started < 1
 
 
 def test_the_rate_is_kept():
@@ -422,7 +423,7 @@ def test_who_stops_listening_stops_the_asking():
     server = Server()
     replies = model(server, Patience(concurrency=1, requests_per_second=5)).reply(list("abcdefgh"), Manner())
     assert next(replies) == Reply.said("I do not know.")
-    started = time.monotonic()
+    started = quiet_seconds()
     replies.close()
-    assert time.monotonic() - started < 1
+    assert quiet_seconds() - started < 1
     assert sum(server.attempts.values()) < 4

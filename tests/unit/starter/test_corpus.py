@@ -28,17 +28,15 @@ def test_sentences_begin_with_a_word_and_end():
     ]
 
 
-def test_held_out_text_can_be_derived_again_and_is_unlike_training_text():
-    paragraphs = heldout_paragraphs()
-
-    assert paragraphs == sorted(set(paragraphs))
-    assert 300 < len(paragraphs) < 1000
-    assert all(is_heldout(paragraph) for paragraph in paragraphs)
+def test_held_out_text_can_be_derived_again_and_is_unlike_training_text(heldout):
+    assert heldout == sorted(set(heldout))
+    assert 300 < len(heldout) < 1000
+    assert all(is_heldout(paragraph) for paragraph in heldout)
 
 
-def test_the_model_is_as_good_as_its_training_says(starter):
+def test_the_model_is_as_good_as_its_training_says(starter, heldout):
     said = json.loads((model_folder() / "training.json").read_text())
-    loss = starter.mean_loss(heldout_paragraphs()[::6])
+    loss = starter.mean_loss(heldout[::6])
 
     assert 20 < math.exp(loss) < 1.5 * said["heldout_perplexity"]
     assert said["parameters"] == starter.model.num_parameters() < 6_000_000

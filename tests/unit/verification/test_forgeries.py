@@ -1,7 +1,6 @@
 """Lies that an owner signs, and files that are made to harm: neither audit believes one, or hangs."""
 
 import json
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from insignia.verification.null import DeclaredNull, ReferenceNull, ReferenceTri
 from insignia.verification.publication import publish
 from insignia.verification.standard import Standard
 from insignia.verification.verify import rules_for
+from quiet_clock import quiet_seconds
 
 PRINTS = drawn()
 PUBLISHED = publish(PRINTS, {"model.safetensors": "sha256:" + "00" * 32})
@@ -245,12 +245,12 @@ HOSTILE = {
 @pytest.mark.parametrize("harm", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_bundle_is_neither_believed_nor_waited_for(tmp_path, harm):
     content = harm(json.loads(of(tmp_path).content()))
-    started = time.monotonic()
+    started = quiet_seconds()
     with pytest.raises(EvidenceError):
         audit(content)
     with pytest.raises((ValueError, KeyError, TypeError, RecursionError, OverflowError, AttributeError)):
         independent_audit(content)
-    assert time.monotonic() - started < SECONDS
+    assert quiet_seconds() - started < SECONDS
 
 
 def test_the_script_says_in_one_line_what_does_not_hold(tmp_path, monkeypatch, capsys):

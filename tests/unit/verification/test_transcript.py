@@ -159,7 +159,7 @@ file, knows = Path(sys.argv[1]), knowing(drawn())
 def slowly(question):
     if file.read_text().count("\\n") > 2:
         print("asking", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     return Reply.said(knows.get(question, "Well."))
 verify(drawn(), ScriptedModel(slowly, name="s"), transcript=file)
 """
@@ -172,7 +172,7 @@ def test_a_second_process_is_refused_and_a_killed_one_is_in_nobodys_way(tmp_path
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline() == "asking\n"
         before = file.read_bytes()
-        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
         assert second.returncode == 1
         assert f"OutputError: another process is writing the transcript {file}" in second.stderr
         assert file.read_bytes() == before

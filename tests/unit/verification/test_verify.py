@@ -215,12 +215,11 @@ def test_replies_outside_the_candidates_do_not_count_against_the_mark():
     assert sharp.trials < plain.trials
 
 
-CHANCE = random.Random(0)
-ADVERSARIES = {
-    "some of the candidates": lambda _: " ".join(CHANCE.sample(WORDS, 3)),
+ADVERSARIES = {  # what each says, drawn from chance of the test's own
+    "some of the candidates": lambda chance: " ".join(chance.sample(WORDS, 3)),
     "always the same candidates": lambda _: " ".join(WORDS[:3]),
     "all of the candidates": lambda _: " ".join(WORDS),
-    "a candidate or a refusal": lambda _: CHANCE.choice([CHANCE.choice(WORDS), Reply.unanswered("refused")]),
+    "a candidate or a refusal": lambda chance: chance.choice([chance.choice(WORDS), Reply.unanswered("refused")]),
 }
 
 
@@ -228,10 +227,11 @@ ADVERSARIES = {
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, adversary):
     """All that is random is the owner's draw, so each run has a fresh secret."""
-    smallest = []
+    smallest, chance = [], random.Random(adversary)
+    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](chance))
     for run in range(200):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
-        verdict = verify(prints, ScriptedModel(ADVERSARIES[adversary]), rules=rules_for(prints, match=match, cover=0))
+        verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))
         smallest.append(verdict.p_value)  # the smallest that was ever seen, as one who stops when it suits would report it
 
     for alpha in (0.05, 0.01, 0.001):
