@@ -76,7 +76,9 @@ def generate(
     candidates: Annotated[
         Path | None, typer.Option(help="JSON list of texts that chain_hash picks responses from. Default: drawn common words.")
     ] = None,
-    template: Annotated[str | None, typer.Option(help="Of instructional. Default: dialogue, or simple without a template.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Of instructional. Default: dialogue, or simple without a template.")
+    ] = None,
     keys: Annotated[str | None, typer.Option(help="Of instructional: fragments or natural. Default: fragments.")] = None,
     responses: Annotated[str | None, typer.Option(help="Of instructional: per_key or per_owner. Default: per_key.")] = None,
     fragments: Annotated[
