@@ -103,12 +103,7 @@ def embed(
     refuse_existing(out, force=force)
     hidden = _private_path(private, out, method, force=force)
     state = PartialState(cpu=device == "cpu")
-    chosen = prints.first(num_fingerprints)
-    if len(chosen) < len(prints):
-        progress.note(
-            f"{len(prints) - len(chosen)} fingerprints of the set are left out: give --num-fingerprints {len(chosen)} to check "
-            "and verify, too"
-        )
+    chosen = _first(prints, num_fingerprints, progress)
     local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
     refuse_overlap(out, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
@@ -147,6 +142,15 @@ def embed(
         out=str(out),
         method=method.spec(),
     )
+
+
+def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
+    """The part of the set that is to be embedded; a note says what it means for check and verify."""
+    chosen = prints.first(count)
+    if len(chosen) < len(prints):
+        left = len(prints) - len(chosen)
+        progress.note(f"{left} fingerprints are left out: give --num-fingerprints {len(chosen)} to check and verify, too")
+    return chosen
 
 
 class _Measured(NamedTuple):
