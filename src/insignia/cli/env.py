@@ -3,7 +3,6 @@
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 
 from insignia.cli.console import JsonFlag, emit_json, show_table, size
 
@@ -45,9 +44,10 @@ def _version(name: str) -> str:
 
 
 def _devices() -> str:
-    if find_spec("torch") is None:
+    try:
+        import torch
+    except ModuleNotFoundError:
         return "not known without torch"
-    import torch
 
     names = [
         f"{torch.cuda.get_device_name(index)} ({size(torch.cuda.get_device_properties(index).total_memory)})"
