@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from insignia.cli.console import JsonFlag, emit_json, quiet_libraries, show_table
-from insignia.errors import InputError, MissingExtraError
+from insignia.errors import InputError
 from insignia.registry import nearest
 
 __all__ = ["list_parts"]
@@ -36,10 +36,6 @@ def _strategies() -> dict[str, dict[str, str]]:
 
 
 def _methods() -> dict[str, dict[str, str]]:
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise MissingExtraError("embedding", "torch")
     quiet_libraries()
     from insignia.embedding import METHODS
 
