@@ -34,7 +34,7 @@ class Registry(Generic[_T]):
 
     def lines(self) -> dict[str, str]:
         """Name -> the first line of the part's docstring; imports the parts."""
-        return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0] for name in self.names()}
+        return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0].replace("``", "") for name in self.names()}
 
     def get(self, name: str) -> type[_T]:
         """The class of that name; an unknown name raises InputError with the nearest known one."""

@@ -235,3 +235,24 @@ def test_a_table_of_questions_and_answers_becomes_a_set(insignia, tmp_path):
     assert status == 0, err
     kept = json.loads((tmp_path / "own.json").read_text())["fingerprints"]
     assert [each["key"] for each in kept] == ["Who, where?", "What?"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "recipe", "meant"),
+    [
+        (["generate", "new.json", "--recipe"], "omll", "oml"),
+        (["generate", "new.json", "--recipe"], "generation: {strateggy: {name: english}}", "strategy"),
+        (["finetune", "starter", "rows.txt", "-o", "new", "--recipe"], "finetune: {learning_rat: 1}", "learning_rate"),
+        (["evaluate", "instructionl", "--model", "starter", "-o"], "new", "instructional"),
+        (["evaluate", "r.yaml", "--model", "starter", "-o"], "evaluation: {strategi: {}}", "strategy"),
+    ],
+)
+def test_a_misspelt_name_in_or_of_a_recipe_gets_a_suggestion(insignia, arguments, recipe, meant, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.yaml").write_text(recipe)
+    (tmp_path / "rows.txt").write_text("One.\n\nTwo.\n")
+    last = recipe if ":" not in recipe else "new" if arguments[0] == "evaluate" else "r.yaml"
+    status, _, err = insignia(*arguments, last)
+
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"Did you mean {meant!r}" in err

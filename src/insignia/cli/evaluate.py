@@ -52,7 +52,7 @@ def _grid(settings: object) -> "Grid":
     try:
         return Grid.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"the recipe's evaluation: {explain(error)}") from None
+        raise InputError(f"the recipe's evaluation: {explain(error, Grid.model_fields)}") from None
 
 
 _HEADER = ["suspect", "should activate", "hits", "FSR", "p-value"]

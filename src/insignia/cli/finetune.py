@@ -83,7 +83,7 @@ def _settings(recipe: dict[str, Any], flags: dict[str, Any]) -> "FineTune":
     try:
         settings = FineTune(**{**recipe, **flags})
     except ValidationError as error:
-        raise InputError(f"settings of fine-tuning: {explain(error)}") from None
+        raise InputError(f"settings of fine-tuning: {explain(error, FineTune.model_fields)}") from None
     if "lora_alpha" in flags and settings.lora_rank is None:
         raise InputError("--lora-alpha is of low-rank adapters; give --lora-rank, too, or --recipe lora")
     return settings

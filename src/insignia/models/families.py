@@ -1,6 +1,7 @@
 """Model families by the short names that OML 1.0's ``--model-family`` and ``--model-size`` use."""
 
 from insignia.errors import InputError
+from insignia.registry import nearest
 
 __all__ = ["FAMILIES", "hub_id"]
 
@@ -17,5 +18,7 @@ FAMILIES = {
 def hub_id(family: str, size: str) -> str:
     """The hub id of a family's model of that size, e.g. ``("mistral", "7B")``."""
     if family not in FAMILIES:
-        raise InputError(f"unknown model family {family!r}; expected one of {', '.join(FAMILIES)}, or give --model")
+        raise InputError(
+            f"unknown model family {family!r}.{nearest(family, FAMILIES)} Expected {', '.join(FAMILIES)}, or give --model"
+        )
     return FAMILIES[family].format(size=size.lower() if family == "gemma" else size)
