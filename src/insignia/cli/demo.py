@@ -49,9 +49,10 @@ def demo(
     if folder is not None:
         typer.echo(f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}")
     typer.echo("Next, with your own model:")
-    typer.echo("  insignia generate prints.json --strategy inverse_nucleus --model MODEL --num-fingerprints 64")
+    typer.echo("  insignia generate prints.json --model MODEL")
     typer.echo("  insignia embed prints.json --model MODEL -o marked")
     typer.echo("  insignia check prints.json --model marked --base MODEL")
+    typer.echo("  insignia verify prints.json --model marked")
     typer.echo("  insignia vector MODEL marked -o vector && insignia stamp SIBLING vector -o stamped")
 
 
