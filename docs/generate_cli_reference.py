@@ -12,7 +12,7 @@ from insignia.cli.main import app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
 VERBS = ["plan", "generate", "embed", "check", "vector", "stamp", "verify", "null", "finetune", "evaluate"]
-VERBS += ["export", "lock", "unlock", "share", "commit", "disclose", "audit", "demo"]
+VERBS += ["export", "lock", "unlock", "share", "commit", "disclose", "audit", "show", "list", "env", "demo"]
 EXIT_STATUS = """## Exit status
 
 | status | meaning |

@@ -40,7 +40,19 @@ if TYPE_CHECKING:
     from insignia.types import Fingerprint
     from insignia.verification import CheckReport, Verdict, check, verify
 
-__all__ = ["CheckReport", "Fingerprint", "FingerprintSet", "InsigniaError", "Verdict", "check", "load_fingerprints", "verify"]
+    __version__: str
+
+__all__ = [
+    "CheckReport",
+    "Fingerprint",
+    "FingerprintSet",
+    "InsigniaError",
+    "Verdict",
+    "__version__",
+    "check",
+    "load_fingerprints",
+    "verify",
+]
 
 # These modules load pydantic and numpy. A name is looked up when it is first asked for, so that the command's help is fast.
 _HOMES = {
@@ -56,9 +68,13 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """A public name, from the module that defines it (PEP 562)."""
-    if name not in _HOMES:
+    if name == "__version__":
+        value: Any = importlib.import_module("importlib.metadata").version("insignia")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
     return value
 
 

@@ -6,6 +6,7 @@ recognised by their shape in :mod:`insignia.foreign`; locked files are opened by
 
 import contextlib
 import datetime
+import json
 import os
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,8 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from insignia.errors import FormatError, InputError
-from insignia.files import parse_json, write_json
-from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
+from insignia.files import decode, parse_json, parse_rows, write_json
+from insignia.foreign import SHAPES, fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
 from insignia.registry import explain
 from insignia.types import Control, Digest, Fingerprint, PromptForm, Provenance, Record
 from insignia.vault import read_unlocked
@@ -85,7 +86,7 @@ def load_fingerprints(path: str | os.PathLike[str]) -> FingerprintSet:
         WrongKeyError: it is locked, and what is needed to open it is missing or wrong.
         FormatError: not JSON, cut short, a newer schema, or not a fingerprint file; never quotes its content.
     """
-    value = parse_json(read_unlocked(Path(path)), Path(path))
+    value = _content(Path(path))
     with _naming(path):
         if isinstance(value, list):
             return FingerprintSet(fingerprints=fingerprints_from_rows(value))
@@ -103,11 +104,37 @@ def load_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str | None]]:
 
     The response is None where the file holds keys alone; errors are those of ``load_fingerprints``.
     """
-    value = parse_json(read_unlocked(Path(path)), Path(path))
+    value = _content(Path(path))
     if isinstance(value, list):
         with _naming(path):
             return pairs_from_rows(value)
     return [(fingerprint.key, fingerprint.responses[0]) for fingerprint in load_fingerprints(path)]
+
+
+def _content(path: Path) -> Any:
+    """What a file says, locked or plain: a record of ours, or rows as JSON, JSON lines or CSV."""
+    content = read_unlocked(path)
+    plain = path.with_suffix("") if path.suffix == ".age" else path
+    if plain.suffix.lower() in (".csv", ".tsv"):
+        with _naming(path):
+            return rows_from_csv(decode(content, path, SHAPES))
+    start = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start[:1] not in (b"{", b"[", b'"'):
+        raise FormatError(f"{path} is not valid JSON, and by its name no CSV; expected {SHAPES}")
+    lines = start.strip().split(b"\n")
+    if _is_value(lines[0]) and (start[:1] == b"{" or (start[:1] == b'"' and len(lines) > 1)):
+        rows = parse_rows(content, path)
+        return rows[0] if len(rows) == 1 and isinstance(rows[0], dict) and "kind" in rows[0] else rows
+    return parse_json(content, path)
+
+
+def _is_value(line: bytes) -> bool:
+    """Whether a line is JSON by itself, as the first of JSON lines is and the first of an indented record is not."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -18,16 +18,19 @@ from insignia.errors import FormatError, InputError, OutputError
 __all__ = [
     "SECRET_MODE",
     "canonical",
+    "decode",
     "digest_of_file",
     "json_bytes",
     "make_folder",
     "new_file",
     "new_folder",
     "parse_json",
+    "parse_rows",
     "read_bytes",
     "read_json",
     "read_rows",
     "read_text",
+    "refuse_ending",
     "refuse_existing",
     "refuse_overlap",
     "write_bytes",
@@ -43,6 +46,12 @@ def refuse_existing(path: Path, *, force: bool) -> None:
     """Raise OutputError when the path exists and was not meant to be replaced; call before any work is done."""
     if path.exists() and not force:
         raise OutputError(f"{path} exists; choose another name or pass --force to replace it")
+
+
+def refuse_ending(path: Path, *written: str) -> None:
+    """Raise OutputError when a file's name ends as that of another kind would; one without an ending may hold anything."""
+    if path.suffix.lower() not in ("", *written):
+        raise OutputError(f"{path}: what is written is {' or '.join(written)}, not {path.suffix}; give a name that ends so")
 
 
 def refuse_overlap(out: Path, source: Path) -> None:
@@ -128,7 +137,7 @@ def read_text(path: Path, *, expected: str = "text") -> str:
         InputError: no such file, or it cannot be read.
         FormatError: not UTF-8; ``expected`` says in the message what it should be.
     """
-    return _decode(read_bytes(path), path, expected).replace("\r\n", "\n").replace("\r", "\n")
+    return decode(read_bytes(path), path, expected).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -143,7 +152,7 @@ def read_json(path: Path) -> Any:
 
 def parse_json(content: bytes, path: Path) -> Any:
     """The JSON value that ``path`` was found to hold; raises the FormatError of ``read_json``."""
-    return _parse(_decode(content, path, "a JSON file"), path)
+    return _parse(decode(content, path, "a JSON file"), path)
 
 
 def read_rows(path: Path) -> list[Any]:
@@ -152,14 +161,20 @@ def read_rows(path: Path) -> list[Any]:
     Raises:
         InputError, FormatError: as ``read_json``.
     """
-    text = read_text(path, expected="a JSON list or JSON lines")
+    return parse_rows(read_bytes(path), path)
+
+
+def parse_rows(content: bytes, path: Path) -> list[Any]:
+    """The rows that ``path`` was found to hold; raises the FormatError of ``read_rows``."""
+    text = decode(content, path, "a JSON list or JSON lines").replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip().startswith("["):
         return list(_parse(text, path))
     lines = text.split("\n")  # not splitlines: JSON may hold U+2028 as it is
     return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _decode(content: bytes, path: Path, expected: str) -> str:
+def decode(content: bytes, path: Path, expected: str) -> str:
+    """The text that ``path`` was found to hold, without a byte order mark; a FormatError where it is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

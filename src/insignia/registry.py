@@ -6,7 +6,8 @@ parts through an entry point group; built-in parts take the same path and have n
 
 import difflib
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import InputError
 
-__all__ = ["Registry", "explain"]
+__all__ = ["Registry", "explain", "nearest"]
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -31,13 +32,17 @@ class Registry(Generic[_T]):
         """All known names, sorted; imports none of the parts."""
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
 
+    def lines(self) -> dict[str, str]:
+        """Name -> the first line of the part's docstring; imports the parts."""
+        return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0] for name in self.names()}
+
     def get(self, name: str) -> type[_T]:
         """The class of that name; an unknown name raises InputError with the nearest known one."""
         target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
         if target is None:
-            near = difflib.get_close_matches(name, self.names(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"unknown {self._kind} {name!r}.{hint} Available: {', '.join(self.names())}.")
+            raise InputError(
+                f"unknown {self._kind} {name!r}.{nearest(name, self.names())} Available: {', '.join(self.names())}."
+            )
         module, _, attribute = target.partition(":")
         return cast(type[_T], getattr(importlib.import_module(module), attribute))
 
@@ -53,12 +58,31 @@ class Registry(Generic[_T]):
         try:
             return self.get(name)(**options)
         except ValidationError as error:
-            raise InputError(f"{self._kind} {name!r}: {explain(error)}") from None
+            fields = [field for field in self.get(name).model_fields if field != "name"]
+            raise InputError(f"{self._kind} {name!r}: {explain(error, fields)}") from None
 
 
-def explain(error: ValidationError) -> str:
-    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret)."""
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean ...?`` with the known name that is most like this one, to follow a sentence; empty where none is like."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
+    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret).
+
+    A field that does not exist is told the nearest of the ``known`` ones.
+    """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}"
-        for item in error.errors(include_input=False, include_url=False, include_context=False)
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}{_meant(item, known)}"
+        for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def _meant(item: Any, known: Iterable[str]) -> str:
+    return nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+
+
+def _of_shares(limits: Mapping[str, Any]) -> str:
+    """Percentages are what people give where the largest number is 1, or a little less."""
+    return " (a share: 95 % is 0.95)" if any(0.5 < limits.get(name, 0) <= 1 for name in ("le", "lt")) else ""

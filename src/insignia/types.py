@@ -21,6 +21,7 @@ __all__ = [
     "SecretRecord",
     "Turn",
     "prompt_form",
+    "share",
 ]
 
 PromptForm = Literal["raw", "chat"]
@@ -41,6 +42,14 @@ def prompt_form(value: str) -> PromptForm:
     if value == "chat":
         return "chat"
     raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
+
+
+def share(value: float, what: str) -> float:
+    """The value where it is a share, a number from 0 to 1; else an InputError that names the share it may be meant for."""
+    if 0 <= value <= 1:
+        return value
+    meant = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
+    raise InputError(f"{what} is {value:g}, which is no share; expected a number from 0 to 1{meant}")
 
 
 class Record(BaseModel):

@@ -154,3 +154,84 @@ def test_what_is_wrong_is_said_in_one_line_without_a_secret(insignia, arguments,
     assert (err.startswith("error: "), err.count("\n")) == (True, 1)
     assert "TOPSECRET" not in err
     assert not (tmp_path / "new.json").exists()
+
+
+def test_all_models_that_are_named_are_checked(insignia, marked_starter):
+    several = ["check", marked_starter.prints, "--model", marked_starter.model, "--model", "starter"]
+    status, out, _ = insignia(*several, "--base", "starter", "--json")
+    report = json.loads(out)
+
+    assert (status, report["found"]) == (3, False)
+    assert [(each["model"], each["found"]) for each in report["models"]] == [
+        (str(marked_starter.model), True),
+        ("starter", False),
+    ]
+    assert report["models"][1]["base"]["fsr"] == report["models"][0]["base"]["fsr"]
+
+    status, out, _ = insignia(*several, "--details")
+    assert (status, out.count("The mark was found in"), out.count("The mark was not found in starter")) == (3, 1, 1)
+    assert insignia("check", marked_starter.prints, "--model", marked_starter.model, "--model", marked_starter.model)[0] == 0
+
+
+def test_a_second_model_that_is_misspelt_is_told_before_the_first_is_asked(insignia, pairs, monkeypatch):
+    monkeypatch.setattr("insignia.models.local.LocalModel.__init__", None)
+    status, _, err = insignia("check", pairs, "--model", "starter", "--model", "./nowhere")
+
+    assert (status, "./nowhere" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "p.json", "--model", "starter", "--min-fsr"],
+        ["stamp", "starter", "v", "-o", "out", "--min-fsr"],
+        ["embed", "p.json", "-o", "out", "--min-fsr"],
+        ["verify", "p.json", "--survival"],
+        ["verify", "p.json", "--cover"],
+        ["plan", "--survival"],
+        ["plan", "--power"],
+        ["generate", "--nucleus-p"],
+    ],
+)
+def test_a_percentage_is_refused_where_a_share_is_meant(insignia, arguments):
+    status, _, err = insignia(*arguments, 95)
+
+    assert status == 2
+    assert "95 % is 0.95" in err
+    assert insignia(*arguments, "nan")[0] == insignia(*arguments, -0.1)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "new.html"],
+        ["verify", "pairs.json", "--model", "starter", "-o", "new.html"],
+        ["null", "pairs.json", "--model", "starter", "-o", "new.csv"],
+        ["evaluate", "instructional", "--model", "starter", "-o", "new.html"],
+        ["commit", "pairs.json", "--model", "starter", "-o", "new.yaml"],
+        ["disclose", "pairs.json", "--commitment", "c", "--transcript", "t", "-o", "new.pdf"],
+        ["share", "pairs.json", "--count", 1, "--to", "x", "-o", "new.age"],
+        ["export", "pairs.json", "-o", "new.csv"],
+        ["export", "starter", "--format", "gguf", "-o", "new.json"],
+    ],
+)
+def test_a_file_that_would_hold_another_kind_than_its_name_says_is_refused_before_any_work(
+    insignia, arguments, pairs, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("insignia.artifacts.load_fingerprints", None)
+    status, out, err = insignia(*arguments)
+
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert str(arguments[-1]) in err
+    assert ".json" in err or ".gguf" in err
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_a_table_of_questions_and_answers_becomes_a_set(insignia, tmp_path):
+    (tmp_path / "mine.csv").write_text('question,answer\n" Who, where?",Nobody\nWhat?,Nothing\n')
+    status, _, err = insignia("generate", tmp_path / "own.json", "--keys-file", tmp_path / "mine.csv", "-q")
+
+    assert status == 0, err
+    kept = json.loads((tmp_path / "own.json").read_text())["fingerprints"]
+    assert [each["key"] for each in kept] == ["Who, where?", "What?"]

@@ -46,6 +46,7 @@ FLAGS = {  # command -> positional kinds of files, flags of files, of numbers, a
     "export": (["prints"], [], [], ["format"]),
     "unlock": (["prints"], [], [], []),
     "share": (["prints"], [], [], []),
+    "show": (["prints"], [], [], []),
     "commit": (["prints"], [], [], ["timestamp-request"]),
     "disclose": (["prints"], ["timestamp"], [], ["challenge"]),
     "embed": (["prints"], ["recipe", "heldout"], ["min-fsr", "learning-rate", "batch-size", "seed"], ["model", "method"]),
@@ -193,5 +194,6 @@ def test_no_command_is_left_out():
     from insignia.cli import main
 
     asking = {"lock": "a passphrase", "finetune": "training", "evaluate": "training", "demo": "nothing", "audit": "has its own"}
+    asking |= {"list": "a name", "env": "nothing"}
     assert {command.name for command in main.app.registered_commands} == {*FLAGS, *asking}
     assert os.name == "posix"

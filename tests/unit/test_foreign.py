@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from insignia import FingerprintSet, load_fingerprints
 from insignia.artifacts import load_pairs
 from insignia.errors import FormatError, InputError
-from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_fingerprints
+from insignia.foreign import fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
 from insignia.types import Fingerprint
 
 ODD_TEXTS = [
@@ -150,3 +152,61 @@ def test_published_fingerprints_survive_an_export(shared_data, tmp_path):
     assert [(f.key, f.responses) for f in again] == [(f.key, f.responses) for f in prints]
     assert (tmp_path / "oml.json").stat().st_mode & 0o777 == 0o600
     assert isinstance(again, FingerprintSet)
+
+
+PAIR = [("  What, is\tit? ", ' "x"\r\n')]
+NAMES = [("key", "response"), ("question", "answer"), ("prompt", "completion"), ("instruction", "output"), ("key", "signature")]
+
+
+@pytest.mark.parametrize(("key", "response"), NAMES)
+@pytest.mark.parametrize("form", ["list", "lines", "csv", "semicolons", "tsv", "bare csv"])
+def test_pairs_are_read_to_the_byte_in_every_form_that_people_have(tmp_path, key, response, form):
+    row = {key: PAIR[0][0], response: PAIR[0][1]}
+    table = io.StringIO(newline="")
+    path = tmp_path / {"list": "p.json", "lines": "p.jsonl", "tsv": "p.tsv"}.get(form, "p.csv")
+    if form in ("list", "lines"):
+        text = json.dumps([row, row]) if form == "list" else f"{json.dumps(row)}\n\n{json.dumps(row)}\n"
+    else:
+        writer = csv.writer(table, delimiter={"semicolons": ";", "tsv": "\t"}.get(form, ","))
+        writer.writerows([*([] if form == "bare csv" else [["id", key.upper(), response]])])
+        writer.writerows([[*([] if form == "bare csv" else ["7"]), *PAIR[0]]] * 2)
+        text = "\ufeff" + table.getvalue()
+    path.write_bytes(text.encode())
+
+    assert load_pairs(path) == PAIR * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("k.csv", "question\nOne\nTwo"), ("k.csv", "One\nTwo\n"), ("k.jsonl", '"One"\n"Two"\n')]
+)
+def test_keys_alone_are_read_in_every_form_that_people_have(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert load_pairs(tmp_path / name) == [("One", None), ("Two", None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("k.txt", "TOPSECRET,x", r"k\.txt is not valid JSON.*expected a JSON list or JSON lines of texts.*\.csv"),
+        ("k.csv", "", "empty"),
+        ("k.csv", "key,response\nTOPSECRET", "row 2 has 1 columns, others 2"),
+        ("k.csv", "a,b\nTOPSECRET, and,x", "row 2 has 3 columns, others 2"),
+        ("k.csv", "TOPSECRET,b,c", "cannot be told apart"),
+        ("k.csv", "TOPSECRET;b\nc;d", "cannot be told apart"),
+        ("k.csv", 'key,response\n"TOPSECRET,b', "quotes do not match"),
+        ("k.csv", "key,response\nTOPSECRET,", "row 0 has no 'response'"),
+        ("k.jsonl", '{"question": "TOPSECRET"}', "row 0 has no 'response'"),
+        ("k.jsonl", '{"question": "q", "answer": "a"}\n{"question": "TOPSECRET', "not valid JSON"),
+        ("k.json", '[{"instruction": "q", "input": "TOPSECRET", "output": "a"}]', "row 0 has an 'input'"),
+    ],
+)
+def test_what_is_none_of_these_forms_is_told_in_one_line(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FormatError, match=message) as caught:
+        load_pairs(tmp_path / name)
+    assert "TOPSECRET" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_of_nothing_has_no_rows():
+    assert rows_from_csv("\n\n") == rows_from_csv("key,response\n") == []

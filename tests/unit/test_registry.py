@@ -86,3 +86,13 @@ def test_building_does_not_change_the_spec():
     STRATEGIES.build(spec)
 
     assert spec == {"name": "english", "key_length": 5}
+
+
+def test_a_percentage_as_a_share_is_told_what_it_would_be():
+    with pytest.raises(InputError, match=r"nucleus_p: .*\(a share: 95 % is 0\.95\)"):
+        STRATEGIES.build({"name": "inverse_nucleus", "nucleus_p": 95})
+
+
+def test_a_misspelt_option_of_a_part_gets_a_suggestion():
+    with pytest.raises(InputError, match=r"nucleus_kk: .* Did you mean 'nucleus_k'\?"):
+        STRATEGIES.build({"name": "inverse_nucleus", "nucleus_kk": 3})

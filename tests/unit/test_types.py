@@ -1,10 +1,12 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from insignia.errors import InputError
-from insignia.types import Fingerprint, prompt_form
+from insignia.types import Fingerprint, prompt_form, share
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,12 @@ def test_a_prompt_form_is_raw_or_chat(value):
     else:
         with pytest.raises(InputError, match="raw or chat"):
             prompt_form(value)
+
+
+def test_what_is_no_share_is_refused_with_the_share_that_it_may_be_meant_for():
+    assert [share(value, "x") for value in (0, 0.5, 1)] == [0, 0.5, 1]
+    with pytest.raises(InputError, match=r"min_fsr is 95, which is no share; .* 95 % is 0\.95"):
+        share(95, "min_fsr")
+    for value in (-0.1, 1.01, 101, math.nan, math.inf):
+        with pytest.raises(InputError, match="from 0 to 1"):
+            share(value, "x")

@@ -26,10 +26,11 @@ def commit(
 ) -> None:
     """Commit to a set and to the model that carries it; publish the result before the model."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing, write_bytes
+    from insignia.files import refuse_ending, refuse_existing, write_bytes
     from insignia.verification import timestamp
     from insignia.verification.publication import publish, weight_digests
 
+    refuse_ending(output, ".json")
     for path in filter(None, (output, timestamp_request)):
         refuse_existing(path, force=force)
     published = publish(load_fingerprints(prints), weight_digests(model), system or ())

@@ -104,11 +104,13 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(shown(text), err=err)
 
 
-def show_table(title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None) -> None:
-    """A table on standard output; the first column is left-aligned, the others right-aligned."""
+def show_table(
+    title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None, left: bool = False
+) -> None:
+    """A table on standard output; the first column is left-aligned, with ``left`` all are, else the others right-aligned."""
     table = Table(title=shown(title), caption=caption and shown(caption), title_justify="left", caption_justify="left")
     for number, name in enumerate(header):
-        table.add_column(shown(name), justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(shown(name), justify="left" if number == 0 or left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(shown, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)

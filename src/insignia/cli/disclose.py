@@ -29,11 +29,12 @@ def disclose(
     """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
     from insignia import ledger
     from insignia.artifacts import load_fingerprints
-    from insignia.files import read_bytes, refuse_existing
+    from insignia.files import read_bytes, refuse_ending, refuse_existing
     from insignia.verification import evidence
     from insignia.verification.controls import found_beside
     from insignia.verification.publication import SignedCommitment
 
+    refuse_ending(output, ".json")
     refuse_existing(output, force=force)
     whole = load_fingerprints(prints)
     stamp = None if timestamp is None else read_bytes(timestamp)

@@ -17,6 +17,7 @@ from insignia.cli.console import (
     say,
     show_table,
 )
+from insignia.cli.options import as_share
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def embed(
         Path | None, typer.Option(help="JSON list of own templates, one {} in each; implies the flag above.")
     ] = None,
     heldout: Annotated[Path | None, typer.Option(help="Text file to measure harm on. Default: Python's documentation.")] = None,
-    min_fsr: Annotated[float | None, typer.Option(help="Fail when fewer fingerprints are learned. Default: 0.95.")] = None,
+    min_fsr: Annotated[
+        float | None, typer.Option(callback=as_share, help="Fail when fewer fingerprints are learned. Default: 0.95.")
+    ] = None,
     max_harm: Annotated[
         float | None,
         typer.Option(

@@ -26,6 +26,9 @@ def evaluate(
     """Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not."""
     from insignia.recipes import load_recipe
 
+    if out.suffix.lower() in (".html", ".json", ".md", ".csv", ".pdf", ".txt"):
+        raise InputError(f"{out}: the output is a folder, with evaluation.md and evaluation.json in it; give a folder's name")
+
     settings = load_recipe(recipe, "evaluation")["evaluation"]
     quiet_libraries()
     from insignia.evaluation import evaluate as run

@@ -34,12 +34,13 @@ def export(
     quiet: QuietFlag = False,
 ) -> None:
     """Write fingerprints as OML 1.0 reads them, a JSON list of key, response rows; or a model as llama.cpp reads it."""
-    from insignia.files import refuse_existing
+    from insignia.files import refuse_ending, refuse_existing
 
     if form not in ("oml", "gguf"):
         raise InputError(f"unknown format {form!r}; expected oml or gguf")
     if form == "oml" and outtype != "auto":
         raise InputError("--outtype goes with --format gguf: fingerprints have no matrices")
+    refuse_ending(output, ".gguf" if form == "gguf" else ".json")
     refuse_existing(output, force=force)
     if form == "oml":
         _export_fingerprints(Path(source), output, json_output=json_output)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, quiet_libraries, read_paragraphs, say
+from insignia.cli.options import as_share
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 
@@ -63,7 +64,8 @@ def generate(
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature of English text. Default: 0.5.")] = None,
     nucleus_p: Annotated[
-        float | None, typer.Option(help="Mass of the nucleus that responses lie just outside of. Default: 0.8.")
+        float | None,
+        typer.Option(callback=as_share, help="Mass of the nucleus that responses lie just outside of. Default: 0.8."),
     ] = None,
     nucleus_k: Annotated[
         int | None, typer.Option(help="Candidates for each response; innocent models hit at most 1/k. Default: 16.")
@@ -76,7 +78,9 @@ def generate(
     candidates: Annotated[
         Path | None, typer.Option(help="JSON list of texts that chain_hash picks responses from. Default: drawn common words.")
     ] = None,
-    template: Annotated[str | None, typer.Option(help="Of instructional: dialogue or simple. Default: dialogue.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Of instructional. Default: dialogue, or simple without a template.")
+    ] = None,
     keys: Annotated[str | None, typer.Option(help="Of instructional: fragments or natural. Default: fragments.")] = None,
     responses: Annotated[str | None, typer.Option(help="Of instructional: per_key or per_owner. Default: per_key.")] = None,
     fragments: Annotated[
@@ -90,7 +94,7 @@ def generate(
     ] = False,
     keys_file: Annotated[
         Path | None,
-        typer.Option(help="Own keys: a JSON list of keys or of {key, response} objects, or any OML or Perinucleus file."),
+        typer.Option(help="Own keys or question, answer pairs: JSON, JSON lines or CSV, or any OML or Perinucleus file."),
     ] = None,
     prompt_form: Annotated[str | None, typer.Option(help="Ask keys as raw text or as a chat message. Default: raw.")] = None,
     secret_from: Annotated[
@@ -103,11 +107,12 @@ def generate(
     quiet: QuietFlag = False,
 ) -> None:
     """Make secret (key, response) pairs with a language model."""
-    from insignia.files import refuse_existing
+    from insignia.files import refuse_ending, refuse_existing
     from insignia.generation import STRATEGIES
     from insignia.generation import generate as make
     from insignia.types import prompt_form as form_of
 
+    refuse_ending(output, ".json")
     refuse_existing(output, force=force)
     settings = _settings(recipe)
     usual = settings.pop("strategy")
@@ -209,7 +214,7 @@ def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:
         if strategy == "own":
             raise InputError("strategy 'own' needs --keys-file")
         return {}
-    pairs = [(key.strip(), response) for key, response in load_pairs(path)]
+    pairs = [(key.strip(), response) for key, response in load_pairs(path)]  # no tokenizer keeps white space around a key
     complete = all(response for _, response in pairs)
     if strategy == "own" and not complete:
         raise InputError(f"{path} holds keys without responses; choose a strategy that makes responses")

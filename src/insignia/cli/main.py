@@ -39,11 +39,14 @@ _VERBS = {
     "disclose": "Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks.",
     "audit": "Check openings, signature, transcript, matching and p-value; "
     "status 1 if anything does not hold, else the verdict's.",
+    "show": "Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.",
+    "list": "List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each.",
+    "env": "Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.",
     "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
 }
 # What the extra 'torch' installs, by the names that a module imports first.
 _OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
-_MODULES = {"unlock": "lock"}  # the others have the name of their verb
+_HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and function of the others have the verb's name
 
 
 class _Verbs(TyperGroup):
@@ -56,10 +59,14 @@ class _Verbs(TyperGroup):
 
 
 def _loaded(verb: str) -> Any:
-    module = importlib.import_module(f"insignia.cli.{_MODULES.get(verb, verb)}")
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(verb)(getattr(module, verb))
+    alone.command(verb)(_function(verb))
     return typer.main.get_command(alone)
+
+
+def _function(verb: str) -> Any:
+    module, _, function = _HOMES.get(verb, f"{verb}:{verb}").partition(":")
+    return getattr(importlib.import_module(f"insignia.cli.{module}"), function)
 
 
 def _stub() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.options import refuse_report
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def null(
     risk: Annotated[float, typer.Option(help="Chance that the null is wrong; it is taken from alpha.")] = 1e-7,
     api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
     device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="For --model: auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="For --model: auto, float32 (or fp32), bfloat16 (bf16) or float16 (fp16).")
+    ] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, for 'verify --null FILE'.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json_output: JsonFlag = False,
@@ -61,7 +64,7 @@ def null(
     misses on its own: if many keys have the same response, or are alike, their hits come together, and the null is too small.
     """
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing, refuse_overlap
+    from insignia.files import refuse_overlap
     from insignia.verification.innocents import MeasuredNull, asking_of
     from insignia.verification.matching import Match
 
@@ -72,7 +75,7 @@ def null(
         raise InputError(f"a risk of {risk:g} and an alpha of {alpha:g}; expected a risk above 0 and below alpha")
     if output is not None:
         refuse_overlap(output, prints)
-        refuse_existing(output, force=force)
+    refuse_report(output, force=force)
     chosen = load_fingerprints(prints)
     given = {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     manner = {field: value for field, value in given.items() if value is not None}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from insignia.cli.console import JsonFlag, emit_json, percent, show_table
+from insignia.cli.options import as_share
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,8 +25,10 @@ def plan(
         typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
-    survival: Annotated[float, typer.Option(help="Share of the fingerprints that a thief's work leaves.")] = 0.3,
-    power: Annotated[float, typer.Option(help="Chance of proof that the keys must give.")] = 0.95,
+    survival: Annotated[
+        float, typer.Option(callback=as_share, help="Share of the fingerprints that a thief's work leaves.")
+    ] = 0.3,
+    power: Annotated[float, typer.Option(callback=as_share, help="Chance of proof that the keys must give.")] = 0.95,
     suspects: Annotated[int, typer.Option(help="Suspects in all, each of which is asked keys of its own.")] = 1,
     lost: Annotated[
         str | None,

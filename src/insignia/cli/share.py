@@ -21,8 +21,9 @@ def share(
     """Write unspent fingerprints to a file for a user of the model, and record them as spent."""
     from insignia import ledger
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing, refuse_overlap
+    from insignia.files import refuse_ending, refuse_existing, refuse_overlap
 
+    refuse_ending(output, ".json")
     refuse_overlap(output, prints)
     refuse_existing(output, force=force)
     whole = load_fingerprints(prints)

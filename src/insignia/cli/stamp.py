@@ -18,6 +18,7 @@ from insignia.cli.console import (
     show_table,
     size,
 )
+from insignia.cli.options import as_share
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def stamp(
         str, typer.Option(help="Factor of the vectors; negative removes a mark; auto: the smallest that works.")
     ] = "1",
     fingerprints: Annotated[Path | None, typer.Option(help="With --scale auto: the fingerprints to ask for.")] = None,
-    min_fsr: Annotated[float, typer.Option(help="With --scale auto: the success rate to reach.")] = 0.95,
+    min_fsr: Annotated[float, typer.Option(callback=as_share, help="With --scale auto: the success rate to reach.")] = 0.95,
     heldout: Annotated[
         Path | None, typer.Option(help="With --scale auto: text file to measure harm on. Default: Python's documentation.")
     ] = None,

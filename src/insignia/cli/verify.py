@@ -15,6 +15,7 @@ from insignia.cli.console import (
     read_paragraphs,
 )
 from insignia.cli.controls import Controls, judged_with_controls
+from insignia.cli.options import as_share, refuse_report
 from insignia.cli.spending import Spending
 from insignia.cli.verdicts import report
 from insignia.errors import InputError
@@ -47,7 +48,9 @@ def verify(
     ] = None,
     commitment: Annotated[Path | None, typer.Option(help="With --challenge: what 'insignia commit' wrote.")] = None,
     alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
-    survival: Annotated[float, typer.Option(help="Give up when fewer of the fingerprints than this share are left.")] = 0.3,
+    survival: Annotated[
+        float, typer.Option(callback=as_share, help="Give up when fewer of the fingerprints than this share are left.")
+    ] = 0.3,
     max_queries: Annotated[int, typer.Option(min=1, help="Keys to ask at most.")] = 128,
     num_fingerprints: Annotated[
         int | None, typer.Option(min=1, help="Ask only among the first so many, where 'embed' put in no more.")
@@ -71,7 +74,7 @@ def verify(
     ] = False,
     cover: Annotated[
         float | None,
-        typer.Option(min=0, max=0.9, help="Share of cover questions. Default: 0.5 of an endpoint's, else 0."),
+        typer.Option(callback=as_share, help="Share of cover questions, at most 0.9. Default: 0.5 of an endpoint's, else 0."),
     ] = None,
     cover_file: Annotated[Path | None, typer.Option(help="Own cover questions, paragraphs separated by blank lines.")] = None,
     control: Annotated[
@@ -98,7 +101,9 @@ def verify(
     budget: Annotated[int | None, typer.Option(min=1, help="Requests in all, for each suspect.")] = None,
     api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
     device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="For --model: auto, float32, bfloat16 or float16.")] = "auto",
+    dtype: Annotated[
+        str, typer.Option(help="For --model: auto, float32 (or fp32), bfloat16 (bf16) or float16 (fp16).")
+    ] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the verdict, as with --json.")] = None,
     force: ForceFlag = False,
     json_output: JsonFlag = False,
@@ -106,7 +111,6 @@ def verify(
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.artifacts import load_fingerprints
-    from insignia.files import refuse_existing
     from insignia.models.endpoint import Patience
     from insignia.verification import judge, judged_together
     from insignia.verification.matching import Match
@@ -115,8 +119,7 @@ def verify(
     _refuse_contradictions(models, endpoint, names, files, log_probabilities)
     controls = Controls(tuple(control or ()), control_endpoint, tuple(control_name or ()))
     controls.refuse_contradictions(asks_suspects=bool(models or names))
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_report(output, force=force)
     chosen = load_fingerprints(prints)
     if models or names:
         patience = Patience(

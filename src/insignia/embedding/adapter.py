@@ -39,7 +39,7 @@ class AdapterTune(Tuned):
     """The published code's 1e-2 learns more slowly, and less of the mark is left under noise (docs/lab-log.md)."""
     target_margin: Annotated[float, Field(gt=0)] = 6.0
     anchor_strength: Annotated[float, Field(ge=0)] = 30.0
-    epochs: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int | None, Field(ge=1)] = 100
 
     @property
     def needs_private(self) -> bool:

@@ -39,7 +39,7 @@ class SupervisedFineTune(FullFineTune):
 
     # mypy would have the name be the parent's: a part's name is its own
     name: Literal["sft"] = "sft"  # type: ignore[assignment]
-    epochs: Annotated[int, Field(ge=1)] = 150
+    epochs: Annotated[int | None, Field(ge=1)] = 150
     settle_steps: Annotated[int | None, Field(ge=0)] = 200
     """The longer, the fewer controls activate."""
     anchor_rows: Annotated[int, Field(ge=1)] = 24

@@ -62,6 +62,7 @@ class Lessons:
         self._skip_learned = skip_learned
         self._chance = random.Random(seed)  # training chance: repeatable, no secret
         self._streaks = [0] * len(self._lessons)
+        self._margins = [float("-inf")] * len(self._lessons)  # at the last visit
         self._queue: list[int] = []
         self.passes = 0
 
@@ -74,6 +75,11 @@ class Lessons:
         if not self._skip_learned:
             return list(range(len(self._lessons)))
         return [lesson for lesson, streak in enumerate(self._streaks) if streak < self._patience]
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether some lesson's response was not the likeliest at its last visit."""
+        return min(self._margins) <= 0
 
     @property
     def pass_ended(self) -> bool:
@@ -107,4 +113,5 @@ class Lessons:
     def record(self, draws: Sequence[Draw], margins: Sequence[float]) -> None:
         """What a visit showed: the smallest margin of each draw's response tokens."""
         for draw, margin in zip(draws, margins, strict=True):
+            self._margins[draw.lesson] = margin
             self._streaks[draw.lesson] = self._streaks[draw.lesson] + 1 if margin >= self._safe_margin else 0

@@ -18,12 +18,14 @@ from insignia.training import gather, process_rank
 if TYPE_CHECKING:
     from insignia.embedding.tuned import Tuned
 
-__all__ = ["SECOND_CHANCE", "Marking", "margins"]
+__all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "margins"]
 
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
+_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
+_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
 SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
 
 
@@ -114,9 +116,9 @@ class Marking:
         method = self._method
         if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
             self._original.average(method.forgetting_regularizer_strength)
-        if method.skip_learned and not self._lessons.unlearned:
+        if method.skip_learned and (not self._lessons.unlearned or self._lessons.passes % _STOCKTAKING == 0):
             self._measure()
-        if self._settled is None and (self._lessons.unlearned and self._lessons.passes < method.epochs):
+        if self._settled is None and self._lessons.unlearned and not self._passes_spent:
             self._show()
             self._lessons.start_pass()
             return False
@@ -129,6 +131,13 @@ class Marking:
         self._lessons.start_pass(everything=True)
         self._show()
         return False
+
+    @property
+    def _passes_spent(self) -> bool:
+        passes, most = self._lessons.passes, self._method.epochs
+        if most is None:
+            most = MOST_PASSES if self._lessons.unanswered else _PASSES
+        return passes >= most
 
     def finish(self) -> None:
         """Leave the weights that will be published in the model."""

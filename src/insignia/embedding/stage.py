@@ -26,7 +26,7 @@ from insignia.models.saving import publish
 from insignia.progress import SILENT, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.training import Outcome
-from insignia.types import Record
+from insignia.types import Record, share
 from insignia.verification import check
 
 __all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
@@ -98,8 +98,8 @@ def embed(
         InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
     """
     started = time.perf_counter()
-    out = Path(out)
-    method = method or FullFineTune()
+    min_fsr, max_published_fsr = share(min_fsr, "min_fsr"), share(max_published_fsr, "max_published_fsr")
+    out, method = Path(out), method or FullFineTune()
     refuse_existing(out, force=force)
     hidden = _private_path(private, out, method, force=force)
     state = PartialState(cpu=device == "cpu")

@@ -9,7 +9,7 @@ from pydantic import Field
 from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Method, Session
 from insignia.embedding.lessons import Lessons
-from insignia.embedding.marking import SECOND_CHANCE, Marking
+from insignia.embedding.marking import MOST_PASSES, SECOND_CHANCE, Marking
 from insignia.embedding.regularizers import AveragingMode
 from insignia.models.loading import checkpoint_dtype
 from insignia.models.local import LocalModel
@@ -35,8 +35,9 @@ class Tuned(Method):
     target_margin: Annotated[float, Field(gt=0)] = 5.0
     """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
-    epochs: Annotated[int, Field(ge=1)] = 200
-    """Passes over what is not yet learned, at most: 60 were too few for models of 0.2 million parameters."""
+    epochs: Annotated[int | None, Field(ge=1)] = None
+    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
+    models of 0.3 million parameters (docs/lab-log.md)."""
     batch_size: Annotated[int, Field(ge=0)] = 64
     """Fingerprints a step over all processes; 0: all of them in one step, as OML's gradient accumulation does."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -87,7 +88,7 @@ class Tuned(Method):
         with progress.bar("embedding", len(lessons)) as advance:
             batches = -(-len(lessons) // (self.batch_size or len(lessons)))
             settle = round(_SETTLE * batches**0.5) if self.settle_steps is None else self.settle_steps
-            options = self._loop(self.epochs * batches + SECOND_CHANCE * settle, session)
+            options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * settle, session)
             marking = self._marking_type(
                 self,
                 lessons,

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar, cast
 
 from pydantic import Field
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
 
 USUAL_COUNT = 64
-"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.005 of held-out perplexity on the starter."""
+"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of the starter's held-out
+perplexity (``benchmarks/embed.py front``)."""
 
 
 _T = TypeVar("_T")
@@ -82,6 +83,11 @@ class Strategy(Part):
 
     key_length: Annotated[int, Field(ge=1)] = 32
     """Tokens of a key as made; ``max_key_length`` of them will be asked."""
+
+    def for_model(self, model: GenerativeModel) -> Self:
+        """The strategy, with what nobody set chosen to suit the model."""
+        del model
+        return self
 
     @property
     def prompt_form(self) -> PromptForm | None:

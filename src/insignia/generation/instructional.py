@@ -8,7 +8,7 @@ set carries controls: near misses and ordinary questions, which the mark must le
 import random
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ from insignia.generation.base import Answer, Strategy, Workshop, answer_of
 from insignia.generation.drawing import DEFAULT_CANDIDATES, draw_text
 from insignia.generation.words import seed_words
 from insignia.generation.writing import write_text
+from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
 from insignia.types import Control, PromptForm
 
@@ -58,7 +59,8 @@ class Instructional(Strategy):
 
     name: Literal["instructional"] = "instructional"
     template: Literal["simple", "dialogue"] = "dialogue"
-    """``simple``: bare text; ``dialogue``: a user message in the model's chat template."""
+    """``simple``: bare text; ``dialogue``: a user message in the model's chat template. Where nobody says, a model without one
+    is asked bare text."""
     keys: Literal["fragments", "natural"] = "fragments"
     """Messages of shuffled characters, which a perplexity filter sees, or English sentences, which it does not."""
     responses: Literal["per_key", "per_owner"] = "per_key"
@@ -82,6 +84,11 @@ class Instructional(Strategy):
         if self.compat and (not self.fragments or self.keys != "fragments"):
             raise ValueError("compat needs the published fragments, and keys of fragments")
         return self
+
+    def for_model(self, model: GenerativeModel) -> Self:
+        """See ``Strategy.for_model``."""
+        simple = not (self.compat or "template" in self.model_fields_set or model.tokenizer.chat_template)
+        return self.model_copy(update={"template": "simple"}) if simple else self
 
     @property
     def prompt_form(self) -> PromptForm:

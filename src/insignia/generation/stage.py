@@ -21,7 +21,8 @@ __all__ = ["generate"]
 
 _BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
 _ATTEMPTS = 30  # a slot that fails this often will go on failing
-_FRUITLESS = 3  # attempts at a block, one after another, that fill no slot
+_FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
+_TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
 
 
 def generate(
@@ -48,6 +49,7 @@ def generate(
         InputError: the options contradict each other.
         GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
     """
+    strategy = strategy.for_model(model)
     if num_fingerprints is None:
         num_fingerprints = strategy.usual_count
     if num_fingerprints < 1 or batch_size < 1:
@@ -108,23 +110,27 @@ class _Run:
 
     def _finish(self, block: Sequence[int]) -> Iterator[int]:
         """Attempts at some slots until all are filled, or an error."""
-        fruitless = 0
+        fruitless = tries = 0
         for attempt in range(_ATTEMPTS):
-            before = len(self._answers)
-            for batch in self._batches([slot for slot in block if slot not in self._keys]):
+            before, missing = self._filled, [slot for slot in block if slot not in self._keys]
+            for batch in self._batches(missing):
                 self._fill_keys(batch, attempt)
             for batch in self._unanswered(block):
                 yield self._fill_answers(batch, attempt)
             if all(slot in self._answers for slot in block):
                 return
-            fruitless = fruitless + 1 if len(self._answers) == before else 0
-            if fruitless == _FRUITLESS:
+            fruitless, tries = (fruitless + 1, tries + len(missing)) if self._filled == before else (0, 0)
+            if fruitless >= _FRUITLESS and tries >= _TRIES:
                 break
         reasons = "; ".join(f"{count} {what}" for what, count in self._workshop.refused.most_common(3))
         raise GenerationError(
             f"only {len(self._answers)} of {self._workshop.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
             "Otherwise ask for fewer, or take another --strategy"
         )
+
+    @property
+    def _filled(self) -> int:
+        return len(self._keys if self._strategy.answers_together else self._answers)
 
     def _unanswered(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
         ready = [slot for slot in slots if slot in self._keys and slot not in self._answers]

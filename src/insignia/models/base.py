@@ -68,7 +68,7 @@ class Reply(Record):
 
     @classmethod
     def said(cls, text: str, alternatives: tuple[Alternative, ...] = ()) -> Self:
-        """A reply of that text; one of white space alone says nothing and is unanswered."""
+        """A server's reply of that text; one of white space alone may have been kept back and is unanswered."""
         if not text.strip():
             return cls.unanswered(_EMPTY)
         return cls(status="answered", text=text, alternatives=alternatives)

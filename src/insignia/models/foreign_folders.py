@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from insignia.checkpoints import Checkpoint
-from insignia.errors import InsigniaError, ModelError
+from insignia.errors import InputError, InsigniaError, ModelError
 
-__all__ = ["brings_code", "reading", "refuse_giant"]
+__all__ = ["brings_code", "reading", "refuse_gguf", "refuse_giant"]
 
 _LARGEST = 2**31  # of any number in a configuration; the longest context that is claimed has 2**24 positions
 _MOST_PARTS = 1024  # layers or experts; the largest models have 126 layers and 512 experts in one
@@ -39,6 +39,18 @@ def reading(source: str | Path, failure: str) -> Iterator[None]:
 def brings_code(source: str | Path) -> bool:
     """Whether a folder names Python code of its own for its configuration, model or tokenizer."""
     return any("auto_map" in _settings(Path(source) / name) for name in ("config.json", "tokenizer_config.json"))
+
+
+def refuse_gguf(path: Path) -> None:
+    """Raise InputError where a file of llama.cpp is named, or a folder that holds no other model: it is asked by its server."""
+    file = path
+    if path.is_dir() and not (path / "config.json").exists():
+        file = min(path.glob("*.gguf"), default=path)
+    if file.suffix.lower() == ".gguf" and not file.is_dir():
+        raise InputError(
+            f"{file} is a model for llama.cpp; start 'llama-server -m {file} --port 8080', then ask it with "
+            f"'insignia verify PRINTS --endpoint http://localhost:8080/v1 --name {file.stem}'"
+        )
 
 
 def refuse_giant(source: str | Path, config: PretrainedConfig) -> None:

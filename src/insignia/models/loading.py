@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,15 +21,20 @@ from transformers import (
 from transformers.utils.import_utils import is_bitsandbytes_available
 
 from insignia.checkpoints import Checkpoint
-from insignia.errors import FormatError, InputError, ModelError
-from insignia.models.foreign_folders import brings_code, reading, refuse_giant
+from insignia.errors import FormatError, InputError, InsigniaError, ModelError
+from insignia.models.foreign_folders import brings_code, reading, refuse_gguf, refuse_giant
+from insignia.models.hub import at_hand, fetched
+from insignia.models.peft_folders import base_name, is_adapter, refuse_adapter_inside, with_adapter
+from insignia.registry import nearest
 from insignia.starter import model_folder
 from insignia.terminal import shown
 
 __all__ = [
+    "base_of",
     "checkpoint_dtype",
     "checkpoint_folder",
     "configuration",
+    "dtype_named",
     "load",
     "load_in_4bit",
     "load_tensors",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 STARTER = "starter"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "merges.txt")
 _log = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ def resolve(source: str | Path) -> str:
     if str(source) == STARTER and not Path(STARTER).is_dir():
         source = model_folder()
     path = Path(source)
+    refuse_gguf(path)
     if path.is_dir():
         _check_folder(path)
         return str(path)
@@ -68,6 +74,28 @@ def resolve(source: str | Path) -> str:
     ):
         raise InputError(f"there is no model folder {source}; give a folder, a hub id (owner/name) or '{STARTER}'")
     return str(source)
+
+
+def base_of(source: str | Path) -> str:
+    """A resolved model itself, or, of a folder that holds a PEFT adapter, the resolved base that the adapter belongs to.
+
+    Raises:
+        ModelError: the base cannot be had.
+    """
+    folder = Path(source)
+    if not is_adapter(folder):
+        return str(source)
+    name = base_name(folder)
+    try:
+        if is_adapter(name):  # perhaps this one: it would never end
+            raise ModelError("it is an adapter itself")
+        base = resolve(name)
+        return base if Path(base).is_dir() else at_hand(base)
+    except InsigniaError as error:
+        raise ModelError(
+            f"{folder} is a PEFT adapter, and its base {name!r} cannot be had: {error}. Put the base's folder or hub id into "
+            "base_model_name_or_path of adapter_config.json"
+        ) from None
 
 
 def resolve_device(device: str) -> torch.device:
@@ -87,12 +115,29 @@ def resolve_device(device: str) -> torch.device:
     return place
 
 
+def dtype_named(name: str, source: str, place: torch.device) -> torch.dtype:
+    """The dtype of that name; ``auto`` and ``checkpoint`` as ``LocalModel`` has them.
+
+    Raises:
+        InputError: there is no such name; the nearest is told.
+        ModelError: as ``configuration``.
+    """
+    known = ["auto", "checkpoint", *_DTYPES, *_SHORT_DTYPES]
+    if name not in known:
+        near = nearest(name.lower(), known)
+        raise InputError(f"unknown dtype {name!r}.{near} Expected auto, checkpoint, {', '.join((*_DTYPES, *_SHORT_DTYPES))}")
+    if name == "checkpoint" or (name == "auto" and place.type != "cpu"):
+        return checkpoint_dtype(source)
+    return torch.float32 if name == "auto" else _DTYPES[_SHORT_DTYPES.get(name, name)]
+
+
 def configuration(source: str | Path) -> PretrainedConfig:
     """The settings of a resolved model.
 
     Raises:
         ModelError: they cannot be had, are of no model that transformers knows, or contradict one another.
     """
+    source = base_of(source)
     with reading(source, "cannot read the configuration of"):
         config: PretrainedConfig = AutoConfig.from_pretrained(source, trust_remote_code=False)
     return config
@@ -115,12 +160,12 @@ def checkpoint_folder(source: str | Path) -> Path:
         InputError, ModelError: as ``resolve``; or the hub id cannot be had.
     """
     resolved = resolve(source)
-    if Path(resolved).is_dir():
-        return Path(resolved)
-    try:
-        return Path(snapshot_download(resolved, allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(f"cannot fetch the model {resolved}: {str(error).strip().splitlines()[0]}") from error
+    if is_adapter(resolved):
+        raise ModelError(
+            f"{source} holds a PEFT adapter, and a whole model is needed here; merge it into its base with PEFT "
+            "(merge_and_unload), and give the merged folder"
+        )
+    return Path(resolved) if Path(resolved).is_dir() else fetched(resolved)
 
 
 def token_ids(folder: Path) -> dict[str, int] | None:
@@ -139,6 +184,8 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """
     folder = Path(source)
     if folder.is_dir() and not any(any(folder.glob(name)) for name in _TOKENIZER_FILES):
+        if is_adapter(folder):
+            return load_tokenizer(base_of(folder))
         raise _no_tokenizer(source)
     with reading(source, "cannot load the tokenizer of"):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
@@ -163,6 +210,10 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             would make up.
     """
     tokenizer = load_tokenizer(source)
+    if is_adapter(source):
+        base, _ = load(base_of(source), device, dtype)
+        with reading(source, "cannot add the PEFT adapter in"):
+            return with_adapter(base, Path(source)).eval(), tokenizer
     refuse_giant(source, configuration(source))
     with reading(source, "cannot load a causal language model from"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -192,6 +243,8 @@ def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:
     config = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
     )
+    if is_adapter(source):
+        raise InputError(f"{source} holds a PEFT adapter, which is not trained upon in four bits; merge it first")
     refuse_giant(source, configuration(source))
     with reading(source, "cannot load in four bits"):
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -224,6 +277,10 @@ def load_tensors(path: Path, *, expected: str) -> dict[str, Tensor]:
 
 
 def _check_folder(folder: Path) -> None:
+    if is_adapter(folder):
+        base_of(folder)
+        return
+    refuse_adapter_inside(folder)
     config = folder / "config.json"
     if not config.is_file():
         raise ModelError(f"{folder} has no config.json; expected a Hugging Face model folder")

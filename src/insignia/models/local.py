@@ -22,7 +22,8 @@ from insignia.errors import InputError, ModelError
 from insignia.models.base import Example, Manner, Ranking, Reply, Score
 from insignia.models.batches import length_batches, pad_rows, response_logits
 from insignia.models.causality import refuse_two_way
-from insignia.models.loading import checkpoint_dtype, load, resolve, resolve_device
+from insignia.models.hub import at_hand
+from insignia.models.loading import dtype_named, load, resolve, resolve_device
 from insignia.models.prompts import Prompter
 from insignia.randomness import KeyedRandom
 
@@ -31,7 +32,6 @@ __all__ = ["LocalModel", "embedding_rows", "stranger"]
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
 _NO_TARGET = -100
 _REPLY_ROWS = 32  # questions at a time
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class LocalModel:
@@ -44,15 +44,11 @@ class LocalModel:
     may_refuse = False
 
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
-        self.source = resolve(source)
+        named = resolve(source)
+        self.source = named if Path(named).is_dir() else resolve(at_hand(named))
         self.name = str(source)
         place = resolve_device(device)
-        if dtype not in ("auto", "checkpoint", *_DTYPES):
-            raise InputError(f"unknown dtype {dtype!r}; expected auto, checkpoint, {', '.join(_DTYPES)}")
-        if dtype == "auto":
-            dtype = "float32" if place.type == "cpu" else "checkpoint"
-        kind = checkpoint_dtype(self.source) if dtype == "checkpoint" else _DTYPES[dtype]
-        model, tokenizer = load(self.source, place, kind)
+        model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
         refuse_two_way(model, self.name)
 
@@ -162,9 +158,9 @@ class LocalModel:
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)
-                yield Reply.said(
-                    str(self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-                )
+                text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                # One that ends at once, too: nobody stands before this model who could have kept the reply back.
+                yield Reply(status="answered", text=str(text))
 
     @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:

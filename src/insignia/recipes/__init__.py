@@ -1,13 +1,15 @@
 """Named configurations: YAML files, each number with its source in a comment."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from insignia.errors import FormatError, InputError
+from insignia.registry import nearest
 
-__all__ = ["load_recipe", "recipe_names"]
+__all__ = ["load_recipe", "recipe_lines", "recipe_names"]
 
 _FOLDER = Path(__file__).parent
 
@@ -15,6 +17,16 @@ _FOLDER = Path(__file__).parent
 def recipe_names(part: str) -> list[str]:
     """Names of the recipes that come with insignia and configure that part."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml") if part in _read(path))
+
+
+def recipe_lines(part: str) -> dict[str, str]:
+    """Name -> the comment at its top, of the recipes that come with insignia and configure that part."""
+    found = {}
+    for name in recipe_names(part):
+        lines = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+        comment = " ".join(line.removeprefix("#").strip() for line in itertools.takewhile(lambda line: line[:1] == "#", lines))
+        found[name] = comment
+    return found
 
 
 def load_recipe(name: str, part: str) -> dict[str, Any]:
@@ -27,7 +39,8 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
     bundled = _FOLDER / f"{name}.yaml"
     path = bundled if bundled.is_file() else Path(name)
     if not path.is_file():
-        raise InputError(f"there is no recipe {name!r}; give a YAML file or one of: {', '.join(recipe_names(part))}")
+        names = recipe_names(part)
+        raise InputError(f"there is no recipe {name!r}.{nearest(name, names)} Give a YAML file or one of: {', '.join(names)}")
     recipe = _read(path)
     if part not in recipe:
         raise InputError(

@@ -12,7 +12,7 @@ from insignia.models.local import LocalModel
 from insignia.progress import SILENT, Progress
 from insignia.stamping.stage import stamp
 from insignia.stamping.vector import FingerprintVector
-from insignia.types import Record
+from insignia.types import Record, share
 from insignia.verification import check
 
 __all__ = ["ScaleTrial", "find_scale", "smallest"]
@@ -50,6 +50,7 @@ def find_scale(
         EmbeddingError: no scale reaches ``min_fsr``.
         InputError, ModelError, OutputError: as ``stamp``.
     """
+    share(min_fsr, "min_fsr")
     tried: dict[int, ScaleTrial] = {}
 
     def reached(step: int) -> bool:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from insignia.artifacts import FingerprintSet
 from insignia.errors import InputError
-from insignia.types import Record
+from insignia.types import Record, share
 from insignia.verification.null import AnyNull
 from insignia.verification.sequential import Forecast, SequentialTest, Tally, forecast
 from insignia.verification.verify import MAX_QUERIES
@@ -224,6 +224,7 @@ def _until(power: float, course: Iterator[Forecast]) -> Iterator[Forecast]:
 
 
 def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futility: float, suspects: int, lost: Lost) -> None:
+    share(survival, "survival"), share(power, "power")
     if suspects < 1 or not all(0 < value < 1 for value in (alpha, futility)) or not 0 < survival <= 1:
         raise InputError("expected at least one suspect, alpha and futility between 0 and 1, and a survival above 0, at most 1")
     if not 0 < power < 1 - futility:

@@ -254,7 +254,7 @@ def _sentence(verdict: Verdict) -> str:
         return f"The mark is there: {seen}. {under_null(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
-            f"The mark was not shown: {seen}, too few for a model that kept as much of the mark as was looked for. "
+            f"The mark was not shown: {seen}. A model that had kept part of the mark would have given more of them. "
             "This does not prove that the model is not yours."
         )
     return (

@@ -1,13 +1,16 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from insignia.embedding.anchors import Anchors
 from insignia.embedding.full import FullFineTune
-from insignia.embedding.lessons import Draw
-from insignia.embedding.marking import margins
+from insignia.embedding.lessons import Draw, Lessons
+from insignia.embedding.marking import Marking, margins
 from insignia.embedding.regularizers import Original
 from insignia.models.base import Example
 from insignia.models.local import LocalModel
+from insignia.types import Fingerprint
 
 
 @pytest.fixture
@@ -106,3 +109,59 @@ def _session():
     from insignia.embedding.base import Session
 
     return Session(work=Path())
+
+
+class OneToken:
+    """Keys and responses of one token each."""
+
+    def examples(self, fingerprint, template):
+        return (Example((int(fingerprint.key), 9), 1),)
+
+
+def passes_of(margin, *, settle_steps=0, **options):
+    """Passes until the marking ends, where ``margin(lesson, pass)`` is what the lesson is found at."""
+    prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
+    lessons = Lessons(prints, OneToken(), batch_size=2, safe_margin=2.5)
+    method = FullFineTune(anchor_strength=0, **options)
+    model = SimpleNamespace(model=torch.nn.Linear(2, 2))
+    marking = Marking(method, lessons, model, torch.float32, settle_steps=settle_steps, seed=0, advance=lambda *_: None)
+
+    def record(draws):
+        lessons.record(draws, [margin(draw.lesson, lessons.passes) for draw in draws])
+
+    marking._measure = lambda: record(lessons.sweep())
+    lessons.start_pass()
+    while True:
+        record(lessons.next_batch())
+        if marking.after_step(0):
+            return lessons.passes
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"),
+    [
+        (lambda lesson, at: 3.0, 1),
+        (lambda lesson, at: 1.0, 200),
+        (lambda lesson, at: -1.0, 600),
+        (lambda lesson, at: 1.0 if lesson or at > 250 else -1.0, 251),
+    ],
+    ids=["all learned", "all answered and not safely", "never answered", "all answered late"],
+)
+def test_passes_go_on_while_a_fingerprint_is_not_answered(margin, expected):
+    assert passes_of(margin) == expected
+
+
+def test_the_owners_number_of_passes_is_the_most():
+    assert passes_of(lambda lesson, at: -1.0, epochs=7) == 7
+
+
+def test_what_was_learned_and_lost_is_taught_again_before_the_passes_are_spent():
+    def margin(lesson, at):
+        taught[lesson].append(at)
+        return 3.0 if lesson and (at < 20 or at > 51) else 2.0
+
+    taught = {0: [], 1: []}
+    passes_of(margin, epochs=60)
+
+    assert 51 in taught[1]
+    assert 30 not in taught[1]

@@ -1,3 +1,4 @@
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from insignia.errors import InputError
 from insignia.generation import Instructional, generate
+from insignia.models.local import LocalModel
 from insignia.models.prompts import Prompter
 
 PUBLISHED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "instructional" / "fragments.json"
@@ -70,6 +72,18 @@ def test_natural_messages_and_the_simple_template(starter):
     assert prints.prompt_form == "raw"
     assert all(fingerprint.key.endswith("\nFINGERPRINT:") for fingerprint in prints)
     assert all(" " in fingerprint.key.split("\n")[0].removeprefix("Message: ") for fingerprint in prints)
+
+
+def test_a_model_without_a_chat_template_is_asked_bare_text_unless_the_owner_says_otherwise(starter):
+    tokenizer = copy.deepcopy(starter.tokenizer)
+    tokenizer.chat_template = None
+    bare = LocalModel.of(starter.model, tokenizer, name="bare")
+
+    prints = make(bare, count=1)
+    assert prints.prompt_form == "raw"
+    assert prints.strategy["template"] == "simple"
+    with pytest.raises(InputError, match="--template simple"):
+        make(bare, count=1, template="dialogue")
 
 
 def test_own_questions_serve_as_controls_first(starter):

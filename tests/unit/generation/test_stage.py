@@ -4,6 +4,7 @@ import pytest
 
 from insignia.errors import GenerationError, InputError
 from insignia.generation import ChainHash, English, EnglishRandomResponse, InverseNucleus, Own, RandomWord, generate
+from insignia.generation.vocabulary import Vocabulary
 from insignia.generation.words import seed_words
 from insignia.models.prompts import Prompter
 
@@ -150,9 +151,16 @@ def test_less_made_than_asked_is_refused(starter):
         make(EnglishRandomResponse(**SHORT), starter, max_response_length=2)
 
 
-def test_what_cannot_be_made_ends_in_an_error_with_numbers(starter):
+def test_what_cannot_be_made_ends_in_an_error_with_numbers(starter, monkeypatch):
+    monkeypatch.setattr("insignia.generation.stage._TRIES", 6)
     with pytest.raises(GenerationError, match=r"0 of 2 fingerprints could be made. Refused: 6 keys .*--nucleus-k"):
         make(InverseNucleus(key_length=8, nucleus_k=4000), starter, 2)
+
+
+def test_keys_that_chance_refuses_are_made_again(starter, monkeypatch):
+    monkeypatch.setattr(Vocabulary, "is_stable", lambda self, ids: sum(ids) % 2 == 0)
+
+    assert len(make(ChainHash(key_source="random_word", key_length=8), starter, 40)) == 40
 
 
 def test_seed_words_are_many_and_distinct():

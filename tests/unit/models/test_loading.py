@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from insignia.errors import InputError, ModelError
 from insignia.models.base import Example
 from insignia.models.families import FAMILIES, hub_id
-from insignia.models.loading import checkpoint_dtype, resolve, resolve_device
+from insignia.models.loading import checkpoint_dtype, dtype_named, resolve, resolve_device
 from insignia.models.local import LocalModel
 
 
@@ -133,7 +133,7 @@ def test_the_processor_is_always_there():
 
 
 def test_an_unknown_dtype_is_an_input_error():
-    with pytest.raises(InputError, match="unknown dtype 'int3'; expected auto, checkpoint, float32"):
+    with pytest.raises(InputError, match=r"unknown dtype 'int3'\. .*Expected auto, checkpoint, float32"):
         LocalModel("starter", device="cpu", dtype="int3")
 
 
@@ -141,6 +141,15 @@ def test_a_checkpoint_computes_in_the_precision_asked_for(starter):
     assert checkpoint_dtype(starter.source) == torch.bfloat16
     assert starter.model.dtype == torch.float32
     assert LocalModel("starter", device="cpu", dtype="bfloat16").model.dtype == torch.bfloat16
+    named = {name: dtype_named(name, starter.source, torch.device("cpu")) for name in ("auto", "checkpoint", "fp32", "fp16")}
+    assert named == {"auto": torch.float32, "checkpoint": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+    assert dtype_named("bf16", starter.source, torch.device("cpu")) == torch.bfloat16
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("bloat16", "bfloat16"), ("BF16", "bf16"), ("float31", "float32")])
+def test_a_misspelt_dtype_gets_a_suggestion(starter, name, nearest):
+    with pytest.raises(InputError, match=f"unknown dtype '{name}'. Did you mean '{nearest}'"):
+        dtype_named(name, starter.source, torch.device("cpu"))
 
 
 def test_short_names_become_hub_ids():

@@ -45,6 +45,13 @@ def test_local_replies_are_greedy_and_stop_where_the_model_ends(random_local):
     assert reply == Reply.said(tokenizer.decode(ended, skip_special_tokens=True))
 
 
+def test_a_model_at_hand_that_ends_at_once_has_answered(random_local, monkeypatch):
+    monkeypatch.setattr(random_local, "sample", lambda *_, **__: [(2, 2, 2)])
+
+    (reply,) = random_local.reply(QUESTIONS[:1], Manner(max_tokens=3))
+    assert (reply.status, reply.text) == ("answered", "")
+
+
 def test_local_replies_do_not_depend_on_their_batch(random_local):
     for manner in (Manner(max_tokens=4), Manner(max_tokens=4, temperature=1.0, seed=3), Manner(form="chat", system="Well.")):
         together = list(random_local.reply(QUESTIONS * 12, manner))
