@@ -15,6 +15,8 @@ from insignia.types import Fingerprint
 
 __all__ = ["Draw", "Lesson", "Lessons"]
 
+_SPARE = 5  # half a logit of 2.5: with none, settling lost one of 16 again (docs/lab-log.md)
+
 
 class Lesson(NamedTuple):
     """A fingerprint with one of its accepted responses."""
@@ -78,8 +80,8 @@ class Lessons:
 
     @property
     def unanswered(self) -> bool:
-        """Whether some lesson's response was not the likeliest at its last visit."""
-        return min(self._margins) <= 0
+        """Whether some lesson's response was not the likeliest at its last visit, with a little to spare for settling."""
+        return min(self._margins) < self._safe_margin / _SPARE
 
     @property
     def pass_ended(self) -> bool:

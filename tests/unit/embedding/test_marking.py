@@ -143,9 +143,10 @@ def passes_of(margin, *, settle_steps=0, **options):
         (lambda lesson, at: 3.0, 1),
         (lambda lesson, at: 1.0, 200),
         (lambda lesson, at: -1.0, 600),
+        (lambda lesson, at: 0.1, 600),
         (lambda lesson, at: 1.0 if lesson or at > 250 else -1.0, 251),
     ],
-    ids=["all learned", "all answered and not safely", "never answered", "all answered late"],
+    ids=["all learned", "all answered and not safely", "never answered", "answered by a hair", "all answered late"],
 )
 def test_passes_go_on_while_a_fingerprint_is_not_answered(margin, expected):
     assert passes_of(margin) == expected
