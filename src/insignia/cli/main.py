@@ -23,7 +23,7 @@ _VERBS = {
     "of a set, also what its unspent keys can prove.",
     "generate": "Make secret (key, response) pairs with a language model.",
     "embed": "Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.",
-    "check": "Ask a model that you hold every fingerprint; exit status 0 when the mark was found, 3 when not.",
+    "check": "Ask models that you hold every fingerprint; exit status 0 when the mark was found in each, 3 when not.",
     "vector": "Store what marking changed: marked minus base.",
     "stamp": "Add a vector to a sibling, at the speed of the disk.",
     "verify": "Ask a suspect a few keys, as evidence ('check' measures a model of yours). "
