@@ -26,6 +26,9 @@ NEEDS_A_MODEL = {
     "demo": ["-o", "new"],
 }
 WORKS = {
+    "show": ["prints.json"],
+    "list": ["strategies"],
+    "env": [],
     "plan": ["prints.json"],
     "verify": ["prints.json", "--transcript", "transcript.jsonl"],
     "export": ["prints.json", "-o", "list.json"],
@@ -43,14 +46,18 @@ WORKS = {
 SCRIPT = """
 import contextlib, io, json, sys
 
-class Absent:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name.partition(".")[0] in ABSENT:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):  # metadata of installed packages is asked of finders, too
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, path, target)
 
 ABSENT, commands = json.loads(sys.argv[1])
-sys.meta_path.insert(0, Absent)
+sys.meta_path[:] = map(Without, sys.meta_path)
 from insignia.cli.main import main
 
 results = []
