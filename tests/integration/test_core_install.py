@@ -38,9 +38,6 @@ WORKS = {
     "commit": ["prints.json", "--model", "marked", "-o", "new-commitment.json"],
     "disclose": ["prints.json", "--commitment", "commitment.json", "--transcript", "transcript.jsonl", "-o", "new-bundle.json"],
     "audit": ["new-bundle.json", "--commitment", "commitment.json", "--alpha", "0.01"],
-    "show": ["prints.json"],
-    "list": ["strategies"],
-    "env": [],
 }
 # One process for all: it takes a second to start. Each command's modules load anew, as in a process of its own.
 SCRIPT = """
