@@ -209,6 +209,6 @@ def null_named(name: str) -> AnyNull:
         return DeclaredNull(chance=float(numerator) / float(denominator or 1))
     except (ValueError, ZeroDivisionError, OverflowError, ValidationError):
         raise InputError(
-            f"unknown null {name!r}; expected a chance between 1e-100 and 1, such as 1/16 or 0.001, or what innocent models did, "
-            "such as reference:0/1024,2/1024, at most 64 of them with 10 million trials in all"
+            f"unknown null {name!r}; expected a chance between 1e-100 and 1, such as 1/16 or 0.001, or what innocent models "
+            "did, such as reference:0/1024,2/1024, at most 64 of them with 10 million trials in all"
         ) from None
