@@ -107,9 +107,14 @@ def test_the_server_gets_the_verdict_of_the_folder(marked_starter, prints, trans
     assert facts(verdict) == facts(local)
 
 
-def test_a_killed_run_goes_on_to_the_same_transcript(prints, transformers_serve, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_questions(prints, transformers_serve, tmp_path):
     def entries(file):
         return [{**json.loads(line), "previous": ""} for line in file.read_text().splitlines()[1:]]
+
+    def planned(file, innocent):
+        """All but the innocent question that each run begins with."""
+        found = entries(file)
+        return [entry for place, entry in enumerate(found) if place not in innocent]
 
     asked = [prints, *at(transformers_serve), "--reuse-keys", "--transcript"]
     _, whole, _ = verify(*asked, tmp_path / "whole")
@@ -124,7 +129,7 @@ def test_a_killed_run_goes_on_to_the_same_transcript(prints, transformers_serve,
     _, verdict, _ = verify(*asked, tmp_path / "killed")
 
     assert 0 < len(kept) < len(entries(tmp_path / "whole"))
-    assert entries(tmp_path / "killed") == entries(tmp_path / "whole")
+    assert planned(tmp_path / "killed", {0, len(kept)}) == planned(tmp_path / "whole", {0})
     assert facts(verdict) == facts(whole)
 
 
