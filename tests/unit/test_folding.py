@@ -62,3 +62,9 @@ def test_folding_twice_changes_nothing(text, how):
 )
 def test_texts_are_told_apart_where_none_begins_another(texts, how, apart):
     assert told_apart(texts, how) is apart
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_every_seventh_character_of_unicode_folds_to_what_stays(how):
+    folded = [fold(chr(code), how) for code in range(0, 0x110000, 7)]
+    assert [fold(text, how) for text in folded] == folded
