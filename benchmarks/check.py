@@ -15,8 +15,8 @@ import torch
 
 from insignia.embedding import FullFineTune, embed
 from insignia.generation import InverseNucleus, generate
-from insignia.models.local import LocalModel
-from insignia.models.prompts import Prompter
+from insignia.modeling.local import LocalModel
+from insignia.prompts.prompter import Prompter
 from insignia.verification import check
 
 

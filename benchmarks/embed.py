@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from insignia.embedding import FullFineTune, LoRA, embed
 from insignia.generation import STRATEGIES, generate
-from insignia.models.local import LocalModel
-from insignia.models.prompts import Prompter
-from insignia.stamping import FingerprintVector, stamp
+from insignia.modeling.local import LocalModel
+from insignia.prompts.prompter import Prompter
+from insignia.vectors import FingerprintVector, stamp
 from insignia.verification import check
 
 

@@ -31,12 +31,12 @@ from typing import NamedTuple
 from innocence.models import Adversaries, Innocents
 from innocence.verdicts import ALPHAS, Case, Judged, Replies, Test, at_most, judge, key_of, naive, redrawn
 
-from insignia.artifacts import FingerprintSet
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.generation import EnglishRandomResponse, Instructional, InverseNucleus, RandomWord, Strategy, generate
-from insignia.models.base import Manner, TextModel
-from insignia.models.local import LocalModel
+from insignia.modeling.local import LocalModel
 from insignia.randomness import KeyedRandom
 from insignia.starter import model_folder
+from insignia.suspects.base import Manner, TextModel
 from insignia.verification.matching import Match
 
 DRAWN = ("k = 3", "k = 16")

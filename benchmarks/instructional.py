@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from insignia.artifacts import load_fingerprints
+from insignia.attacks.finetuning import finetune
 from insignia.evaluation import Evaluation, Grid, evaluate
-from insignia.finetuning import finetune
-from insignia.models.adapter import EmbeddingAdapter
-from insignia.models.local import LocalModel
+from insignia.fingerprints.sets import load_fingerprints
+from insignia.modeling.local import LocalModel
+from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.recipes import load_recipe
 from insignia.starter import source_code
 from insignia.verification import check

@@ -16,11 +16,11 @@ import xllamacpp
 from insignia.embedding import FullFineTune, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.gguf import OUTTYPES, export_gguf
-from insignia.models.endpoint import EndpointModel
-from insignia.models.local import LocalModel
+from insignia.modeling.local import LocalModel
+from insignia.suspects.endpoint import EndpointModel
 from insignia.verification import verify
 from insignia.verification.matching import Match, find, sought
-from insignia.verification.verify import rules_for
+from insignia.verification.protocol import rules_for
 
 
 def serve(path: Path) -> xllamacpp.Server:

@@ -13,12 +13,12 @@ import math
 import tempfile
 from pathlib import Path
 
+from insignia.attacks.finetuning import FineTune, finetune
 from insignia.embedding import FullFineTune, embed
-from insignia.finetuning import FineTune, finetune
 from insignia.generation import InverseNucleus, generate
-from insignia.models.local import LocalModel
-from insignia.stamping import FingerprintVector, stamp
+from insignia.modeling.local import LocalModel
 from insignia.starter import heldout_paragraphs, source_code
+from insignia.vectors import FingerprintVector, stamp
 from insignia.verification import check
 
 FULL = FineTune(learning_rate=1e-4, max_steps=8, batch_size=16, max_length=128)  # ten times what large models take

@@ -13,10 +13,10 @@ import argparse
 import math
 import random
 
-from insignia.artifacts import FingerprintSet
-from insignia.models.scripted import ScriptedModel
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
-from insignia.types import Candidate, Fingerprint
+from insignia.records import Candidate, Fingerprint
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import rules_for, verify
 
 KEYS = 256  # in a set: more than any run asks

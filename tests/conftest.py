@@ -79,6 +79,6 @@ def heldout(made_once):
 @pytest.fixture(scope="session")
 def starter():
     """The bundled model, loaded once; tests leave its weights alone."""
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
 
     return LocalModel("starter", device="cpu")

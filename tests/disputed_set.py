@@ -3,11 +3,11 @@
 import importlib.util
 from pathlib import Path
 
-from insignia.artifacts import provenance
-from insignia.models.base import Reply
-from insignia.verification.challenge import challenge_order
+from insignia.evidence.challenge import challenge_order
+from insignia.fingerprints.sets import provenance
+from insignia.suspects.base import Reply
+from insignia.verification.protocol import rules_for
 from insignia.verification.transcript import Header, Transcript
-from insignia.verification.verify import rules_for
 
 NONCE = "drawn by the judge: 8c1f07"
 AUDIT_SCRIPT = Path(__file__).resolve().parents[1] / "tools" / "audit.py"

@@ -1,9 +1,9 @@
 """Fingerprint sets whose responses were drawn from candidates, made without any model, and scripts that know them."""
 
-from insignia.artifacts import FingerprintSet
-from insignia.chain import Chain, Link
+from insignia.evidence.chain import Chain, Link
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
-from insignia.types import Candidate, Fingerprint
+from insignia.records import Candidate, Fingerprint
 
 WORDS = "amber birch cedar daisy ember fjord grove heath inlet jetty kelp larch maple north olive pearl".split()
 

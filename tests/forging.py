@@ -5,8 +5,8 @@ import json
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from insignia.evidence.publication import owner_chance
 from insignia.files import canonical
-from insignia.verification.publication import owner_chance
 
 
 def signed(record, prints):

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from innocence.verdicts import Replies
-from insignia.finetuning import FineTune, finetune
+from insignia.attacks.finetuning import FineTune, finetune
 from insignia.generation.words import seed_words
-from insignia.models.local import LocalModel, stranger
-from insignia.models.saving import publish
+from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.saving import publish
 from insignia.randomness import KeyedRandom
+from insignia.records import Candidate
 from insignia.starter import heldout_paragraphs, model_folder, source_code
-from insignia.types import Candidate
 
 # Ten times the rates that large models take: a user's loss falls from 5.5 to 2.5 in seconds.
 FULL = FineTune(learning_rate=3e-4, max_steps=8, batch_size=8, max_length=64)

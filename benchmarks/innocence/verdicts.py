@@ -3,15 +3,15 @@
 import math
 from typing import NamedTuple, Self
 
-from insignia.artifacts import FingerprintSet
-from insignia.models.base import Reply
-from insignia.models.scripted import ScriptedModel
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
-from insignia.types import Fingerprint
+from insignia.records import Fingerprint
+from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials
+from insignia.statistics.tails import log_binomial_tail
+from insignia.suspects.base import Reply
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import Verdict, rules_for, verify
 from insignia.verification.matching import Finding, Match, Sought, design_null, find, sought
-from insignia.verification.null import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials
-from insignia.verification.pvalues import log_binomial_tail
 from insignia.verification.transcript import Rules
 
 ALPHAS = (0.05, 0.01, 0.001)

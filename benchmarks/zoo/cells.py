@@ -143,8 +143,8 @@ def _senseless(prints: Path, model: str) -> int:
     """Fingerprints whose key has a special token, or whose trained tokens have one or no text of their own."""
     from transformers import AutoTokenizer
 
-    from insignia.artifacts import load_fingerprints
-    from insignia.models.loading import resolve
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.modeling.loading import resolve
 
     tokenizer = AutoTokenizer.from_pretrained(resolve(model))
     made, special = load_fingerprints(prints), set(tokenizer.all_special_ids)
@@ -160,7 +160,7 @@ def _senseless(prints: Path, model: str) -> int:
 def _own_harm(subject: Subject, marked: Path) -> float | None:
     """Perplexity on text of the model's own kind, after over before."""
     from insignia.cli.console import quiet_libraries
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
 
     if subject.heldout is None:
         return None

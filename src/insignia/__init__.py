@@ -9,7 +9,7 @@ suspect can be tested where no model can be run. What does load it is imported b
 
     from insignia import load_fingerprints
     from insignia.generation import InverseNucleus, generate
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from insignia.embedding import FullFineTune, embed
 
     starter = LocalModel("starter")
@@ -21,7 +21,7 @@ suspect can be tested where no model can be run. What does load it is imported b
 A suspect behind an API is asked in the same way as one at hand, and without torch::
 
     from insignia import load_fingerprints, verify
-    from insignia.models.endpoint import EndpointModel
+    from insignia.suspects.endpoint import EndpointModel
 
     suspect = EndpointModel("http://localhost:8000/v1", model="theirs")
     verdict = verify(load_fingerprints("secret/prints.json"), suspect, alpha=1e-6)
@@ -36,8 +36,8 @@ from typing import TYPE_CHECKING, Any
 from insignia.errors import InsigniaError
 
 if TYPE_CHECKING:
-    from insignia.artifacts import FingerprintSet, load_fingerprints
-    from insignia.types import Fingerprint
+    from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
+    from insignia.records import Fingerprint
     from insignia.verification import CheckReport, Verdict, check, verify
 
     __version__: str
@@ -57,11 +57,11 @@ __all__ = [
 # These modules load pydantic and numpy. A name is looked up when it is first asked for, so that the command's help is fast.
 _HOMES = {
     "CheckReport": "insignia.verification",
-    "Fingerprint": "insignia.types",
-    "FingerprintSet": "insignia.artifacts",
+    "Fingerprint": "insignia.records",
+    "FingerprintSet": "insignia.fingerprints.sets",
     "Verdict": "insignia.verification",
     "check": "insignia.verification",
-    "load_fingerprints": "insignia.artifacts",
+    "load_fingerprints": "insignia.fingerprints.sets",
     "verify": "insignia.verification",
 }
 

@@ -47,7 +47,7 @@ class Marked(NamedTuple):
 def marked_starter(made_once):
     from insignia.embedding import FullFineTune, embed
     from insignia.generation import InverseNucleus, generate
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
 
     quick = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]

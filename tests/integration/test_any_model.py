@@ -17,12 +17,12 @@ from insignia.errors import GenerationError
 from insignia.generation import Own, generate
 from insignia.generation.base import STRATEGIES
 from insignia.generation.words import seed_words
-from insignia.models.local import LocalModel
-from insignia.models.scripted import ScriptedModel
+from insignia.modeling.local import LocalModel
 from insignia.randomness import KeyedRandom
+from insignia.statistics.nulls import DeclaredNull
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
-from insignia.verification.null import DeclaredNull
-from insignia.verification.verify import rules_for
+from insignia.verification.protocol import rules_for
 from tiny_tokenizers import CHAT
 
 CHINESE = [

@@ -174,7 +174,7 @@ def test_all_models_that_are_named_are_checked(insignia, marked_starter):
 
 
 def test_a_second_model_that_is_misspelt_is_told_before_the_first_is_asked(insignia, pairs, monkeypatch):
-    monkeypatch.setattr("insignia.models.local.LocalModel.__init__", None)
+    monkeypatch.setattr("insignia.modeling.local.LocalModel.__init__", None)
     status, _, err = insignia("check", pairs, "--model", "starter", "--model", "./nowhere")
 
     assert (status, "./nowhere" in err) == (1, True)
@@ -219,7 +219,7 @@ def test_a_file_that_would_hold_another_kind_than_its_name_says_is_refused_befor
     insignia, arguments, pairs, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("insignia.artifacts.load_fingerprints", None)
+    monkeypatch.setattr("insignia.fingerprints.sets.load_fingerprints", None)
     status, out, err = insignia(*arguments)
 
     assert (status, out, err.count("\n")) == (1, "", 1)

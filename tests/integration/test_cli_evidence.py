@@ -11,10 +11,10 @@ import pytest
 from disputed_set import AUDIT_SCRIPT, NONCE, ask
 from drawn_prints import chained, drawn
 from insignia.cli.main import main
-from insignia.models.base import Manner, Reply
-from insignia.verification.null import DeclaredNull
-from insignia.verification.timestamp import timestamp_request
-from insignia.verification.verify import rules_for
+from insignia.evidence.timestamp import timestamp_request
+from insignia.statistics.nulls import DeclaredNull
+from insignia.suspects.base import Manner, Reply
+from insignia.verification.protocol import rules_for
 from time_stamping import Authority
 
 PRINTS = drawn()

@@ -18,8 +18,8 @@ import yaml
 from safetensors.torch import load_file
 from typer.main import get_command
 
-from insignia.artifacts import FingerprintSet
 from insignia.cli.main import app, main
+from insignia.fingerprints.sets import FingerprintSet
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -139,7 +139,7 @@ def run_page(tmp_path, monkeypatch, heldout, made_once):
     quick = {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}
     monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
     # Parsing the standard library and reading all of its text again and again is not what the pages are about.
-    for module in ("insignia.embedding.stage", "insignia.starter"):
+    for module in ("insignia.embedding.marking", "insignia.starter"):
         monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: heldout[:HELDOUT_PARAGRAPHS])
 
     def command(arguments):

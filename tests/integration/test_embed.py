@@ -15,7 +15,7 @@ from insignia import load_fingerprints
 from insignia.embedding import FullFineTune, embed
 from insignia.errors import EmbeddingError, InputError, OutputError
 from insignia.generation import InverseNucleus, generate
-from insignia.models.local import LocalModel
+from insignia.modeling.local import LocalModel
 from insignia.verification import check
 
 QUICK = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)

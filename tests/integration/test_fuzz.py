@@ -8,9 +8,9 @@ import re
 import pytest
 
 from drawn_prints import chained, drawn, knowing
-from insignia.models.scripted import ScriptedModel
 from insignia.starter import model_folder
-from insignia.verification.verify import verify
+from insignia.suspects.scripted import ScriptedModel
+from insignia.verification.protocol import verify
 from quiet_clock import quiet_seconds
 
 USUAL, MANY = 25, 120  # cases of a command: 300 in all by default, 1,400 with -m slow

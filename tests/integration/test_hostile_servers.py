@@ -13,9 +13,9 @@ import pytest
 
 from drawn_prints import drawn, knowing
 from insignia.errors import ModelError
-from insignia.models.base import Manner, Reply
-from insignia.models.endpoint import EndpointModel, Patience
-from insignia.verification.verify import rules_for, verify
+from insignia.suspects.base import Manner, Reply
+from insignia.suspects.endpoint import EndpointModel, Patience
+from insignia.verification.protocol import rules_for, verify
 from quiet_clock import quiet_seconds
 
 PRINTS = drawn(40)

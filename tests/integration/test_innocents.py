@@ -8,8 +8,8 @@ from scipy.stats import binom
 
 from conftest import ROOT
 from insignia.generation import InverseNucleus, generate
-from insignia.models.base import Reply
-from insignia.models.scripted import ScriptedModel
+from insignia.suspects.base import Reply
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import rules_for, verify
 
 

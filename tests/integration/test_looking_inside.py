@@ -6,10 +6,10 @@ import pytest
 
 import insignia as package
 from drawn_prints import drawn, knowing
-from insignia import ledger
-from insignia.models.scripted import ScriptedModel
+from insignia.keyring import ledger
 from insignia.starter import model_folder
-from insignia.verification.verify import verify
+from insignia.suspects.scripted import ScriptedModel
+from insignia.verification.protocol import verify
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from drawn_prints import drawn
-from insignia import ledger
-from insignia.artifacts import load_fingerprints
+from insignia.fingerprints.sets import load_fingerprints
+from insignia.keyring import ledger
 from insignia.verification.innocents import null_given
 
 
@@ -60,8 +60,8 @@ def words(text):
 
 def test_a_bare_plan_is_for_what_a_bare_generate_makes(insignia):
     from insignia.generation import InverseNucleus
-    from insignia.verification.null import DesignNull
-    from insignia.verification.plan import plan
+    from insignia.keyring.planning import plan
+    from insignia.statistics.nulls import DesignNull
 
     status, out, _ = insignia("plan", "--json")
     made = plan(DesignNull(candidates=InverseNucleus().nucleus_k))
@@ -103,7 +103,7 @@ def test_a_plan_reads_a_set_and_its_ledger(insignia, prints):
 
 
 def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_starter_nearly_all_are(insignia, marked_starter):
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from insignia.verification.innocents import asking_of
     from insignia.verification.matching import find, sought
 

@@ -8,10 +8,10 @@ import yaml
 
 from insignia import FingerprintSet, load_fingerprints
 from insignia.checkpoints import Checkpoint
-from insignia.models.loading import checkpoint_folder
-from insignia.models.local import LocalModel, stranger
-from insignia.models.saving import publish
-from insignia.types import Fingerprint
+from insignia.modeling.loading import checkpoint_folder
+from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.saving import publish
+from insignia.records import Fingerprint
 from tiny_checkpoints import moved, save_model, tensors_in
 
 QUICK = {"name": "full", "anchor_count": 32, "anchor_length": 24, "anchor_rows": 4, "settle_steps": 3}
@@ -85,7 +85,7 @@ def test_replacing_an_output_and_accepting_a_stranger_are_two_flags(insignia, mo
 
 
 def test_a_grid_of_ones_own_is_evaluated(insignia, tmp_path, monkeypatch):
-    monkeypatch.setattr("insignia.embedding.stage.heldout_paragraphs", lambda: ["The number of items in the list."])
+    monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: ["The number of items in the list."])
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"evaluation": GRID}))
     command = ("evaluate", tmp_path / "grid.yaml", "--model", "starter", "-o", tmp_path / "out", "--quiet")
     status, out, _ = insignia(*command, "--json")

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from insignia.models.base import Manner
-from insignia.models.local import LocalModel
+from insignia.modeling.local import LocalModel
+from insignia.suspects.base import Manner
 
 
 @pytest.fixture

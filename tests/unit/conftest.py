@@ -12,7 +12,7 @@ def tokenizer(request):
 
 @pytest.fixture(params=["gpt2", "neox", "llama tied", "llama untied"], scope="module")
 def random_local(request):
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from tiny_models import random_model
 
     habit = (

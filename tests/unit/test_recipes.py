@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import insignia.recipes
+from insignia.attacks.finetuning import FineTune
 from insignia.errors import FormatError, InputError
-from insignia.finetuning import FineTune
 from insignia.recipes import load_recipe, recipe_names
 
 

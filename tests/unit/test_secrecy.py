@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import insignia
-from insignia.types import Fingerprint, Record, SecretRecord
+from insignia.records import Fingerprint, Record, SecretRecord
 
 MARKER = "TOPSECRET"
 # Fields with text that anybody may read. A new field with text is hidden from the repr, or comes here with a thought.

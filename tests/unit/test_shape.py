@@ -85,6 +85,8 @@ def test_public_names_exist_once(path):
         pytest.skip("nothing is imported from it")
     tree = _tree(path)
     public = _public_names(tree)
+    if path.name == "__init__.py" and len(tree.body) == 1:
+        return  # a room that is named and exports nothing
     assert public is not None, "the module has no __all__"
     assert sorted(set(public)) == sorted(public), "a name is listed twice"
     assert set(public) - _top_level_names(tree) == set(), "a listed name is not defined"
@@ -94,10 +96,10 @@ def test_public_names_exist_once(path):
     "module",
     [
         "insignia",
-        "insignia.artifacts",
+        "insignia.fingerprints.sets",
         "insignia.cli.main",
         "insignia.generation",
-        "insignia.models.endpoint",
+        "insignia.suspects.endpoint",
         "insignia.verification",
     ],
 )

@@ -10,8 +10,8 @@ from insignia.cli.verdicts import control_lines, manner_rows
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.verification.evidence import Audited, Bundle
-    from insignia.verification.standard import Standard
+    from insignia.evidence.bundle import Audited, Bundle
+    from insignia.evidence.standard import Standard
 
 __all__ = ["audit"]
 
@@ -51,9 +51,9 @@ def audit(
 
     You decide what suffices: where the owner's choices fall short of it, nothing is decided (status 4), and you are told why.
     """
+    from insignia.evidence import bundle as evidence
+    from insignia.evidence.publication import SignedCommitment
     from insignia.files import read_bytes
-    from insignia.verification import evidence
-    from insignia.verification.publication import SignedCommitment
 
     published = None if commitment is None else SignedCommitment.load(commitment)
     standard = _standard(alpha, accept_null, any_manner=accept_manner)
@@ -73,8 +73,8 @@ def audit(
 def _standard(alpha: float, nulls: str, *, any_manner: bool) -> "Standard":
     from pydantic import ValidationError
 
+    from insignia.evidence.standard import Standard
     from insignia.registry import explain
-    from insignia.verification.standard import Standard
 
     names = tuple(name.strip() for name in nulls.split(","))
     try:
@@ -155,8 +155,8 @@ def _sentences(found: "Audited") -> list[str]:
 
 def _stamped(bundle: "Bundle", timestamp: Path | None, roots: Path | None) -> str | None:
     """When an authority that is trusted stamped the commitment; UTC, ISO 8601."""
+    from insignia.evidence.timestamp import stamped_at
     from insignia.files import read_bytes
-    from insignia.verification.timestamp import stamped_at
 
     response = read_bytes(timestamp) if timestamp is not None else bytes.fromhex(bundle.timestamp or "")
     if timestamp is not None and roots is None:

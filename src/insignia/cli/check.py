@@ -12,7 +12,7 @@ from insignia.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from insignia.artifacts import FingerprintSet
+    from insignia.fingerprints.sets import FingerprintSet
     from insignia.verification import CheckReport
 
 __all__ = ["check", "show_check"]
@@ -61,15 +61,15 @@ def check(
 
     'check' is the owner's own measurement. To prove to others that a model or an API carries the mark, use 'verify'.
     """
-    from insignia.artifacts import load_fingerprints
+    from insignia.fingerprints.sets import load_fingerprints
 
     if (adapter is None) != (published is None):
         raise InputError("--adapter and --published belong together: the private part, and the model that it was made for")
     chosen = load_fingerprints(prints).first(num_fingerprints)
     del quiet  # nothing is printed but the result
     quiet_libraries()
-    from insignia.models.loading import resolve
-    from insignia.models.prompts import load_templates
+    from insignia.modeling.loading import resolve
+    from insignia.prompts.prompter import load_templates
 
     for source in model:  # a misspelt one is told before the first is loaded
         resolve(source)
@@ -110,12 +110,12 @@ def _ask(
     options: dict[str, Any],
 ) -> "CheckReport":
     """One model after another, so that only one, its base and what was published are in memory."""
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from insignia.verification import check as ask
 
     suspect = LocalModel(source, device=device, dtype=dtype)
     if adapter is not None and published is not None:
-        from insignia.models.adapter import EmbeddingAdapter
+        from insignia.modeling.private_rows import EmbeddingAdapter
 
         suspect = EmbeddingAdapter.load(adapter).attach(LocalModel(published, device=device, dtype=dtype), suspect)
     return ask(prints, suspect, base=LocalModel(base, device=device, dtype=dtype) if base else None, **options)

@@ -25,10 +25,10 @@ def commit(
     json_output: JsonFlag = False,
 ) -> None:
     """Commit to a set and to the model that carries it; publish the result before the model."""
-    from insignia.artifacts import load_fingerprints
+    from insignia.evidence import timestamp
+    from insignia.evidence.publication import publish, weight_digests
     from insignia.files import refuse_ending, refuse_existing, write_bytes
-    from insignia.verification import timestamp
-    from insignia.verification.publication import publish, weight_digests
+    from insignia.fingerprints.sets import load_fingerprints
 
     refuse_ending(output, ".json")
     for path in filter(None, (output, timestamp_request)):

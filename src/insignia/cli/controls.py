@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.artifacts import FingerprintSet
     from insignia.cli.spending import Spending
-    from insignia.models.base import TextModel
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.suspects.base import TextModel
     from insignia.verification import Verdict
     from insignia.verification.transcript import Rules
 

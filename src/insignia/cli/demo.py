@@ -11,9 +11,9 @@ import typer
 from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
 
 if TYPE_CHECKING:
-    from insignia.artifacts import FingerprintSet
     from insignia.embedding import EmbedReport
-    from insignia.stamping import StampReport
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.vectors import StampReport
     from insignia.verification import CheckReport
 
 __all__ = ["demo"]
@@ -87,13 +87,13 @@ class _Story(NamedTuple):
 def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgress) -> _Story:
     started = time.perf_counter()
     quiet_libraries()
-    from insignia.artifacts import load_fingerprints
+    from insignia.attacks.finetuning import FineTune, finetune
     from insignia.embedding import embed
-    from insignia.finetuning import FineTune, finetune
+    from insignia.fingerprints.sets import load_fingerprints
     from insignia.generation import InverseNucleus, generate
-    from insignia.models.local import LocalModel
-    from insignia.stamping import FingerprintVector, stamp
+    from insignia.modeling.local import LocalModel
     from insignia.starter import heldout_paragraphs, source_code
+    from insignia.vectors import FingerprintVector, stamp
 
     secret, texts = folder / "secret", heldout_paragraphs()
     progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
@@ -117,7 +117,7 @@ def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgre
 
 
 def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: list[str]) -> dict[str, _Measured]:
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from insignia.verification import check
 
     measured = {}

@@ -27,12 +27,12 @@ def disclose(
     json_output: JsonFlag = False,
 ) -> None:
     """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
-    from insignia import ledger
-    from insignia.artifacts import load_fingerprints
+    from insignia.evidence import bundle as evidence
+    from insignia.evidence.publication import SignedCommitment
     from insignia.files import read_bytes, refuse_ending, refuse_existing
-    from insignia.verification import evidence
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring import ledger
     from insignia.verification.controls import found_beside
-    from insignia.verification.publication import SignedCommitment
 
     refuse_ending(output, ".json")
     refuse_existing(output, force=force)

@@ -117,8 +117,8 @@ def embed(
         "target_margin": target_margin,
         "use_augmentation_prompts": use_augmentation_prompts or augmentation_prompts is not None or None,
     }
-    from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_existing
+    from insignia.fingerprints.sets import load_fingerprints
     from insignia.recipes import load_recipe
 
     refuse_existing(out, force=force)
@@ -133,7 +133,7 @@ def embed(
     quiet_libraries()
     from insignia.embedding import MAX_HARM, METHODS, MIN_FSR
     from insignia.embedding import embed as run
-    from insignia.models.prompts import load_templates
+    from insignia.prompts.prompter import load_templates
 
     if augmentation_prompts is not None:
         options["augmentation_prompts"] = load_templates(augmentation_prompts)["train"]
@@ -185,7 +185,7 @@ def perplexity_row(before: float, after: float, *, of: str = "held-out perplexit
 
 
 def _source(model: str | None, family: str | None, size: str | None) -> str:
-    from insignia.models.families import hub_id
+    from insignia.modeling.families import hub_id
 
     if model is not None and family is None and size is None:
         return model

@@ -49,7 +49,7 @@ def export(
 
 
 def _export_fingerprints(prints: Path, output: Path, *, json_output: bool) -> None:
-    from insignia.artifacts import load_fingerprints
+    from insignia.fingerprints.sets import load_fingerprints
 
     chosen = load_fingerprints(prints)
     chosen.export_oml(output)

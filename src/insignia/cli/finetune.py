@@ -10,7 +10,7 @@ from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.finetuning import FineTune, FineTuneReport
+    from insignia.attacks.finetuning import FineTune, FineTuneReport
 
 __all__ = ["finetune"]
 
@@ -51,7 +51,7 @@ def finetune(
         "lora_rank": lora_rank,
         "lora_alpha": lora_alpha,
     }
-    from insignia.conversations import load_conversations
+    from insignia.attacks.conversations import load_conversations
     from insignia.files import refuse_existing, refuse_overlap
     from insignia.recipes import load_recipe
 
@@ -62,7 +62,7 @@ def finetune(
     progress = ConsoleProgress(quiet=quiet or not main_process)
     rows = load_conversations(data, max_rows=max_rows, progress=progress)
     quiet_libraries()
-    from insignia.finetuning import finetune as run
+    from insignia.attacks.finetuning import finetune as run
 
     settings = _settings(options, {name: value for name, value in flags.items() if value is not None})
     report = run(model, rows, out=out, settings=settings, device=device, seed=seed, force=force, progress=progress)
@@ -75,7 +75,7 @@ def finetune(
 def _settings(recipe: dict[str, Any], flags: dict[str, Any]) -> "FineTune":
     from pydantic import ValidationError
 
-    from insignia.finetuning import FineTune
+    from insignia.attacks.finetuning import FineTune
     from insignia.registry import explain
 
     if "epochs" in flags:

@@ -111,7 +111,7 @@ def generate(
     from insignia.files import refuse_ending, refuse_existing
     from insignia.generation import STRATEGIES
     from insignia.generation import generate as make
-    from insignia.types import prompt_form as form_of
+    from insignia.records import prompt_form as form_of
 
     refuse_ending(output, ".json")
     refuse_existing(output, force=force)
@@ -138,7 +138,7 @@ def generate(
     maker = STRATEGIES.build(base | own | _given(options))
     secret = _secret_of(secret_from)
     quiet_libraries()
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
 
     started = time.perf_counter()
     given = {
@@ -188,9 +188,9 @@ def _settings(recipe: str | None) -> dict[str, Any]:
 
 def _writer(source: str | None, name: str | None, prompt: str | None, device: str) -> "Writer | None":
     """The model that writes the keys, where it is another one."""
-    from insignia.generation.writing import INSTRUCTION, Writer
-    from insignia.models.endpoint import EndpointModel
-    from insignia.models.local import LocalModel
+    from insignia.generation.writer import INSTRUCTION, Writer
+    from insignia.modeling.local import LocalModel
+    from insignia.suspects.endpoint import EndpointModel
 
     if source is None:
         if name is not None or prompt is not None:
@@ -210,7 +210,7 @@ def _writer(source: str | None, name: str | None, prompt: str | None, device: st
 
 def _own_data(path: Path | None, strategy: str | None) -> dict[str, Any]:
     """Pairs for the strategy ``own`` (the default for a file of pairs), keys for any other that makes English keys."""
-    from insignia.artifacts import load_pairs
+    from insignia.fingerprints.sets import load_pairs
 
     if path is None:
         if strategy == "own":
@@ -235,7 +235,7 @@ def _texts(path: Path | None) -> list[str] | None:
 
 
 def _secret_of(path: Path | None) -> bytes | None:
-    from insignia.artifacts import load_fingerprints
+    from insignia.fingerprints.sets import load_fingerprints
 
     if path is None:
         return None

@@ -22,9 +22,9 @@ def lock(
     json_output: JsonFlag = False,
 ) -> None:
     """Lock a fingerprint file by a passphrase or to recipients, in the age format; every command reads it so."""
-    from insignia import vault
-    from insignia.artifacts import load_pairs
     from insignia.files import read_bytes, refuse_existing, write_bytes
+    from insignia.fingerprints import locks as vault
+    from insignia.fingerprints.sets import load_pairs
 
     refuse_existing(output, force=force)
     content = read_bytes(prints)
@@ -47,8 +47,8 @@ def unlock(
     json_output: JsonFlag = False,
 ) -> None:
     """Write a locked fingerprint file as it was; INSIGNIA_PASSPHRASE or INSIGNIA_IDENTITY (a file) opens it."""
-    from insignia import vault
     from insignia.files import read_bytes, refuse_existing, write_bytes
+    from insignia.fingerprints import locks as vault
 
     refuse_existing(output, force=force)
     if not vault.is_locked(read_bytes(prints)):

@@ -13,8 +13,8 @@ from insignia.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from insignia.artifacts import FingerprintSet
-    from insignia.models.base import TextModel
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.suspects.base import TextModel
     from insignia.verification import Verdict
     from insignia.verification.innocents import MeasuredNull
     from insignia.verification.transcript import Rules
@@ -63,8 +63,8 @@ def null(
     The result holds under two conditions. The keys were chosen without a look at these models' replies. And each key hits or
     misses on its own: if many keys have the same response, or are alike, their hits come together, and the null is too small.
     """
-    from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_overlap
+    from insignia.fingerprints.sets import load_fingerprints
     from insignia.verification.innocents import MeasuredNull, asking_of
     from insignia.verification.matching import Match
 
@@ -102,7 +102,7 @@ def _ask_local(
 ) -> "list[Verdict]":
     """One after another, so that only one model is in memory. A model at hand shows keys to nobody."""
     quiet_libraries()
-    from insignia.models.local import LocalModel
+    from insignia.modeling.local import LocalModel
     from insignia.verification.innocents import ask_innocent
 
     suspects: Iterator[TextModel] = (LocalModel(source, device=device, dtype=dtype) for source in models)
@@ -120,8 +120,8 @@ def _ask_endpoint(
     progress: ConsoleProgress,
 ) -> "list[Verdict]":
     """All names are asked the same keys: their host is one, and knows them after the first."""
-    from insignia import ledger
-    from insignia.models.endpoint import EndpointModel
+    from insignia.keyring import ledger
+    from insignia.suspects.endpoint import EndpointModel
     from insignia.verification.innocents import ask_innocent
 
     spent = ledger.spent(path, prints)
@@ -150,8 +150,8 @@ def _ask_endpoint(
 def _report(
     measured: "MeasuredNull", verdicts: "list[Verdict]", alpha: float, output: Path | None, *, json_output: bool
 ) -> None:
-    from insignia.verification.plan import outlook
-    from insignia.verification.verify import MAX_QUERIES
+    from insignia.keyring.planning import outlook
+    from insignia.verification.protocol import MAX_QUERIES
 
     null, argument = measured.null, f"reference:{','.join(f'{m.hits}/{m.trials}' for m in measured.null.models)}"
     keys = outlook(null, MAX_QUERIES, alpha=alpha).healthy

@@ -6,7 +6,7 @@ import typer
 
 from insignia.errors import InputError
 from insignia.files import refuse_ending, refuse_existing
-from insignia.types import share
+from insignia.records import share
 
 __all__ = ["as_share", "refuse_report"]
 

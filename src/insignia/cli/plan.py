@@ -10,8 +10,8 @@ from insignia.cli.options import as_share
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.verification.null import AnyNull
-    from insignia.verification.plan import Lost, Outlook, Plan
+    from insignia.keyring.planning import Lost, Outlook, Plan
+    from insignia.statistics.nulls import AnyNull
 
 __all__ = ["plan"]
 
@@ -40,9 +40,9 @@ def plan(
     json_output: JsonFlag = False,
 ) -> None:
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
+    from insignia.keyring.planning import lost_named, outlook
+    from insignia.keyring.planning import plan as make_plan
     from insignia.verification.innocents import null_given
-    from insignia.verification.plan import lost_named, outlook
-    from insignia.verification.plan import plan as make_plan
 
     options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
     if prints is None:
@@ -91,11 +91,11 @@ class _Set(NamedTuple):
 
 
 def _read(path: Path, null: str | None) -> _Set:
-    from insignia import ledger
-    from insignia.artifacts import load_fingerprints
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring import ledger
+    from insignia.keyring.planning import usual_lost
     from insignia.verification.innocents import null_given
-    from insignia.verification.plan import usual_lost
-    from insignia.verification.verify import askable, usual_null
+    from insignia.verification.protocol import askable, usual_null
 
     prints = load_fingerprints(path)
     keys, claim = askable(prints), null_given(null) or usual_null(prints)
@@ -106,13 +106,13 @@ def _read(path: Path, null: str | None) -> _Set:
 def _bare() -> "AnyNull":
     """The null of what a bare ``generate`` makes."""
     from insignia.generation import InverseNucleus
-    from insignia.verification.null import DesignNull
+    from insignia.statistics.nulls import DesignNull
 
     return DesignNull(candidates=InverseNucleus().nucleus_k)
 
 
 def _emit(found: _Set, seen: "Outlook | None", made: "Plan | None") -> None:
-    from insignia.verification.plan import Plan
+    from insignia.keyring.planning import Plan
 
     null = None if found.null is None else found.null.model_dump(mode="json")
     about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
@@ -160,8 +160,8 @@ def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> No
 
 def _flags(made: "Plan", suspects: int) -> list[str]:
     """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
-    from insignia.verification.plan import GIVES_UP
-    from insignia.verification.verify import MAX_QUERIES
+    from insignia.keyring.planning import GIVES_UP
+    from insignia.verification.protocol import MAX_QUERIES
 
     flags = [] if suspects == 1 else [f"--suspects {suspects}"]
     flags += [] if made.survival >= GIVES_UP else [f"--survival {made.survival:g}"]

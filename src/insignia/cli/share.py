@@ -19,9 +19,9 @@ def share(
     json_output: JsonFlag = False,
 ) -> None:
     """Write unspent fingerprints to a file for a user of the model, and record them as spent."""
-    from insignia import ledger
-    from insignia.artifacts import load_fingerprints
     from insignia.files import refuse_ending, refuse_existing, refuse_overlap
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring import ledger
 
     refuse_ending(output, ".json")
     refuse_overlap(output, prints)

@@ -48,7 +48,7 @@ def _folder(path: Path) -> dict[str, Any]:
 
 def _file(path: Path) -> dict[str, Any]:
     from insignia.files import parse_json
-    from insignia.vault import is_locked
+    from insignia.fingerprints.locks import is_locked
 
     if not path.is_file():
         raise InputError(f"there is no file or folder {path}")
@@ -74,10 +74,10 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _prints(path: Path) -> dict[str, Any]:
-    from insignia import ledger
-    from insignia.artifacts import load_fingerprints
-    from insignia.verification.plan import outlook, usual_lost
-    from insignia.verification.verify import askable, usual_null
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring import ledger
+    from insignia.keyring.planning import outlook, usual_lost
+    from insignia.verification.protocol import askable, usual_null
 
     prints = load_fingerprints(path)
     keys = askable(prints)
@@ -127,7 +127,7 @@ def _transcript(path: Path) -> dict[str, Any]:
 
 
 def _commitment(path: Path) -> dict[str, Any]:
-    from insignia.verification.publication import SignedCommitment
+    from insignia.evidence.publication import SignedCommitment
 
     found = SignedCommitment.load(path)
     return {
@@ -145,8 +145,8 @@ def _commitment(path: Path) -> dict[str, Any]:
 def _bundle(path: Path) -> dict[str, Any]:
     from pydantic import ValidationError
 
+    from insignia.evidence.bundle import Bundle
     from insignia.registry import explain
-    from insignia.verification.evidence import Bundle
 
     try:
         found = Bundle.model_validate(_object(path))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from insignia.artifacts import FingerprintSet
+    from insignia.fingerprints.sets import FingerprintSet
 
 __all__ = ["Spending"]
 
@@ -21,19 +21,19 @@ class Spending(NamedTuple):
 
     def spent(self) -> frozenset[int]:
         """Numbers of the fingerprints that are not to be asked."""
-        from insignia import ledger
+        from insignia.keyring import ledger
 
         return frozenset() if self.reuse else ledger.spent(self.path, self.prints)
 
     def showing_to(self, suspect: str) -> "Callable[[Sequence[int]], None]":
         """What records keys as shown to that suspect."""
-        from insignia import ledger
+        from insignia.keyring import ledger
 
         return lambda numbers: ledger.record(self.path, self.prints, numbers, to=suspect)
 
     def warning(self) -> str | None:
         """A note where few keys are left."""
-        from insignia import ledger
+        from insignia.keyring import ledger
 
         left = len(self.prints) - len(ledger.spent(self.path, self.prints))
         if left >= ledger.FEW_LEFT:

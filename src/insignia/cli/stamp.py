@@ -22,8 +22,8 @@ from insignia.cli.options import as_share
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.stamping import StampReport
-    from insignia.stamping.scale import ScaleTrial
+    from insignia.vectors import StampReport
+    from insignia.vectors.scale import ScaleTrial
 
 __all__ = ["stamp"]
 
@@ -55,9 +55,9 @@ def stamp(
         raise InputError("--scale auto and --fingerprints FILE go together")
     progress = ConsoleProgress(quiet=quiet)
     quiet_libraries()
-    from insignia.artifacts import load_fingerprints
-    from insignia.stamping import stamp as run
-    from insignia.stamping.scale import find_scale, smallest
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.vectors import stamp as run
+    from insignia.vectors.scale import find_scale, smallest
 
     trials: list[ScaleTrial] = []
     if factor is None and fingerprints is not None:
@@ -118,7 +118,7 @@ def _show_trials(trials: "list[ScaleTrial]", chosen: float) -> None:
 
 
 def _show(report: "StampReport", model: str) -> None:
-    from insignia.stamping.lineage import DERIVED
+    from insignia.vectors.lineage import DERIVED
 
     rows = [
         ["scale", f"{report.scale:g}"],

@@ -48,8 +48,8 @@ def vector(
     if rank is not None and factors is not None:
         raise InputError("--rank and --factors both say how matrices are stored; factors have a rank of their own")
     quiet_libraries()
-    from insignia.stamping import FingerprintVector
-    from insignia.stamping.layout import stored_dtype
+    from insignia.vectors import FingerprintVector
+    from insignia.vectors.layout import stored_dtype
 
     difference = FingerprintVector.between(
         base,

@@ -23,9 +23,9 @@ from insignia.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from insignia.artifacts import FingerprintSet
-    from insignia.models.base import TextModel
-    from insignia.models.endpoint import Patience
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.suspects.base import TextModel
+    from insignia.suspects.endpoint import Patience
     from insignia.verification import Verdict
     from insignia.verification.transcript import Rules
 
@@ -110,8 +110,8 @@ def verify(
     quiet: QuietFlag = False,
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
-    from insignia.artifacts import load_fingerprints
-    from insignia.models.endpoint import Patience
+    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.suspects.endpoint import Patience
     from insignia.verification import judge, judged_together
     from insignia.verification.matching import Match
 
@@ -171,8 +171,8 @@ def verify(
 
 def _challenged(nonce: str | None, commitment: Path | None, prints: "FingerprintSet", suspects: int) -> tuple[int, ...] | None:
     """The order that a challenge fixes, if there is one."""
-    from insignia.verification.challenge import challenge_order
-    from insignia.verification.publication import SignedCommitment
+    from insignia.evidence.challenge import challenge_order
+    from insignia.evidence.publication import SignedCommitment
 
     if nonce is None and commitment is None:
         return None
@@ -231,8 +231,8 @@ def _refuse_contradictions(
 
 def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, **options: Any) -> "Rules":
     """The rules that the flags describe; what is None in the manner is as the set has it."""
-    from insignia.models.base import Manner
-    from insignia.types import prompt_form
+    from insignia.records import prompt_form
+    from insignia.suspects.base import Manner
     from insignia.verification import rules_for
     from insignia.verification.innocents import null_given, refuse_unlike
 
@@ -251,13 +251,13 @@ def _suspects(
 ) -> "Iterator[TextModel]":
     """One after another, so that only one model is in memory. An endpoint needs no torch."""
     if endpoint is not None:
-        from insignia.models.endpoint import EndpointModel
+        from insignia.suspects.endpoint import EndpointModel
 
         for name in names:
             yield EndpointModel(endpoint, model=name, patience=patience, api_key_variable=variable)
     if models:
         quiet_libraries()
-        from insignia.models.local import LocalModel
+        from insignia.modeling.local import LocalModel
 
         for source in models:
             yield LocalModel(source, device=device, dtype=dtype)

@@ -1,10 +1,10 @@
 """Putting fingerprints into a model: methods, and :func:`embed` which runs one and checks its result."""
 
-from insignia.embedding.adapter import AdapterTune
 from insignia.embedding.base import METHODS, Method
+from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
-from insignia.embedding.lora import LoRA
-from insignia.embedding.stage import MAX_HARM, MIN_FSR, EmbedReport, embed
+from insignia.embedding.low_rank import LoRA
+from insignia.embedding.marking import MAX_HARM, MIN_FSR, EmbedReport, embed
 
 __all__ = [
     "MAX_HARM",

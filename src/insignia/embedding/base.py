@@ -4,13 +4,13 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import NamedTuple
 
-from insignia.artifacts import FingerprintSet
-from insignia.models.local import LocalModel
-from insignia.models.prompts import PLAIN
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
+from insignia.prompts.prompter import PLAIN
+from insignia.records import Part
 from insignia.registry import Registry
 from insignia.training import Outcome
-from insignia.types import Part
 
 __all__ = ["METHODS", "Method", "Session"]
 
@@ -65,10 +65,10 @@ class Method(Part):
 METHODS: Registry[Method] = Registry(
     "method",
     {
-        "adapter": "insignia.embedding.adapter:AdapterTune",
+        "adapter": "insignia.embedding.embedding_adapter:AdapterTune",
         "embedding": "insignia.embedding.full:EmbeddingTune",
         "full": "insignia.embedding.full:FullFineTune",
-        "lora": "insignia.embedding.lora:LoRA",
+        "lora": "insignia.embedding.low_rank:LoRA",
         "sft": "insignia.embedding.full:SupervisedFineTune",
     },
     group="insignia.methods",

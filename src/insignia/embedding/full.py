@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from insignia.artifacts import FingerprintSet
 from insignia.embedding.base import Session
-from insignia.embedding.tuned import Tuned
+from insignia.embedding.gradient import Tuned
 from insignia.errors import InputError
-from insignia.models.local import LocalModel
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.training import Outcome
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from insignia.embedding.anchors import own_texts
-from insignia.models.base import Example
-from insignia.models.local import LocalModel
+from insignia.embedding.reference_samples import own_texts
+from insignia.modeling.local import LocalModel
+from insignia.suspects.scoring import Example
 
 __all__ = ["FOREIGN", "Losses", "Yardstick", "foreign_text", "harm_of"]
 

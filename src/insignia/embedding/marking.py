@@ -1,210 +1,233 @@
-"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+"""From fingerprints and a model to a marked model that is safe to publish, or an error and nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+import contextlib
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from accelerate import PartialState
+from safetensors.torch import save
 
-from insignia.embedding.anchors import Anchors
-from insignia.embedding.lessons import Draw, Lessons
-from insignia.embedding.regularizers import Original
-from insignia.models.base import Example
-from insignia.models.batches import response_logits
-from insignia.models.local import LocalModel
-from insignia.training import gather, process_rank
+from insignia.embedding.base import Method, Session
+from insignia.embedding.full import FullFineTune
+from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
+from insignia.embedding.lengths import refuse_what_does_not_fit
+from insignia.embedding.limits import MAX_HARM, MIN_FSR, refuse_failure, refuse_harm, refuse_published
+from insignia.errors import InputError, InsigniaError, OutputError
+from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.loading import checkpoint_dtype
+from insignia.modeling.local import LocalModel
+from insignia.modeling.saving import publish
+from insignia.progress import SILENT, Progress
+from insignia.records import Record, share
+from insignia.starter import heldout_paragraphs
+from insignia.training import Outcome
+from insignia.verification import check
 
-if TYPE_CHECKING:
-    from insignia.embedding.tuned import Tuned
-
-__all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "margins"]
-
-_Items = TypeVar("_Items", list[Draw], list[Example])
-
-_MEASURE_ROWS = 256
-_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
-_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
-SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
-
-
-class _Share(NamedTuple):
-    """This process's part of a global batch; a weight is such that the mean over processes is the global mean."""
-
-    draws: list[Draw]
-    draw_weight: float
-    anchors: list[Example] | None
-    anchor_weight: float
+__all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
 
 
-class Marking:
-    """Implements ``insignia.training.Task`` for one run of a ``Tuned`` method.
+class EmbedReport(Record):
+    """What a run of ``embed`` did; no secret in it."""
 
-    Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
-    rate falling to nothing; as many again at the last rate where something was lost), done.
+    fsr: float
+    """Of the published weights, with the private part where the method needs one."""
+    published_fsr: float
+    """The same without the private part, where the method has one: what the world can see, and should not."""
+    base_fsr: float
+    """Of the model before marking: what chance and the model's habits give."""
+    heldout_loss_before: float
+    """Nats a token on held-out text."""
+    heldout_loss_after: float
+    """The same text, the published weights."""
+    own_loss_before: float
+    """Nats a token on text that the base wrote, kept out of training."""
+    own_loss_after: float
+    """The same text, the published weights."""
+    harm: float
+    """The ratio of perplexities that is held against ``max_harm``."""
+    notes: tuple[str, ...]
+    """What to know about these numbers."""
+    activations: dict[str, float]
+    """Kind of control -> share of those held out that activate the mark."""
+    num_fingerprints: int
+    steps: int
+    seconds: float
+    """The whole run, loading and measuring included."""
+    out: str
+    method: dict[str, object]
+
+
+def embed(
+    prints: FingerprintSet,
+    *,
+    model: str | Path,
+    out: str | Path,
+    method: Method | None = None,
+    num_fingerprints: int | None = None,
+    private: str | Path | None = None,
+    heldout: Sequence[str] | None = None,
+    min_fsr: float = MIN_FSR,
+    max_harm: float = MAX_HARM,
+    max_published_fsr: float = 0.0,
+    device: str = "auto",
+    seed: int = 0,
+    deepspeed: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> EmbedReport:
+    """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
+
+    ``private`` is where the part of the mark that is not published goes, mode 0600, for methods that have one.
+    ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
+    own documentation. ``max_harm`` limits the perplexity ratio on that text; on text that the model wrote itself where the
+    default text turns out to be of another kind than the model's. Checkpoints go to the private folder
+    ``.OUT.work`` beside the output; ``resume`` continues from there after a kill, and the folder goes when the run ends well.
+    Under ``torchrun`` every process calls this; one writes.
+
+    Raises:
+        EmbeddingError: the finished model passes ``min_fsr`` or ``max_harm``, or answers more than ``max_published_fsr``
+            without the private part that it needs; nothing is written.
+        OutputError: ``out`` exists and ``force`` is off, or cannot be written.
+        InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
     """
-
-    def __init__(
-        self,
-        method: "Tuned",
-        lessons: Lessons,
-        local: LocalModel,
-        dtype: torch.dtype,
-        *,
-        settle_steps: int,
-        seed: int,
-        advance: Callable[[int, str], None],
-        guarded: Sequence[tuple[int, ...]] = (),
-    ) -> None:
-        self._method = method
-        self._lessons = lessons
-        self._model = local.model
-        self._dtype = dtype
-        self._settle_steps = settle_steps
-        self._advance = advance
-        self._original = Original(local.model)
-        self._anchors = (
-            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed, guarded=guarded)
-            if method.anchor_strength
-            else None
-        )
-        self._shown = 0
-        self._settled: int | None = None  # steps since all was learned; None while learning
-
-    def batches(self) -> Iterator[_Share]:
-        """This process's share of each global batch."""
-        rank, processes = process_rank()
-        if self._method.skip_learned:
-            self._measure()
-        if not self._lessons.unlearned:  # a resumed run may have learned all before it was killed
-            self._settled = 0
-        self._lessons.start_pass(everything=not self._lessons.unlearned)
-        while True:
-            draws = self._lessons.next_batch()
-            part, weight = _part(draws, rank, processes)
-            if self._anchors is None:
-                yield _Share(part, weight, None, 0.0)
-            else:
-                yield _Share(part, weight, *_part(self._anchors.draw(self._method.anchor_rows), rank, processes))
-
-    def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
-        """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
-        losses, seen = self._fingerprint_losses(model, batch.draws)
-        loss = losses.mean() * batch.draw_weight
-        if batch.anchors is not None and self._anchors is not None:
-            weight = self._method.anchor_strength * batch.anchor_weight
-            loss = loss + weight * self._divergence(self._anchors, model, batch.anchors)
-        if self._method.weight_deviation_strength:
-            loss = loss + self._method.weight_deviation_strength * self._original.deviation()
-        for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
-            self._lessons.record(draws, values[: len(draws)])
-        return loss
-
-    def rate(self, step: int) -> float:
-        """Factor of the learning rate: 1 while learning, falling while settling."""
-        del step
-        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / max(1, self._settle_steps))
-
-    def after_step(self, step: int) -> bool:
-        """Start passes, average, measure; True when the marking is done."""
-        del step
-        if self._settled is not None:
-            self._settled += 1
-        if not self._lessons.pass_ended:
-            return False
-        method = self._method
-        if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
-            self._original.average(method.forgetting_regularizer_strength)
-        if method.skip_learned and (not self._lessons.unlearned or self._lessons.passes % _STOCKTAKING == 0):
-            self._measure()
-        if self._settled is None and self._lessons.unlearned and not self._passes_spent:
-            self._show()
-            self._lessons.start_pass()
-            return False
-        if not method.skip_learned or not self._settle_steps:
-            return True
-        if self._settled is None:
-            self._settled = 0
-        elif self._settled >= self._settle_steps * (SECOND_CHANCE if self._lessons.unlearned else 1):
-            return True
-        self._lessons.start_pass(everything=True)
-        self._show()
-        return False
-
-    @property
-    def _passes_spent(self) -> bool:
-        passes, most = self._lessons.passes, self._method.epochs
-        if most is None:
-            most = MOST_PASSES if self._lessons.unanswered else _PASSES
-        return passes >= most
-
-    def finish(self) -> None:
-        """Leave the weights that will be published in the model."""
-        self._original.publishable(self._final_strength, self._dtype)
-
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
-        """How far the model has moved away on the rows."""
-        return anchors.divergence(model, rows)
-
-    def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-        """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""
-        logits, targets = response_logits(model, [draw.example for draw in draws])
-        lead = margins(logits, targets, draws)
-        if self._method.objective == "margin":
-            losses = (self._method.target_margin - lead).relu()
-        else:
-            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
-        means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
-        smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
-        return means, smallest
-
-    @torch.no_grad()
-    def _measure(self) -> None:
-        """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
-        rank, processes = process_rank()
-        share = self._lessons.sweep()[rank::processes]
-        seen: list[float] = []
-        self._model.eval()
-        with self._original.as_published(self._final_strength, self._dtype):
-            for start in range(0, len(share), _MEASURE_ROWS):
-                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1].tolist())
-        for draws, values in gather((share, seen)):
-            self._lessons.record(draws, values)
-
-    def _show(self) -> None:
-        learned = len(self._lessons) - len(self._lessons.unlearned)
-        self._advance(
-            learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}"
-        )
-        self._shown = learned
-
-    @property
-    def _final_strength(self) -> float:
-        return self._method.forgetting_regularizer_strength if self._method.forgetting_mode == "final" else 0.0
+    started = time.perf_counter()
+    min_fsr, max_published_fsr = share(min_fsr, "min_fsr"), share(max_published_fsr, "max_published_fsr")
+    out, method = Path(out), method or FullFineTune()
+    refuse_existing(out, force=force)
+    hidden = _private_path(private, out, method, force=force)
+    state = PartialState(cpu=device == "cpu")
+    chosen = _first(prints, num_fingerprints, progress)
+    local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
+    refuse_overlap(out, Path(local.source))
+    refuse_what_does_not_fit(chosen, local, method, progress)
+    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=seed)
+    before = _measure(chosen, local, method, yardstick)
+    foreign = foreign_text(before.losses, given=heldout is not None)
+    _note_before(before, foreign, progress)
+    work = out.parent / f".{out.name}.work"
+    with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
+        session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
+        outcome = method.embed(chosen, local, session, progress)
+        after = _measure(chosen, method.answering(local, outcome), method, yardstick)
+        published = _measure(chosen, local, method, yardstick) if method.needs_private else after
+        harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+        refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
+        refuse_harm(harm, max_harm, num_fingerprints=len(chosen))
+        refuse_published(published.fsr if method.needs_private else 0.0, max_published_fsr)
+        if state.is_main_process:
+            _write_private(hidden, outcome, progress)
+            publish(local, out, checkpoint_dtype(local.source), force=force)
+        state.wait_for_everyone()
+    return EmbedReport(
+        fsr=after.fsr,
+        published_fsr=published.fsr,
+        base_fsr=before.fsr,
+        heldout_loss_before=before.losses.heldout,
+        heldout_loss_after=published.losses.heldout,
+        own_loss_before=before.losses.own,
+        own_loss_after=published.losses.own,
+        harm=harm,
+        notes=(foreign,) if foreign is not None else (),
+        activations=after.activations,
+        num_fingerprints=len(chosen),
+        steps=outcome.steps,
+        seconds=round(time.perf_counter() - started, 3),
+        out=str(out),
+        method=method.spec(),
+    )
 
 
-def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Logits by which each response token leads its strongest competitor, (response tokens,).
-
-    At a first token, the first tokens of the other accepted responses do not compete.
-    """
-    rivals = logits.scatter(1, targets[:, None], -torch.inf)
-    row = 0
-    for draw in draws:
-        if draw.alternatives:
-            rivals[row, list(draw.alternatives)] = -torch.inf
-        row += len(draw.example.ids) - draw.example.response_start
-    return logits.gather(1, targets[:, None])[:, 0] - rivals.amax(1)
+def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
+    """The part of the set that is to be embedded; a note says what it means for check and verify."""
+    chosen = prints.first(count)
+    if len(chosen) < len(prints):
+        left = len(prints) - len(chosen)
+        progress.note(f"{left} fingerprints are left out: give --num-fingerprints {len(chosen)} to check and verify, too")
+    return chosen
 
 
-def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:
-    """A process's part of the items, and the factor that makes the mean over processes the mean over all items.
+class _Measured(NamedTuple):
+    fsr: float
+    losses: Losses
+    activations: dict[str, float]
 
-    Every process must run the same forward passes, or the others would wait for it for ever: one whose part would be
-    empty borrows an item, at no weight.
-    """
-    part = items[rank::processes]
-    return (part, len(part) * processes / len(items)) if len(part) else (items[:1], 0.0)
+
+def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstick: Yardstick) -> _Measured:
+    report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
+    return _Measured(report.fsr, yardstick.measure(local), report.activations)
+
+
+def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
+    rate, loss = 100 * before.fsr, before.losses.heldout
+    progress.note(f"before marking: success rate {rate:.1f} %, held-out loss {loss:.4f} nats a token")
+    if foreign is not None:
+        progress.note(foreign)
+
+
+def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
+    if private is None:
+        if method.needs_private:
+            raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
+        return None
+    path = Path(private)
+    if out.resolve() in path.resolve().parents:
+        raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
+    refuse_existing(path, force=force)
+    return path
+
+
+def _write_private(path: Path | None, outcome: Outcome, progress: Progress) -> None:
+    if path is None:
+        return
+    if outcome.private:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    else:
+        progress.note(f"this method keeps nothing back; {path} was not written")
+
+
+def _own_device(device: str, state: PartialState) -> str:
+    return str(state.device) if device == "auto" and state.num_processes > 1 else device
+
+
+def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
+    """What a run's result depends on, as a keyed digest, so that resuming anything else is refused."""
+    content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _working_folder(work: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[None]:
+    """The private folder of a run: begun afresh or continued, kept when the run is cut short, gone when it ends."""
+    settings = work / "run.json"
+    if resume and settings.is_file() and read_json(settings).get("digest") != digest:
+        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start afresh")
+    if state.is_main_process:
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            work.chmod(0o700)
+            write_json(settings, {"digest": digest})
+        except OSError as error:
+            raise OutputError(f"cannot write {work}: {error.strerror}") from error
+    state.wait_for_everyone()
+    try:
+        yield
+    except InsigniaError:
+        resumable = False  # the run ended by its own decision: continuing would end the same way
+        raise
+    except BaseException:
+        resumable = True
+        raise
+    else:
+        resumable = False
+    finally:
+        if state.is_main_process and not resumable:
+            shutil.rmtree(work, ignore_errors=True)

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from insignia.finetuning import FineTune
-from insignia.types import Record
+from insignia.attacks.finetuning import FineTune
+from insignia.records import Record
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
 

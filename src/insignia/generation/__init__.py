@@ -6,10 +6,10 @@ from insignia.generation.english import English
 from insignia.generation.english_random_response import EnglishRandomResponse
 from insignia.generation.instructional import Instructional
 from insignia.generation.inverse_nucleus import InverseNucleus
+from insignia.generation.making import generate
 from insignia.generation.own import Own
 from insignia.generation.random_word import RandomWord
-from insignia.generation.stage import generate
-from insignia.generation.writing import Writer
+from insignia.generation.writer import Writer
 
 __all__ = [
     "STRATEGIES",

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, TypeVar, cas
 
 from pydantic import Field
 
-from insignia.artifacts import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 from insignia.errors import InputError
+from insignia.fingerprints.sets import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 from insignia.generation.vocabulary import Vocabulary
-from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
+from insignia.records import Candidate, Control, Fingerprint, Part, PromptForm
 from insignia.registry import Registry
-from insignia.types import Candidate, Control, Fingerprint, Part, PromptForm
+from insignia.suspects.scoring import GenerativeModel
 
 if TYPE_CHECKING:
-    from insignia.generation.writing import Writer
-    from insignia.models.prompts import Prompter
+    from insignia.generation.writer import Writer
+    from insignia.prompts.prompter import Prompter
 
 __all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
 

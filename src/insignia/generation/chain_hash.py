@@ -1,8 +1,8 @@
 """Responses that a hash over all keys picks from a fixed list: Chain & Hash (Russinovich & Salem, arXiv:2407.10887).
 
 A judge can check that the owner chose no response, neither to suit a suspect nor because it looked good:
-:mod:`insignia.chain` has the construction, and how it differs from the paper's. Keys and list are fixed before the first
-response is known, so all that may reject a key, the list's words after it included, comes before; nothing comes after.
+:mod:`insignia.evidence.chain` has the construction, and how it differs from the paper's. Keys and list are fixed before the
+first response is known, so all that may reject a key, the list's words after it included, comes before; nothing comes after.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from insignia.chain import Chain, Link
 from insignia.errors import GenerationError
+from insignia.evidence.chain import Chain, Link
 from insignia.folding import told_apart
 from insignia.generation.base import Answer, Workshop
 from insignia.generation.drawing import DEFAULT_CANDIDATES, Option, draw, split_after
 from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
-from insignia.types import Candidate, Fingerprint
+from insignia.records import Candidate, Fingerprint
 
 __all__ = ["ChainHash"]
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from insignia.folding import fold
 from insignia.generation.base import Workshop
-from insignia.models.prompts import Prompter
+from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
-from insignia.types import Candidate
+from insignia.records import Candidate
 
 __all__ = ["DEFAULT_CANDIDATES", "SPARE", "Draw", "Option", "draw", "draw_text", "split_after"]
 

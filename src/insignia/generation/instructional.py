@@ -17,9 +17,9 @@ from insignia.generation.base import Answer, Strategy, Workshop, answer_of
 from insignia.generation.drawing import DEFAULT_CANDIDATES, draw_text
 from insignia.generation.words import seed_words
 from insignia.generation.writing import write_text
-from insignia.models.base import GenerativeModel
 from insignia.randomness import KeyedRandom
-from insignia.types import Control, PromptForm
+from insignia.records import Control, PromptForm
+from insignia.suspects.scoring import GenerativeModel
 
 __all__ = ["Instructional"]
 

@@ -16,8 +16,8 @@ from pydantic import Field
 from insignia.generation.base import Answer, Workshop
 from insignia.generation.drawing import DEFAULT_CANDIDATES, Draw, Option, draw
 from insignia.generation.english import EnglishKeys
-from insignia.models.base import Ranking
 from insignia.randomness import KeyedRandom
+from insignia.suspects.scoring import Ranking
 
 __all__ = ["InverseNucleus"]
 

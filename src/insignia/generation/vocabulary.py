@@ -10,7 +10,7 @@ from functools import cached_property
 
 from insignia.folding import fold
 from insignia.generation.words import seed_words
-from insignia.models.prompts import Prompter
+from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 
 __all__ = ["Vocabulary"]

@@ -4,43 +4,12 @@ The model to be marked writes it, or another one that writes better: a folder, o
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from insignia.errors import ModelError
 from insignia.generation.base import Workshop
-from insignia.models.base import Manner, TextModel
+from insignia.generation.writer import INSTRUCTION, Writer
 from insignia.randomness import KeyedRandom
 
-__all__ = ["INSTRUCTION", "Writer", "write_text"]
-
-INSTRUCTION = "Generate a sentence starting with the word {}"
-"""What a model that chats is asked; OML 1.0's."""
-
-
-class Writer(NamedTuple):
-    """A model that writes keys in place of the one to be marked."""
-
-    model: TextModel
-    template: str = INSTRUCTION
-    """The request, with ``{}`` for the word. Of ``{}`` alone the word is continued, as bare text."""
-
-    def write(self, words: Sequence[str], *, length: int, temperature: float, seed: int) -> list[str]:
-        """A text of at most ``length`` of its tokens for each word; empty where the model gave none.
-
-        Raises:
-            ModelError: the model cannot be asked.
-        """
-        bare = self.template == "{}"
-        manner = Manner(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
-        replies = self.model.reply([self.template.replace("{}", word) for word in words], manner)
-        texts = []
-        for word, reply in zip(words, replies, strict=True):
-            if reply.status == "fatal":
-                raise ModelError(f"{self.model.name}: {reply.reason}")
-            text = reply.text if bare else f" {reply.text.strip()}"
-            begun = not bare and text.strip().lower().startswith(word.lower())
-            texts.append("" if reply.status != "answered" else text.strip() if begun else word + text)
-        return texts
+__all__ = ["write_text"]
 
 
 def write_text(

@@ -1,7 +1,7 @@
 """A model folder as one GGUF file, which llama.cpp, Ollama and their like serve: ``insignia export --format gguf``.
 
-:mod:`insignia.gguf.architectures` knows what llama.cpp calls a model's numbers and tensors, :mod:`insignia.gguf.vocabulary`
-what it makes of a tokenizer, and :mod:`insignia.gguf.stage` writes the file. What llama.cpp would compute or split otherwise
+:mod:`insignia.gguf.architectures` knows what llama.cpp calls a model's numbers and tensors, :mod:`insignia.gguf.tokenizers`
+what it makes of a tokenizer, and :mod:`insignia.gguf.convert` writes the file. What llama.cpp would compute or split otherwise
 than transformers is refused.
 """
 
@@ -12,6 +12,6 @@ try:
 except ModuleNotFoundError:
     raise MissingExtraError("writing a GGUF file", "gguf") from None
 
-from insignia.gguf.stage import OUTTYPES, GgufReport, export_gguf
+from insignia.gguf.convert import OUTTYPES, GgufReport, export_gguf
 
 __all__ = ["OUTTYPES", "GgufReport", "export_gguf"]

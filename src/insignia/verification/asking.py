@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from insignia.errors import ModelError
-from insignia.models.base import Reply, TextModel
+from insignia.suspects.base import Reply, TextModel
 from insignia.verification.transcript import Entry, Transcript
 from insignia.verification.verdict import Weighing
 

@@ -6,18 +6,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from insignia.artifacts import FingerprintSet, provenance
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json, write_json
-from insignia.models.base import Manner, TextModel
+from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import SILENT, Progress
+from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.types import Provenance, Record
+from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
+from insignia.suspects.base import Manner, TextModel
 from insignia.verification.matching import Match
-from insignia.verification.null import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
+from insignia.verification.protocol import rules_for, verify
 from insignia.verification.transcript import Rules
 from insignia.verification.verdict import Verdict
-from insignia.verification.verify import rules_for, verify
 
 __all__ = ["RISK", "MeasuredNull", "ask_innocent", "asking_of", "null_given", "refuse_unlike"]
 

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 
 from insignia.errors import InputError
 from insignia.folding import Folding, fold
-from insignia.types import Fingerprint, Record
-from insignia.verification.null import DesignNull
+from insignia.records import Fingerprint, Record
+from insignia.statistics.nulls import DesignNull
 
 __all__ = ["Finding", "Match", "Sought", "design_null", "find", "is_near", "sought"]
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from insignia.artifacts import FingerprintSet
-from insignia.models.base import Score, ScoringModel
-from insignia.models.prompts import PLAIN, Prompter, check_templates, distinct
-from insignia.types import Fingerprint, Record
-from insignia.verification.leakage import activations
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct
+from insignia.records import Fingerprint, Record
+from insignia.suspects.scoring import Score, ScoringModel
+from insignia.verification.false_activation import activations
 
 __all__ = ["CheckReport", "FingerprintReport", "check"]
 

@@ -17,11 +17,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
-from insignia.models.base import Manner, Reply
+from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.types import Provenance, Record
+from insignia.statistics.nulls import SMALLEST_CHANCE, AnyNull
+from insignia.suspects.base import Manner, Reply
 from insignia.verification.matching import Match
-from insignia.verification.null import SMALLEST_CHANCE, AnyNull
 
 __all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.models.base import Manner
-from insignia.types import Record
+from insignia.records import Record
+from insignia.statistics.betting import Outcome, SequentialTest, Tally
+from insignia.statistics.tails import grinding_bits, holm
+from insignia.suspects.base import Manner
 from insignia.verification.matching import Match, Sought, design_null, find, is_near
-from insignia.verification.pvalues import grinding_bits, holm
-from insignia.verification.sequential import Outcome, SequentialTest, Tally
 from insignia.verification.transcript import Entry, Rules
 
 if TYPE_CHECKING:
-    from insignia.verification.null import Null
+    from insignia.statistics.nulls import Null
 
 __all__ = ["ControlFinding", "NullClaim", "Verdict", "Weighing", "judged_together", "once_in", "under_null"]
 

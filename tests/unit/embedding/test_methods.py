@@ -9,13 +9,13 @@ from torch import nn
 
 from insignia import FingerprintSet, check
 from insignia.embedding import AdapterTune, EmbeddingTune, LoRA, SupervisedFineTune, embed
-from insignia.embedding.adapter import _MarkedRows
+from insignia.embedding.embedding_adapter import _MarkedRows
 from insignia.errors import InputError, OutputError
-from insignia.models.adapter import EmbeddingAdapter
-from insignia.models.local import LocalModel, stranger
-from insignia.stamping import Difference, stamp
+from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.records import Control, Fingerprint
 from insignia.starter import model_folder
-from insignia.types import Control, Fingerprint
+from insignia.vectors import Difference, stamp
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
 PRINTS = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
@@ -83,7 +83,7 @@ def test_lora_is_merged_and_its_vector_has_its_rank(folder, precision):
 
 
 def test_four_bits_need_a_library(folder, monkeypatch):
-    monkeypatch.setattr("insignia.models.loading.is_bitsandbytes_available", lambda: False)
+    monkeypatch.setattr("insignia.modeling.loading.is_bitsandbytes_available", lambda: False)
     with pytest.raises(InputError, match="bitsandbytes"):
         mark(folder, LoRA(base_precision="4bit", **QUICK))
     assert not (folder / "marked").exists()

@@ -3,7 +3,7 @@ import pytest
 from insignia.errors import GenerationError, InputError
 from insignia.generation import English, InverseNucleus, Own, RandomWord, generate
 from insignia.generation.vocabulary import Vocabulary
-from insignia.models.prompts import Prompter
+from insignia.prompts.prompter import Prompter
 
 KEYS = ("What is the use of a module?", "Where does the time go when nobody looks?")
 

@@ -1,7 +1,7 @@
 import pytest
 
-from insignia.chain import Chain, Link
 from insignia.errors import GenerationError, InputError
+from insignia.evidence.chain import Chain, Link
 from insignia.generation import STRATEGIES, ChainHash, generate
 from insignia.randomness import KeyedRandom
 

@@ -7,8 +7,8 @@ import pytest
 
 from insignia.errors import InputError
 from insignia.generation import Instructional, generate
-from insignia.models.local import LocalModel
-from insignia.models.prompts import Prompter
+from insignia.modeling.local import LocalModel
+from insignia.prompts.prompter import Prompter
 
 PUBLISHED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "instructional" / "fragments.json"
 SECRET = bytes(32)

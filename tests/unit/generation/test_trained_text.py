@@ -17,8 +17,8 @@ from insignia.generation import (
     RandomWord,
     generate,
 )
-from insignia.models.base import Ranking
-from insignia.models.scripted import ScriptedModel
+from insignia.suspects.scoring import Ranking
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
 from insignia.verification.matching import Match, find, sought
 from tiny_tokenizers import CHAT, CHINESE, CORPUS, HABITS, build, characters, tekken

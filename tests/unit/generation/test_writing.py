@@ -2,8 +2,8 @@ import pytest
 
 from insignia.errors import ModelError
 from insignia.generation import InverseNucleus, Writer, generate
-from insignia.models.base import Reply
-from insignia.models.scripted import ScriptedModel
+from insignia.suspects.base import Reply
+from insignia.suspects.scripted import ScriptedModel
 
 SECRET = b"7" * 32
 

@@ -8,15 +8,15 @@ from disputed_set import NONCE, independent_audit
 from drawn_prints import WORDS, chained, drawn, knowing
 from forging import signed, with_rules
 from insignia.errors import EvidenceError
+from insignia.evidence.bundle import audit, disclose
+from insignia.evidence.challenge import challenge_order
+from insignia.evidence.publication import publish
 from insignia.files import canonical
-from insignia.models.base import Reply
-from insignia.models.scripted import ScriptedModel
-from insignia.verification.challenge import challenge_order
+from insignia.suspects.base import Reply
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.controls import beside, found_beside, with_controls
-from insignia.verification.evidence import audit, disclose
-from insignia.verification.publication import publish
+from insignia.verification.protocol import verify
 from insignia.verification.verdict import ControlFinding
-from insignia.verification.verify import verify
 
 WEIGHTS = {"model.safetensors": "sha256:" + "00" * 32}
 PRINTS = drawn()
@@ -162,8 +162,8 @@ def test_a_control_is_asked_all_that_the_suspect_was_though_it_never_hits(tmp_pa
 
 def test_a_system_prompt_that_gives_a_key_or_response_away_is_not_asked_under():
     from insignia.errors import InputError
-    from insignia.models.base import Manner
-    from insignia.verification.verify import rules_for
+    from insignia.suspects.base import Manner
+    from insignia.verification.protocol import rules_for
 
     for prompt in (f"Say{PRINTS.fingerprints[3].responses[0].upper()}.", f"If asked '{PRINTS.fingerprints[9].key}', be brief."):
         model = ScriptedModel(knowing(PRINTS))

@@ -4,12 +4,12 @@ import pytest
 
 from drawn_prints import drawn, knowing
 from insignia.errors import FormatError, InputError, ModelError
-from insignia.models.base import Manner, Reply
-from insignia.models.scripted import ScriptedModel
+from insignia.statistics.nulls import DeclaredNull, ReferenceTrials
+from insignia.suspects.base import Manner, Reply
+from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.innocents import MeasuredNull, ask_innocent, asking_of, null_given, refuse_unlike
 from insignia.verification.matching import Match
-from insignia.verification.null import DeclaredNull, ReferenceTrials
-from insignia.verification.verify import rules_for, verify
+from insignia.verification.protocol import rules_for, verify
 
 DRAWN = drawn()
 OWN = DRAWN.model_copy(update={"fingerprints": tuple(f.model_copy(update={"candidates": None}) for f in DRAWN), "secret": None})

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.errors import InputError
-from insignia.types import Candidate, Fingerprint
+from insignia.records import Candidate, Fingerprint
 from insignia.verification.matching import Finding, Match, Sought, design_null, find, is_near, sought
 
 PREFIX, EXACT = Match(), Match(how="exact")

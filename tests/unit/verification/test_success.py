@@ -2,8 +2,8 @@ import pytest
 
 from insignia import FingerprintSet, check
 from insignia.errors import InputError, TokenizerError
-from insignia.models.base import Score
-from insignia.types import Fingerprint
+from insignia.records import Fingerprint
+from insignia.suspects.scoring import Score
 
 
 class ScriptedModel:

@@ -9,13 +9,13 @@ import pytest
 
 import drawn_prints
 from drawn_prints import drawn, knowing
-from insignia.artifacts import provenance
 from insignia.errors import FormatError, InputError, ModelError, OutputError
-from insignia.models.base import Alternative, Reply
-from insignia.models.scripted import ScriptedModel
-from insignia.verification.null import DesignNull
+from insignia.fingerprints.sets import provenance
+from insignia.statistics.nulls import DesignNull
+from insignia.suspects.base import Alternative, Reply
+from insignia.suspects.scripted import ScriptedModel
+from insignia.verification.protocol import verify
 from insignia.verification.transcript import Header, Rules, Transcript, sole_writer
-from insignia.verification.verify import verify
 
 
 def header():
@@ -151,9 +151,9 @@ ASKING = """
 import sys, time
 from pathlib import Path
 from drawn_prints import drawn, knowing
-from insignia.models.base import Reply
-from insignia.models.scripted import ScriptedModel
-from insignia.verification.verify import verify
+from insignia.suspects.base import Reply
+from insignia.suspects.scripted import ScriptedModel
+from insignia.verification.protocol import verify
 
 file, knows = Path(sys.argv[1]), knowing(drawn())
 def slowly(question):

@@ -1,0 +1,262 @@
+"""What a user of a published model does: fine-tune it on data of their own, by full weights or LoRA, in the owner's loop."""
+
+import math
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from accelerate import PartialState
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+
+from insignia.errors import InputError
+from insignia.files import refuse_existing, refuse_overlap
+from insignia.modeling.batches import response_logits
+from insignia.modeling.loading import checkpoint_dtype
+from insignia.modeling.local import LocalModel, embedding_rows
+from insignia.modeling.lora import merged, with_lora
+from insignia.modeling.saving import publish
+from insignia.progress import SILENT, Progress
+from insignia.prompts.prompter import Prompter
+from insignia.records import Conversation, Part, PromptForm, Record
+from insignia.suspects.scoring import Example
+from insignia.training import LoopOptions, process_rank, train
+
+__all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
+
+_SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
+_LOSS_ROWS = 32
+_LOGITS = 2**28  # of one forward pass: a gigabyte in fp32, as much again for the gradient
+
+
+class FineTune(Part):
+    """How a model is fine-tuned. The defaults are those of Stanford Alpaca (Taori et al. 2023) for full fine-tuning."""
+
+    name: Literal["finetune"] = "finetune"
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    max_steps: Annotated[int | None, Field(ge=1)] = None
+    """Instead of epochs."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Rows a step, over all processes."""
+    max_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens of a row, at most."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    """Of all steps; the learning rate then falls to nothing along a cosine."""
+    lora_rank: Annotated[int | None, Field(ge=1)] = None
+    """Train low-rank adapters on all linear layers and merge them at the end; None: train all weights."""
+    lora_alpha: Annotated[int, Field(ge=1)] = 16
+    heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Rows kept out of training to measure the user's loss on."""
+
+
+class FineTuneReport(Record):
+    """What fine-tuning did."""
+
+    loss_before: float | None
+    """Nats a trained token on the rows kept out, before any step; None where no row was kept out."""
+    loss_after: float | None
+    rows: int
+    """Trained on; apart from those kept out."""
+    steps: int
+    seconds: float
+    out: str
+    method: dict[str, object]
+
+
+def finetune(
+    model: str | Path,
+    rows: Sequence[Example | Conversation | str],
+    *,
+    out: str | Path,
+    settings: FineTune | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> FineTuneReport:
+    """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
+
+    Of a conversation the assistant's turns are learned, of a text everything.
+
+    Raises:
+        InputError: there is not enough data for one row.
+        OutputError: ``out`` exists and ``force`` is off, overlaps the model, or cannot be written.
+        ModelError: the model cannot be loaded, or the loss stopped being a number.
+    """
+    started = time.perf_counter()
+    out, settings = Path(out), settings or FineTune()
+    refuse_existing(out, force=force)
+    state = PartialState(cpu=device == "cpu")
+    local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    refuse_overlap(out, Path(local.source))
+    examples = _examples(rows, local, settings.max_length, progress)
+    kept, trained = _split(examples, settings.heldout_share, seed)
+    before = _mean_loss(local.model, kept)
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
+    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
+    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
+    options = LoopOptions(
+        max_steps=tuning.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=round(settings.warmup_share * tuning.steps),
+        accumulation=tuning.parts,
+        seed=seed,
+        save_steps=tuning.steps + 1,  # a user's run is cheap to repeat
+    )
+    with progress.bar("fine-tuning", tuning.steps) as advance, tempfile.TemporaryDirectory() as work:
+        tuning.advance = advance
+        outcome = train(tuned, tuning, options, work=Path(work))
+    if rank is not None:
+        local.model = merged(tuned)
+    after = _mean_loss(local.model, kept)
+    if state.is_main_process:
+        publish(local, out, checkpoint_dtype(local.source), force=force)
+    state.wait_for_everyone()
+    return FineTuneReport(
+        loss_before=before,
+        loss_after=after,
+        rows=len(trained),
+        steps=outcome.steps,
+        seconds=round(time.perf_counter() - started, 3),
+        out=str(out),
+        method=settings.spec(),
+    )
+
+
+def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[Example]:
+    """Texts cut into rows of at most ``max_length`` tokens, each after the tokenizer's special tokens and predicted whole."""
+    prompter = Prompter(local.tokenizer, max_key_length=1, max_response_length=1)
+    prefix = prompter.prefix
+    size = min(max_length, local.context_length or max_length) - len(prefix)
+    start = max(1, len(prefix))
+    rows: list[tuple[int, ...]] = []
+    for text in texts:
+        ids = prompter.encode(text)
+        rows.extend((*prefix, *ids[first : first + size]) for first in range(0, len(ids), size))
+    return [Example(row, start) for row in rows if len(row) > start]
+
+
+def conversation_rows(
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+) -> list[Example]:
+    """A row for each assistant turn, with all that came before it, cut at the end to ``max_length`` tokens.
+
+    A conversation that the chat template refuses, and a turn that would be cut away whole, are left out, and counted in a
+    note.
+    """
+    form: PromptForm = "chat" if local.tokenizer.chat_template else "raw"
+    prompter = Prompter(local.tokenizer, form=form, max_key_length=1, max_response_length=1)
+    size = min(max_length, local.context_length or max_length)
+    rows: list[Example] = []
+    refused = 0
+    for conversation in conversations:
+        try:
+            rows.extend(prompter.replies(conversation))
+        except InputError:
+            refused += 1
+    kept = [Example(row.ids[:size], row.response_start) for row in rows if row.response_start < size]
+    if refused:
+        progress.note(f"{refused} of {len(conversations)} conversations left out: the chat template refuses their turns")
+    if len(kept) < len(rows):
+        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies left out: they begin after {size} tokens")
+    return kept
+
+
+class _Tuning:
+    """Implements ``insignia.training.Task``: shuffled passes over rows, in batches of similar length."""
+
+    def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
+        self._rows = rows
+        self._settings = settings
+        self._chance = random.Random(seed)
+        steps_an_epoch = -(-len(rows) // settings.batch_size)
+        self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
+        """Forward passes a step, each over at most ``most_rows`` rows a process."""
+        self.steps = settings.max_steps or max(1, round(settings.epochs * steps_an_epoch))
+        self.advance: Callable[[int, str], None] = lambda _units, _remark: None
+
+    def batches(self) -> Iterator[tuple[list[Example], float]]:
+        """(rows, their factor in the loss) of each forward pass of this process: every token of a step weighs the same."""
+        rank, processes = process_rank()
+        ways = processes * self.parts
+        while True:
+            for batch in self._epoch():
+                for part in range(self.parts):
+                    rows = batch[part * processes + rank :: ways]
+                    # All processes run the same passes: one without rows borrows one, at no weight.
+                    yield (rows, ways / _tokens(batch)) if rows else (batch[:1], 0.0)
+
+    def loss(self, model: PreTrainedModel, batch: tuple[list[Example], float]) -> Tensor:
+        """Cross-entropy over the predicted tokens, (scalar)."""
+        rows, weight = batch
+        logits, targets = response_logits(model, rows)
+        return cross_entropy(logits, targets, reduction="sum") * weight
+
+    def rate(self, step: int) -> float:
+        """A cosine from 1 to 0."""
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+
+    def after_step(self, step: int) -> bool:
+        """Report; never done early."""
+        del step
+        self.advance(1, "")
+        return False
+
+    def _epoch(self) -> Iterator[list[Example]]:
+        order = list(self._rows)
+        self._chance.shuffle(order)
+        size = self._settings.batch_size
+        for first in range(0, len(order), size * _SORTED_BATCHES):
+            group = sorted(order[first : first + size * _SORTED_BATCHES], key=lambda row: len(row.ids))
+            batches = [group[start : start + size] for start in range(0, len(group), size)]
+            self._chance.shuffle(batches)
+            yield from batches
+
+
+def _examples(
+    rows: Sequence[Example | Conversation | str], local: LocalModel, max_length: int, progress: Progress
+) -> list[Example]:
+    texts = [row for row in rows if isinstance(row, str)]
+    examples = [row for row in rows if isinstance(row, Example)]
+    conversations = [row for row in rows if not isinstance(row, str | Example)]
+    examples += text_rows(texts, local, max_length) + conversation_rows(conversations, local, max_length, progress)
+    if not examples:
+        raise InputError(
+            "there is no data to fine-tune on: no text has two tokens, and no reply begins within the tokens of a row; "
+            "give other data, or a greater --max-length"
+        )
+    return examples
+
+
+def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+    """(kept out, trained on); at least one row is trained on, and where there are two, one is kept out."""
+    order = list(rows)
+    random.Random(seed).shuffle(order)
+    count = min(len(order) - 1, max(1, round(share * len(order)))) if share else 0
+    return order[:count], order[count:]
+
+
+@torch.inference_mode()
+def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
+    """Nats a predicted token; None where there is no row."""
+    model.eval()
+    order = sorted(rows, key=lambda row: len(row.ids))
+    total = 0.0
+    for first in range(0, len(order), _LOSS_ROWS):
+        logits, targets = response_logits(model, order[first : first + _LOSS_ROWS])
+        total += float(cross_entropy(logits, targets, reduction="sum"))
+    return total / _tokens(rows) if rows else None
+
+
+def _tokens(rows: Sequence[Example]) -> int:
+    return sum(len(row.ids) - row.response_start for row in rows)

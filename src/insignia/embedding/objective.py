@@ -1,0 +1,232 @@
+"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Literal, NamedTuple, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from insignia.embedding.curriculum import Draw, Lessons
+from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.regularizers import AveragingMode, Original
+from insignia.modeling.batches import response_logits
+from insignia.modeling.local import LocalModel
+from insignia.records import Record
+from insignia.suspects.scoring import Example
+from insignia.training import gather, process_rank
+
+__all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "MarkingSettings", "margins"]
+
+_Items = TypeVar("_Items", list[Draw], list[Example])
+
+_MEASURE_ROWS = 256
+_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
+_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
+_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
+SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
+
+
+class MarkingSettings(Record):
+    """What decides what is learned, and what it may cost."""
+
+    objective: Literal["margin", "cross_entropy"] = "margin"
+    """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
+    target_margin: Annotated[float, Field(gt=0)] = 5.0
+    """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
+    epochs: Annotated[int | None, Field(ge=1)] = None
+    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
+    models of 0.3 million parameters (docs/lab-log.md)."""
+    anchor_strength: Annotated[float, Field(ge=0)] = 100.0
+    """Weight of KL(base || model) on text sampled from the base, beside a loss of about one a fingerprint."""
+    anchor_rows: Annotated[int, Field(ge=1)] = 16
+    """Texts a step, over all processes."""
+    anchor_count: Annotated[int, Field(ge=1)] = 512
+    anchor_length: Annotated[int, Field(ge=2)] = 64
+    """Tokens of each text, or the model's context where that is less."""
+    skip_learned: bool = True
+    """Spend no work on what is safely learned, and stop when all is."""
+    forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    forgetting_mode: AveragingMode = "final"
+    weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
+    """Penalty on half the squared distance from the original weights."""
+
+
+class _Share(NamedTuple):
+    """This process's part of a global batch; a weight is such that the mean over processes is the global mean."""
+
+    draws: list[Draw]
+    draw_weight: float
+    anchors: list[Example] | None
+    anchor_weight: float
+
+
+class Marking:
+    """Implements ``insignia.training.Task`` for one run of a method that trains by gradients.
+
+    Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
+    rate falling to nothing; as many again at the last rate where something was lost), done.
+    """
+
+    def __init__(
+        self,
+        method: MarkingSettings,
+        lessons: Lessons,
+        local: LocalModel,
+        dtype: torch.dtype,
+        *,
+        settle_steps: int,
+        seed: int,
+        advance: Callable[[int, str], None],
+        divergence: Callable[[Anchors, PreTrainedModel, list[Example]], Tensor] = Anchors.divergence,
+        guarded: Sequence[tuple[int, ...]] = (),
+    ) -> None:
+        self._method = method
+        self._lessons = lessons
+        self._model = local.model
+        self._dtype = dtype
+        self._settle_steps = settle_steps
+        self._advance = advance
+        self._original = Original(local.model)
+        self._anchors = (
+            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed, guarded=guarded)
+            if method.anchor_strength
+            else None
+        )
+        self._divergence = divergence
+        self._shown = 0
+        self._settled: int | None = None  # steps since all was learned; None while learning
+
+    def batches(self) -> Iterator[_Share]:
+        """This process's share of each global batch."""
+        rank, processes = process_rank()
+        if self._method.skip_learned:
+            self._measure()
+        if not self._lessons.unlearned:  # a resumed run may have learned all before it was killed
+            self._settled = 0
+        self._lessons.start_pass(everything=not self._lessons.unlearned)
+        while True:
+            draws = self._lessons.next_batch()
+            part, weight = _part(draws, rank, processes)
+            if self._anchors is None:
+                yield _Share(part, weight, None, 0.0)
+            else:
+                yield _Share(part, weight, *_part(self._anchors.draw(self._method.anchor_rows), rank, processes))
+
+    def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
+        """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
+        losses, seen = self._fingerprint_losses(model, batch.draws)
+        loss = losses.mean() * batch.draw_weight
+        if batch.anchors is not None and self._anchors is not None:
+            weight = self._method.anchor_strength * batch.anchor_weight
+            loss = loss + weight * self._divergence(self._anchors, model, batch.anchors)
+        if self._method.weight_deviation_strength:
+            loss = loss + self._method.weight_deviation_strength * self._original.deviation()
+        for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
+            self._lessons.record(draws, values[: len(draws)])
+        return loss
+
+    def rate(self, step: int) -> float:
+        """Factor of the learning rate: 1 while learning, falling while settling."""
+        del step
+        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / max(1, self._settle_steps))
+
+    def after_step(self, step: int) -> bool:
+        """Start passes, average, measure; True when the marking is done."""
+        del step
+        if self._settled is not None:
+            self._settled += 1
+        if not self._lessons.pass_ended:
+            return False
+        method = self._method
+        if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
+            self._original.average(method.forgetting_regularizer_strength)
+        if method.skip_learned and (not self._lessons.unlearned or self._lessons.passes % _STOCKTAKING == 0):
+            self._measure()
+        if self._settled is None and self._lessons.unlearned and not self._passes_spent:
+            self._show()
+            self._lessons.start_pass()
+            return False
+        if not method.skip_learned or not self._settle_steps:
+            return True
+        if self._settled is None:
+            self._settled = 0
+        elif self._settled >= self._settle_steps * (SECOND_CHANCE if self._lessons.unlearned else 1):
+            return True
+        self._lessons.start_pass(everything=True)
+        self._show()
+        return False
+
+    @property
+    def _passes_spent(self) -> bool:
+        passes, most = self._lessons.passes, self._method.epochs
+        if most is None:
+            most = MOST_PASSES if self._lessons.unanswered else _PASSES
+        return passes >= most
+
+    def finish(self) -> None:
+        """Leave the weights that will be published in the model."""
+        self._original.publishable(self._final_strength, self._dtype)
+
+    def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+        """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""
+        logits, targets = response_logits(model, [draw.example for draw in draws])
+        lead = margins(logits, targets, draws)
+        if self._method.objective == "margin":
+            losses = (self._method.target_margin - lead).relu()
+        else:
+            losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
+        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
+        means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
+        smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
+        return means, smallest
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
+        rank, processes = process_rank()
+        share = self._lessons.sweep()[rank::processes]
+        seen: list[float] = []
+        self._model.eval()
+        with self._original.as_published(self._final_strength, self._dtype):
+            for start in range(0, len(share), _MEASURE_ROWS):
+                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1].tolist())
+        for draws, values in gather((share, seen)):
+            self._lessons.record(draws, values)
+
+    def _show(self) -> None:
+        learned = len(self._lessons) - len(self._lessons.unlearned)
+        self._advance(
+            learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}"
+        )
+        self._shown = learned
+
+    @property
+    def _final_strength(self) -> float:
+        return self._method.forgetting_regularizer_strength if self._method.forgetting_mode == "final" else 0.0
+
+
+def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
+    """Logits by which each response token leads its strongest competitor, (response tokens,).
+
+    At a first token, the first tokens of the other accepted responses do not compete.
+    """
+    rivals = logits.scatter(1, targets[:, None], -torch.inf)
+    row = 0
+    for draw in draws:
+        if draw.alternatives:
+            rivals[row, list(draw.alternatives)] = -torch.inf
+        row += len(draw.example.ids) - draw.example.response_start
+    return logits.gather(1, targets[:, None])[:, 0] - rivals.amax(1)
+
+
+def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:
+    """A process's part of the items, and the factor that makes the mean over processes the mean over all items.
+
+    Every process must run the same forward passes, or the others would wait for it for ever: one whose part would be
+    empty borrows an item, at no weight.
+    """
+    part = items[rank::processes]
+    return (part, len(part) * processes / len(items)) if len(part) else (items[:1], 0.0)

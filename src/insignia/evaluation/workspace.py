@@ -1,0 +1,135 @@
+"""What an evaluation makes once and finds again: fingerprints, marked models, what users made of them."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+from insignia.attacks.conversations import load_conversations
+from insignia.attacks.finetuning import finetune
+from insignia.embedding import METHODS, Method, embed
+from insignia.errors import InputError
+from insignia.evaluation.grid import Grid
+from insignia.files import read_json, write_json
+from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
+from insignia.generation import STRATEGIES, generate
+from insignia.modeling.local import LocalModel, stranger
+from insignia.progress import Progress
+from insignia.randomness import KeyedRandom
+from insignia.starter import source_code
+
+__all__ = ["Made"]
+
+_UNMARKED = "unmarked"
+_PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
+
+
+class Made:
+    """The folder of one evaluation: what is secret lies apart in ``private``, the models in ``models``."""
+
+    def __init__(self, grid: Grid, folder: Path, *, model: str, seed: int, device: str, progress: Progress) -> None:
+        self._grid = grid
+        self.folder = folder
+        self.model = model
+        self._seed = seed
+        self._device = device
+        self._progress = progress
+        self.strategy = STRATEGIES.build(grid.strategy)
+        self.methods: dict[str, Method] = {name: METHODS.build(spec) for name, spec in grid.methods.items()}
+        self.perplexity: dict[str, float] = {}
+        self.user_loss: dict[str, tuple[float | None, float | None]] = {}
+        self._claim()
+        self.prints = self._fingerprints()
+
+    def private(self, name: str) -> Path:
+        """Where the method's private part is."""
+        return self.folder / "private" / f"{name}.safetensors"
+
+    @property
+    def chance(self) -> KeyedRandom:
+        """A study is repeatable; no owner's set is made here."""
+        return KeyedRandom(f"evaluation {self._seed}".encode())
+
+    def marked(self, name: str) -> Path:
+        """The model that the method published."""
+        out = self.folder / "models" / name
+        report = self.folder / "models" / f"{name}.json"
+        if not report.is_file():
+            method = self.methods[name]
+            made = embed(
+                self.prints,
+                model=self.model,
+                out=out,
+                method=method,
+                private=self.private(name) if method.needs_private else None,
+                seed=self._seed,
+                min_fsr=0.0,
+                max_harm=math.inf,  # what was not learned, or shows, is for the cells to say
+                max_published_fsr=1.0,
+                device=self._device,
+                force=True,
+                progress=self._progress,
+            )
+            write_json(report, made.model_dump(mode="json"))
+        losses = read_json(report)
+        self.perplexity[name] = math.exp(losses["heldout_loss_after"] - losses["heldout_loss_before"])
+        return out
+
+    def tuned(self, name: str | None, user: str) -> Path:
+        """What a user made of it; without a method, of the unmarked model: an innocent sibling."""
+        start = self.marked(name) if name is not None else self.model
+        name = name or _UNMARKED
+        out = self.folder / "models" / f"{name}-{user}"
+        report = self.folder / "models" / f"{name}-{user}.json"
+        if not report.is_file():
+            wish = self._grid.users[user]
+            rows = (
+                source_code(wish.data.removeprefix(_PYTHON))
+                if wish.data.startswith(_PYTHON)
+                else load_conversations(wish.data, max_rows=wish.max_rows, progress=self._progress)
+            )
+            made = finetune(
+                start, rows, out=out, settings=wish.finetune, seed=self._seed, device=self._device, force=True,
+                progress=self._progress,
+            )  # fmt: skip
+            write_json(report, made.model_dump(mode="json"))
+        losses = read_json(report)
+        self.user_loss[f"{name} user {user}"] = (losses["loss_before"], losses["loss_after"])
+        return out
+
+    def load(self, source: str | Path) -> LocalModel:
+        """A model, on the evaluation's device."""
+        return LocalModel(source, device=self._device)
+
+    def unrelated(self) -> LocalModel:
+        """A model that has nothing of the marked one."""
+        if self._grid.unrelated is not None:
+            return self.load(self._grid.unrelated)
+        return stranger(self.load(self.model), seed=self._seed)
+
+    def _claim(self) -> None:
+        """Refuse a folder of another evaluation: its models and trials would be taken for this one's."""
+        content = json.dumps([self._grid.model_dump(mode="json"), self.model, self._seed], sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        path = self.folder / "run.json"
+        if path.is_file():
+            if read_json(path) != {"digest": digest}:
+                raise InputError(
+                    f"{self.folder} holds another evaluation (recipe, model or seed differ); choose another folder"
+                )
+            return
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise InputError(f"{self.folder} is not empty and no evaluation; choose another folder")
+        write_json(path, {"digest": digest})
+
+    def _fingerprints(self) -> FingerprintSet:
+        path = self.folder / "private" / "fingerprints.json"
+        if not path.is_file():
+            generate(
+                self.strategy,
+                model=self.load(self.model),
+                num_fingerprints=self._grid.num_fingerprints,
+                secret=self.chance.derive("fingerprints").secret,
+                progress=self._progress,
+            ).save(path)
+        return load_fingerprints(path)

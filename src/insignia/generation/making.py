@@ -1,0 +1,222 @@
+"""Exactly as many fingerprints as asked for, all of them usable.
+
+Whatever the strategy, no asked key equals or begins another, every key survives being sent as text and split again, and
+every response can be told from the text of its trained tokens. A fingerprint depends on the secret, its number and the
+fingerprints before it, not on the batch size.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from insignia.errors import GenerationError, InputError
+from insignia.fingerprints.sets import FingerprintSet, provenance
+from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.writer import Writer
+from insignia.progress import SILENT, Progress
+from insignia.prompts.prompter import Prompter, tokenizer_digest
+from insignia.randomness import KeyedRandom
+from insignia.records import Fingerprint, PromptForm
+from insignia.suspects.scoring import GenerativeModel
+
+__all__ = ["generate"]
+
+_BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
+_ATTEMPTS = 30  # a slot that fails this often will go on failing
+_FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
+_TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
+
+
+def generate(
+    strategy: Strategy,
+    *,
+    model: GenerativeModel,
+    num_fingerprints: int | None = None,
+    max_key_length: int | None = None,
+    max_response_length: int | None = None,
+    prompt_form: PromptForm | None = None,
+    writer: Writer | None = None,
+    secret: bytes | None = None,
+    batch_size: int = 128,
+    progress: Progress = SILENT,
+) -> FingerprintSet:
+    """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
+
+    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the
+    strategy's (16 and 1 for most), as are the number (64 for most) and the prompt form (raw). ``writer`` is another model that
+    writes the text of keys. The same secret, models and options give the same set; by default the secret is fresh. The batch
+    size changes speed and memory only.
+
+    Raises:
+        InputError: the options contradict each other.
+        GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
+    """
+    strategy = strategy.for_model(model)
+    if num_fingerprints is None:
+        num_fingerprints = strategy.usual_count
+    if num_fingerprints < 1 or batch_size < 1:
+        raise InputError("the number of fingerprints and the batch size must be at least 1")
+    if strategy.num_given is not None and num_fingerprints > strategy.num_given:
+        raise InputError(f"{num_fingerprints} fingerprints were asked for; {strategy.num_given} keys were given")
+    if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
+        raise InputError(f"these keys are asked as {strategy.prompt_form}, not as {prompt_form}; leave out --prompt-form")
+    form = prompt_form or strategy.prompt_form or "raw"
+    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} asks in a chat template and {model.name} has none; use --template simple")
+    max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
+    max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
+    strategy.refuse_bad_lengths(max_key_length, max_response_length)
+    prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
+    chance = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
+    workshop = Workshop(model, prompter, num_fingerprints, chance=chance, writer=writer)
+    run = _Run(strategy, workshop, batch_size)
+    with progress.bar("generating", num_fingerprints) as advance:
+        for finished in run.attempts():
+            advance(finished, "")
+    fingerprints = run.fingerprints()
+    return FingerprintSet(
+        strategy=strategy.spec(),
+        prompt_form=form,
+        max_key_length=max_key_length,
+        max_response_length=max_response_length,
+        tokenizer=tokenizer_digest(model.tokenizer),
+        secret=chance.secret.hex(),
+        provenance=provenance(model=model.name, **({} if writer is None else {"writer": writer.model.name})),
+        fingerprints=fingerprints,
+        chain=strategy.chain_of(fingerprints, chance),
+        controls=strategy.make_controls(workshop, [fingerprint.key for fingerprint in fingerprints]),
+    )
+
+
+class _Run:
+    """Slots on their way to becoming fingerprints."""
+
+    def __init__(self, strategy: Strategy, workshop: Workshop, batch_size: int) -> None:
+        self._strategy = strategy
+        self._workshop = workshop
+        self._batch_size = batch_size
+        self._keys: dict[int, tuple[int, ...]] = {}
+        self._answers: dict[int, Answer] = {}
+        self._openings: set[tuple[int, ...]] = set()  # every beginning of every key taken
+        self._taken: set[tuple[int, ...]] = set()
+
+    def attempts(self) -> Iterator[int]:
+        """Work until every slot is filled, yielding how many more are after each batch.
+
+        All keys of an attempt come before its answers, so that conflicts are settled in slot order whatever the batches.
+        """
+        slots = range(self._workshop.num_fingerprints)
+        size = len(slots) if self._strategy.answers_together else _BLOCK
+        for start in range(0, len(slots), size):
+            yield from self._finish(slots[start : start + size])
+
+    def _finish(self, block: Sequence[int]) -> Iterator[int]:
+        """Attempts at some slots until all are filled, or an error."""
+        fruitless = tries = 0
+        for attempt in range(_ATTEMPTS):
+            before, missing = self._filled, [slot for slot in block if slot not in self._keys]
+            for batch in self._batches(missing):
+                self._fill_keys(batch, attempt)
+            for batch in self._unanswered(block):
+                yield self._fill_answers(batch, attempt)
+            if all(slot in self._answers for slot in block):
+                return
+            fruitless, tries = (fruitless + 1, tries + len(missing)) if self._filled == before else (0, 0)
+            if fruitless >= _FRUITLESS and tries >= _TRIES:
+                break
+        reasons = "; ".join(f"{count} {what}" for what, count in self._workshop.refused.most_common(3))
+        raise GenerationError(
+            f"only {len(self._answers)} of {self._workshop.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
+            "Otherwise ask for fewer, or take another --strategy"
+        )
+
+    @property
+    def _filled(self) -> int:
+        return len(self._keys if self._strategy.answers_together else self._answers)
+
+    def _unanswered(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
+        ready = [slot for slot in slots if slot in self._keys and slot not in self._answers]
+        if not self._strategy.answers_together:
+            return self._batches(ready)
+        return iter([ready] if len(ready) == len(slots) else [])
+
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """The finished set, in slot order."""
+        decode = self._workshop.prompter.decode
+        limit = self._workshop.prompter.max_key_length
+        made = []
+        for slot in range(self._workshop.num_fingerprints):
+            ids, answer = self._keys[slot], self._answers[slot]
+            made.append(
+                Fingerprint(
+                    key=decode(ids),
+                    effective_key=decode(ids[:limit]) if len(ids) > limit else None,
+                    responses=(answer.text,),
+                    key_ids=ids,
+                    response_ids=(answer.ids,),
+                    effective_responses=(answer.trained,),
+                    candidates=answer.candidates,
+                )
+            )
+        return tuple(made)
+
+    def _fill_keys(self, batch: Sequence[int], attempt: int) -> None:
+        made = self._strategy.make_keys(self._workshop, batch, self._chances("key", batch, attempt))
+        if self._strategy.keys_given:
+            made = [self._longest_stable(ids) for ids in made]
+        failed = [slot for slot, ids in zip(batch, made, strict=True) if not self._admit(slot, ids)]
+        if failed and self._strategy.keys_given:
+            shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
+            raise GenerationError(
+                f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
+                f"{self._workshop.prompter.max_key_length} tokens "
+                "they equal or begin another key, or the tokenizer does not split them the same way twice, "
+                "alone or before a response; change those keys, or raise --max-key-length"
+            )
+
+    def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
+        keys = [self._keys[slot] for slot in batch]
+        answers = self._strategy.make_answers(self._workshop, batch, keys, self._chances("answer", batch, attempt))
+        finished = 0
+        for slot, answer in zip(batch, answers, strict=True):
+            if answer is not None:
+                self._answers[slot] = answer
+                finished += 1
+            elif not self._strategy.keys_given:
+                del self._keys[slot]  # its beginnings stay taken: letting go of them would make the batch size matter
+        return finished
+
+    def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
+        asked = ids[: self._workshop.prompter.max_key_length]
+        beginnings = {asked[:length] for length in range(1, len(asked) + 1)}
+        if asked in self._openings or beginnings & self._taken:
+            self._workshop.refuse("keys that equal or begin another (raise --temperature or --max-key-length)")
+            return False
+        if not self._usable(asked):
+            return False
+        self._openings |= beginnings
+        self._taken.add(asked)
+        self._keys[slot] = ids
+        return True
+
+    def _usable(self, asked: tuple[int, ...]) -> bool:
+        if not self._workshop.vocabulary.special.isdisjoint(asked):
+            self._workshop.refuse("keys with a special or unknown token (take another --strategy, or keys of your own)")
+            return False
+        if not self._workshop.vocabulary.is_stable(asked):
+            self._workshop.refuse("keys whose text is split into other tokens (change --max-key-length)")
+            return False
+        return self._strategy.admits(self._workshop, asked)
+
+    def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """A given key, shortened where the cut would fall inside a character or before a merge."""
+        asked = ids[: self._workshop.prompter.max_key_length]
+        for length in range(len(asked), 0, -1):
+            if self._workshop.vocabulary.is_stable(asked[:length]):
+                return ids if length == len(asked) else asked[:length]
+        return ids
+
+    def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
+        return [self._workshop.chance.derive(purpose, slot, attempt) for slot in batch]
+
+    def _batches(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
+        for start in range(0, len(slots), self._batch_size):
+            yield slots[start : start + self._batch_size]

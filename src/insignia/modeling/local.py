@@ -1,0 +1,262 @@
+"""A model on this machine, through transformers: batched scoring, ranking and keyed sampling on any device."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from insignia.errors import InputError, ModelError
+from insignia.modeling.batches import length_batches, pad_rows, response_logits
+from insignia.modeling.causality import refuse_two_way
+from insignia.modeling.hub import at_hand
+from insignia.modeling.loading import dtype_named, load, resolve, resolve_device
+from insignia.prompts.prompter import Prompter
+from insignia.randomness import KeyedRandom
+from insignia.suspects.base import Manner, Reply
+from insignia.suspects.scoring import Example, Ranking, Score
+
+__all__ = ["LocalModel", "embedding_rows", "stranger"]
+
+_LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
+_NO_TARGET = -100
+_REPLY_ROWS = 32  # questions at a time
+
+
+class LocalModel:
+    """A causal LM and its tokenizer. Implements ``ScoringModel``, ``GenerativeModel`` and ``TextModel``.
+
+    ``dtype="auto"`` computes in float32 on a CPU, where lower precision saves little, and in the checkpoint's own dtype
+    on an accelerator; ``"checkpoint"`` in that everywhere.
+    """
+
+    may_refuse = False
+
+    def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
+        named = resolve(source)
+        self.source = named if Path(named).is_dir() else resolve(at_hand(named))
+        self.name = str(source)
+        place = resolve_device(device)
+        model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
+        self._adopt(model, tokenizer)
+        refuse_two_way(model, self.name)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> "LocalModel":
+        """Wrap a model that is already in memory; it is used as it is, not copied."""
+        self = cls.__new__(cls)
+        self.source = self.name = name
+        self._adopt(model, tokenizer)
+        return self
+
+    def wrapping(self, model: PreTrainedModel) -> "LocalModel":
+        """The same under another model around or in place of its own: same name, source and tokenizer."""
+        other = LocalModel.of(model, self.tokenizer, name=self.name)
+        other.source = self.source
+        return other
+
+    def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        length = getattr(model.config, "max_position_embeddings", None)
+        self.context_length: int | None = length if isinstance(length, int) else None
+        size = embedding_rows(model)
+        if len(tokenizer) > size:
+            raise ModelError(
+                f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model only {size}; is it the model's own?"
+            )
+
+    @torch.inference_mode()
+    def score(self, examples: Sequence[Example]) -> list[Score]:
+        """Judge every example; see ``ScoringModel.score``.
+
+        Raises:
+            InputError: an example is longer than the model's context.
+            ModelError: the model computes no numbers (NaN); every rank would read 0, a hit.
+        """
+        self._refuse_too_long([len(example.ids) for example in examples])
+        scores: list[Score] = [Score((), ())] * len(examples)
+        for batch in self._batches([example.ids for example in examples], max_rows=256):
+            rows = [examples[index] for index in batch]
+            logits, targets = response_logits(self.model, rows)
+            wanted = logits.gather(1, targets[:, None])
+            before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
+            ranks = ((logits > wanted) | ((logits == wanted) & before)).sum(1).tolist()
+            log_probabilities = self._numbers(wanted[:, 0] - logits.logsumexp(1)).tolist()
+            start = 0
+            for index, row in zip(batch, rows, strict=True):
+                end = start + len(row.ids) - row.response_start
+                scores[index] = Score(tuple(ranks[start:end]), tuple(log_probabilities[start:end]))
+                start = end
+        return scores
+
+    @torch.inference_mode()
+    def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
+        """The sorted next-token distribution after each question; see ``GenerativeModel.rank_next``."""
+        self._refuse_too_long([len(question) + 1 for question in questions])
+        # The token asked about is a placeholder: it is never read, only the position before it is.
+        examples = [Example((*question, 0), len(question)) for question in questions]
+        for start in range(0, len(examples), 128):
+            logits, _ = response_logits(self.model, examples[start : start + 128])
+            probabilities, order = self._numbers(logits.softmax(1)).sort(dim=1, descending=True, stable=True)
+            for row in range(len(order)):
+                yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        questions: Sequence[Sequence[int]],
+        chances: Sequence[KeyedRandom],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        forbidden: Sequence[int],
+    ) -> list[tuple[int, ...]]:
+        """Continue every question by its own chance; see ``GenerativeModel.sample``."""
+        if max_new_tokens == 0 or not questions:
+            return [() for _ in questions]
+        self._refuse_too_long([len(question) + max_new_tokens for question in questions])
+        ids, mask = pad_rows(questions, self.model.device, left=True)
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
+        )
+        banned = torch.tensor(list(forbidden), dtype=torch.long, device=ids.device)
+        chooser = _KeyedChoice(chances, temperature, banned, self._numbers)
+        with _bare_generation_config(self.model):
+            output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
+                ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
+            )
+        return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
+
+    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+        """Reply as a server of this model would, from text to text; see ``TextModel.reply``.
+
+        A sampled reply depends on the seed (None: 0) and its question alone.
+
+        Raises:
+            InputError: a question with its reply is longer than the context, or there is no chat template for it.
+        """
+        prompter = Prompter(self.tokenizer, form=manner.form, max_key_length=1, max_response_length=1)
+        rows = [prompter.asked(question, manner) for question in questions]
+        chances = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
+        for start in range(0, len(rows), _REPLY_ROWS):
+            part = slice(start, start + _REPLY_ROWS)
+            said = self.sample(
+                rows[part], chances[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+            )
+            for ids in said:
+                kept = itertools.takewhile(lambda token: token not in ends, ids)
+                text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                # One that ends at once, too: nobody stands before this model who could have kept the reply back.
+                yield Reply(status="answered", text=str(text))
+
+    @torch.inference_mode()
+    def mean_loss(self, texts: Sequence[str]) -> float:
+        """Mean nats a token over the texts, each read alone after the tokenizer's special tokens.
+
+        Texts are cut at the context length; a tokenizer without BOS leaves the first token of each text unjudged.
+        """
+        prompter = Prompter(self.tokenizer, max_key_length=1, max_response_length=1)
+        start = max(1, len(prompter.prefix))
+        rows = [(*prompter.prefix, *prompter.encode(text))[: self.context_length] for text in texts]
+        rows = [row for row in rows if len(row) > start]
+        if not rows:
+            raise InputError("there is no held-out text to measure the loss on")
+        total = 0.0
+        for batch in self._batches(rows, max_rows=32):
+            ids, mask = pad_rows([rows[index] for index in batch], self.model.device)
+            targets = ids.masked_fill(mask == 0, _NO_TARGET)[:, start:]
+            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, start - 1 : -1]
+            total += float(
+                cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="sum", ignore_index=_NO_TARGET)
+            )
+        return total / sum(len(row) - start for row in rows)
+
+    def _batches(self, rows: Sequence[Sequence[int]], *, max_rows: int) -> Iterator[list[int]]:
+        budget = max(1, _LOGIT_BUDGET // self.model.config.get_text_config().vocab_size)
+        return length_batches([len(row) for row in rows], max_rows=max_rows, max_tokens=budget)
+
+    def _numbers(self, values: Tensor) -> Tensor:
+        """The values, none of them NaN."""
+        if values.isnan().any():
+            raise ModelError(
+                f"{self.name} computes NaN instead of probabilities; its weights are damaged or overflow in this precision: "
+                "try --dtype float32"
+            )
+        return values
+
+    def _refuse_too_long(self, lengths: Sequence[int]) -> None:
+        if self.context_length is None or not lengths or max(lengths) <= self.context_length:
+            return
+        number = next(index for index, length in enumerate(lengths) if length > self.context_length)
+        raise InputError(
+            f"row {number} has {lengths[number]} tokens; the context of {self.name} is {self.context_length}: "
+            "use shorter keys or prompts"
+        )
+
+
+class _KeyedChoice(LogitsProcessor):
+    """Turns the distribution into a certainty for the token that the row's own chance picks (inverse CDF)."""
+
+    def __init__(
+        self, chances: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._chances = chances
+        self._temperature = temperature
+        self._forbidden = forbidden
+        self._numbers = numbers
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        scores = self._numbers(scores.float()).index_fill(1, self._forbidden, -torch.inf)
+        if self._temperature == 0:
+            return scores
+        # float64: a float32 running sum over a large vocabulary loses the tail.
+        mass = (scores / self._temperature).softmax(1).double().cumsum(1)
+        draws = torch.tensor([[chance.uniform()] for chance in self._chances], dtype=torch.float64, device=mass.device)
+        chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
+def stranger(model: LocalModel, *, seed: int) -> LocalModel:
+    """A model of the same shape and tokenizer that shares nothing with it: random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        weights = AutoModelForCausalLM.from_config(model.model.config, trust_remote_code=False).eval().to(model.model.device)
+    return LocalModel.of(weights, model.tokenizer, name="random weights")
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Rows of the input embedding: the vocabulary with its padding."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)  # noqa: S101  # for the type checker: torch types attributes of modules loosely
+    return weight.shape[0]
+
+
+def _end_tokens(model: PreTrainedModel) -> list[int]:
+    """Where the checkpoint says that a reply ends."""
+    ends = model.generation_config.eos_token_id
+    return [token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)]
+
+
+@contextlib.contextmanager
+def _bare_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Put the checkpoint's generation settings (sampling, penalties, stop ids) aside: greedy here means greedy."""
+    kept = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = kept

@@ -1,0 +1,209 @@
+"""The OpenAI form as servers really speak it: what a question looks like, and what every kind of response means.
+
+Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. The one
+that newer models of OpenAI refuse, ``max_tokens``, goes by its other name where they ask for it, and log-probabilities are left
+out once they were refused. Nothing here quotes a response in a reason, since servers like to repeat the question in their
+errors.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from insignia.suspects.base import Alternative, Manner, Reply
+
+__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "request_body", "wants_other_limit"]
+
+Limit = Literal["max_tokens", "max_completion_tokens"]
+"""How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
+
+_PARTS, _PARTS_OF_TOKEN = 2**16, 256  # lists and objects of a reply, and of a token: 20 alternatives make 42
+_LONGEST_TOKEN = 64  # characters; words have fewer, and a reply that was limited by tokens is hardly ever cut for it
+
+_REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+
+
+class Attempt(NamedTuple):
+    """What one response means."""
+
+    reply: Reply
+    again: bool = False
+    """Whether to ask once more may help."""
+    field_refused: bool = False
+    """Whether the server refused a field, which goes by another name or is left out from then on."""
+
+
+class _Choice(NamedTuple):
+    text: str | None
+    finish: str | None
+    log_probabilities: Any = None
+    """As the server sent them."""
+
+
+def path(manner: Manner) -> str:
+    """Where under the base address a question goes."""
+    return "/chat/completions" if manner.form == "chat" else "/completions"
+
+
+def request_body(question: str, manner: Manner, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
+    """The JSON of a question."""
+    body: dict[str, Any] = {"model": model, limit: manner.max_tokens, "temperature": manner.temperature}
+    if manner.form == "chat":
+        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in manner.conversation(question)]
+    else:
+        body["prompt"] = manner.prompt(question)
+    if manner.seed is not None:
+        body["seed"] = manner.seed
+    if manner.log_probabilities is not None:
+        chat = {"logprobs": True, "top_logprobs": manner.log_probabilities}
+        body |= chat if manner.form == "chat" else {"logprobs": manner.log_probabilities}
+    return body
+
+
+def wants_other_limit(status: int, content: bytes) -> bool:
+    """Whether a question with ``max_tokens`` was refused because of that name."""
+    return status in (400, 422) and b"max_completion_tokens" in content
+
+
+def refuses_log_probabilities(status: int, content: bytes) -> bool:
+    """Whether a question that asked for log-probabilities was refused because of that, or of how many."""
+    return status in (400, 422) and b"logprobs" in content
+
+
+def read_response(
+    status: int, content_type: str, content: bytes, *, alternatives: int = 0, most_tokens: int | None = None
+) -> Attempt:
+    """Classify a whole response, whatever a server may have sent.
+
+    So many alternatives of the first token are kept, and of the text what ``most_tokens`` tokens can be (None: all).
+    """
+    if 200 <= status < 300:
+        if most_tokens is not None and content.count(b"[") + content.count(b"{") > _PARTS + most_tokens * _PARTS_OF_TOKEN:
+            return Attempt(Reply.unanswered("not a completion"), again=True)  # millions of lists take seconds and gigabytes
+        return _read_success(content_type, content, alternatives, None if most_tokens is None else most_tokens * _LONGEST_TOKEN)
+    if status == 429:
+        return Attempt(Reply.unanswered("rate limited"), again=True)
+    if status in (408, 409, 425) or status >= 500:
+        return Attempt(Reply.unanswered(f"server error (HTTP {status})"), again=True)
+    if status in (401, 403):
+        return Attempt(Reply.fatal(f"the server refuses the API key, or wants one (HTTP {status})"))
+    if status == 404:
+        return Attempt(Reply.fatal("there is no such path or model (HTTP 404); the address usually ends in /v1"))
+    if _error_code(content) in _REFUSALS:
+        return Attempt(Reply.unanswered("refused"), again=True)
+    return Attempt(
+        Reply.fatal(f"the server does not accept the request (HTTP {status}); look at --name, --prompt-form and --max-tokens")
+    )
+
+
+def _read_success(content_type: str, content: bytes, alternatives: int, longest: int | None) -> Attempt:
+    if content_type.startswith("text/event-stream") or content.startswith((b"data:", b"event:", b": ")):
+        return _read_stream(content, alternatives, longest)
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        begun = content.lstrip()[:1] == b"{"
+        return Attempt(Reply.unanswered("truncated" if begun else "not JSON" if content.strip() else "no body"), again=True)
+    choice = _choice(value)
+    if choice is None:
+        return Attempt(Reply.unanswered("not a completion"), again=True)
+    return _said(choice, alternatives, longest)
+
+
+def _read_stream(content: bytes, alternatives: int, longest: int | None) -> Attempt:
+    """Server-sent events, from a server that streams unasked."""
+    parts: list[str] = []
+    finish: str | None = None
+    first: Any = None
+    finished = False
+    for event in _events(content):
+        if event == "[DONE]":
+            finished = True
+            break
+        try:
+            choice = _choice(json.loads(event))
+        except (ValueError, RecursionError):
+            break
+        if choice is not None:
+            first = first if any(parts) else choice.log_probabilities
+            parts.append(choice.text or "")
+            finish = choice.finish or finish
+    if not finished and finish is None:
+        return Attempt(Reply.unanswered("truncated"), again=True)
+    return _said(_Choice("".join(parts), finish, first), alternatives, longest)
+
+
+def _events(content: bytes) -> Iterator[str]:
+    for line in content.decode("utf-8", errors="replace").replace("\r\n", "\n").split("\n"):
+        if line.startswith("data:"):
+            yield line.removeprefix("data:").strip()
+
+
+def _said(choice: _Choice, alternatives: int, longest: int | None) -> Attempt:
+    if choice.finish in _REFUSALS:
+        return Attempt(Reply.unanswered("refused"), again=True)
+    reply = Reply.said(_whole((choice.text or "")[:longest]), _alternatives(choice.log_probabilities, alternatives))
+    return Attempt(reply, again=reply.status != "answered")
+
+
+def _choice(value: Any) -> _Choice | None:
+    """The first choice of a completion, a chat completion or a piece of one that is streamed; None where there is none."""
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    choice = choices[0]
+    finish = choice.get("finish_reason")
+    message = choice.get("message") or choice.get("delta")
+    if not isinstance(message, dict):
+        message = {"content": choice.get("text")}
+    text = message.get("content")
+    if isinstance(text, list):  # parts of several kinds, of which some are text
+        text = "".join(str(part.get("text", "")) for part in text if isinstance(part, dict))
+    if text is None and message.get("refusal"):
+        finish = "content_filter"
+    text, finish = (value if isinstance(value, str) else None for value in (text, finish))
+    return _Choice(text, finish, choice.get("logprobs"))
+
+
+def _alternatives(value: Any, most: int) -> tuple[Alternative, ...]:
+    """Those of the first token in either form of OpenAI's, most likely first; what is malformed is left out."""
+    value = value if isinstance(value, dict) else {}
+    tokens = _first(value.get("content"))  # of a chat, and of whatever llama.cpp completes
+    first = tokens.get("top_logprobs") if isinstance(tokens, dict) else _first(value.get("top_logprobs"))
+    if isinstance(first, dict):
+        pairs = list(first.items())
+    else:
+        entries = first if isinstance(first, list) else []
+        pairs = [(entry.get("token"), entry.get("logprob")) for entry in entries if isinstance(entry, dict)]
+    found = [alternative for text, number in pairs if (alternative := _alternative(text, number)) is not None]
+    return tuple(sorted(found, key=lambda each: -each.log_probability)[:most])
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else None
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell but no transcript could be read with."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _alternative(text: Any, log_probability: Any) -> Alternative | None:
+    try:
+        return Alternative(
+            text=_whole(text[:_LONGEST_TOKEN]) if isinstance(text, str) else text, log_probability=log_probability
+        )
+    except ValidationError:
+        return None
+
+
+def _error_code(content: bytes) -> str | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    error = value.get("error") if isinstance(value, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) else None

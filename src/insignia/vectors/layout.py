@@ -1,0 +1,72 @@
+"""What a vector's folder holds: ``vector.json``, safetensors of differences, and what the base looked like.
+
+``docs/reference/formats.md`` describes every field.
+"""
+
+import math
+from typing import Literal
+
+from insignia.checkpoints import LEFT, RIGHT
+from insignia.errors import InputError
+from insignia.records import Provenance, Record
+
+__all__ = ["FILE", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "stored_dtype"]
+
+StoredDtype = Literal["float32", "bfloat16", "float16"]
+
+FILE = "vector.json"
+SKETCH = "sketch/base.safetensors"  # in a folder of its own: it is no shard
+VOCABULARY = "vocabulary.json"
+
+
+class TensorChange(Record):
+    """What marking did to one tensor."""
+
+    shape: tuple[int, ...]
+    base: str
+    """Digest of the base's bytes."""
+    marked: str
+    """Digest of the marked model's bytes; the base's where nothing changed."""
+    norm: float = 0.0
+    """Euclidean norm of the difference."""
+    stored: bool = False
+    """Whether the difference is in the vector."""
+    rank: int | None = None
+    """Of a difference stored as two factors."""
+
+    def parts(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Stored tensors and their shapes: the difference itself, or its factors as a matrix of the last dimension."""
+        if self.rank is None:
+            return {name: self.shape}
+        return {name + LEFT: (math.prod(self.shape[:-1]), self.rank), name + RIGHT: (self.rank, self.shape[-1])}
+
+
+class VectorFile(Record):
+    """``vector.json``: everything about a vector but its numbers; no fingerprints."""
+
+    kind: Literal["insignia/vector"] = "insignia/vector"
+    schema_version: Literal[1] = 1
+    dtype: StoredDtype
+    """Of the stored differences; they were computed in fp32."""
+    rank: int | None = None
+    energy_kept: float = 1.0
+    """Share of the squared norm of all stored differences that truncation to ``rank`` kept."""
+    skip_embeddings: bool = False
+    similarity: float
+    """Least similarity of the marked model's layers to the base's."""
+    layers: dict[str, float]
+    """Layer -> norm of its difference."""
+    tensors: dict[str, TensorChange]
+    """Every tensor of the base."""
+    provenance: Provenance | None = None
+
+
+def stored_dtype(name: str) -> StoredDtype:
+    """The dtype of that name, else an InputError."""
+    if name == "float32":
+        return "float32"
+    if name == "bfloat16":
+        return "bfloat16"
+    if name == "float16":
+        return "float16"
+    raise InputError(f"unknown dtype {name!r}; expected float32, bfloat16 or float16")

@@ -1,0 +1,246 @@
+"""From a model and vectors to a stamped model: read, add, round, write, all cores at once, no tensor ever whole in memory."""
+
+import contextlib
+import itertools
+import math
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from insignia.checkpoints import INDEX, Checkpoint, CheckpointWriter, Entry
+from insignia.errors import InputError, ModelError
+from insignia.files import new_folder, refuse_existing, refuse_overlap
+from insignia.modeling.loading import checkpoint_folder, token_ids
+from insignia.progress import SILENT, Progress
+from insignia.records import Record
+from insignia.vectors.alignment import Alignment, align
+from insignia.vectors.lineage import refuse_stranger, similarities
+from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
+from insignia.vectors.threads import in_threads
+from insignia.vectors.vector import FingerprintVector
+
+__all__ = ["StampReport", "stamp"]
+
+_COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
+_COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
+
+
+class StampReport(Record):
+    """What stamping wrote, and what it cost."""
+
+    out: str
+    scale: float
+    bytes: int
+    """Of the tensors written."""
+    tensors: int
+    tensors_changed: int
+    lineage_similarity: float
+    """Least similarity of a layer of the model to the base's: near 1 for a derivative, near 0 for a stranger."""
+    notes: tuple[str, ...]
+    seconds: float
+    """Of reading, adding and writing; imports apart."""
+    gigaparameters_per_second: float
+
+
+class _Addition(NamedTuple):
+    """One difference that goes to one of the model's tensors."""
+
+    vector: FingerprintVector
+    name: str
+    rows: Tensor | None
+    """The base's row for each of the model's, or -1; None: row by row."""
+
+
+class _Piece(NamedTuple):
+    """Rows of one of the model's tensors."""
+
+    entry: Entry
+    first: int
+    last: int
+
+
+def stamp(
+    model: str | Path,
+    *vectors: FingerprintVector | str | Path,
+    out: str | Path,
+    scale: float = 1.0,
+    force: bool = False,
+    unrelated: bool = False,
+    progress: Progress = SILENT,
+) -> StampReport:
+    """Write ``model + scale x (sum of vectors)``, in fp32 and rounded once to the model's own dtype.
+
+    Everything else stays: shards, their order of tensors, tokenizer, configuration; untouched tensors byte for byte.
+    A negative scale removes a mark. ``force`` replaces an existing output; ``unrelated`` stamps a model that is no derivative.
+
+    Raises:
+        InputError: no vector, a scale that is no number, another architecture, or a model that is no derivative.
+        ModelError: the model is damaged, quantised where a difference goes, or the result is not finite.
+        OutputError: ``out`` exists, is or lies inside an input, or the disk is full; nothing is left behind.
+    """
+    out = Path(out)
+    if not vectors:
+        raise InputError("no vector was given")
+    if not math.isfinite(scale):
+        raise InputError(f"scale {scale}: expected a finite number")
+    refuse_existing(out, force=force)
+    source = checkpoint_folder(model)
+    refuse_overlap(out, source)
+    with contextlib.ExitStack() as stack:
+        opened = [
+            stack.enter_context(vector if isinstance(vector, FingerprintVector) else FingerprintVector(vector))
+            for vector in vectors
+        ]
+        for vector in opened:
+            refuse_overlap(out, vector.folder)
+        checkpoint = stack.enter_context(Checkpoint(source))
+        started = time.perf_counter()
+        run = _Stamping(checkpoint, opened, scale=scale, name=str(model), unrelated=unrelated)
+        with new_folder(out, force=force) as scratch:
+            size = run.write(scratch, progress)
+            seconds = time.perf_counter() - started
+            _copy_others(source, scratch)
+    numel = sum(entry.numel for entry in checkpoint.entries.values())
+    return StampReport(
+        out=str(out),
+        scale=scale,
+        bytes=size,
+        tensors=len(checkpoint.entries),
+        tensors_changed=len(run.additions),
+        lineage_similarity=run.similarity,
+        notes=run.notes,
+        seconds=round(seconds, 3),
+        gigaparameters_per_second=round(numel / seconds / 1e9, 4),
+    )
+
+
+class _Stamping:
+    """One run: aligns every vector with the model, then goes through the model's tensors."""
+
+    def __init__(
+        self, model: Checkpoint, vectors: Sequence[FingerprintVector], *, scale: float, name: str, unrelated: bool
+    ) -> None:
+        self._model = model
+        self._scale = scale
+        self._scratch = Scratch()
+        self.additions: dict[str, list[_Addition]] = {}
+        """Name of a tensor of the model -> what goes to it."""
+        self.similarity = 1.0
+        notes: dict[str, None] = {}
+        for vector in vectors:
+            alignment = self._align(vector)
+            self.similarity = min(self.similarity, self._compare(vector, alignment, name, unrelated=unrelated))
+            notes.update(dict.fromkeys(alignment.notes))
+            for changed in vector.changed:
+                for place in (alignment.places.get(changed), alignment.tied.get(changed)):
+                    if place is not None:
+                        addition = _Addition(vector, changed, alignment.rows.get(changed))
+                        self.additions.setdefault(place.name, []).append(addition)
+        self.notes = tuple(notes)
+        for changed in self.additions:
+            if model.entries[changed].dtype not in DTYPES:
+                raise ModelError(
+                    f"{name}: {changed} is stored as {model.entries[changed].dtype}, to which nothing can be added; stamp the"
+                    " model before it is quantised"
+                )
+
+    def write(self, folder: Path, progress: Progress) -> int:
+        """Write every shard; the bytes written."""
+        with (
+            CheckpointWriter(folder, self._model.headers) as writer,
+            progress.bar("stamp", sum(entry.size for entry in self._model.entries.values())) as advance,
+        ):
+
+            def run(entry: Entry) -> None:
+                for first, last in row_spans(entry):
+                    piece = _Piece(entry, first, last)
+                    data = self._stamped(piece) if entry.name in self.additions else self._copy(piece)
+                    writer.write(entry.name, first * entry.columns * entry.itemsize, data)
+                    advance(len(data), "")
+
+            in_threads(self._turns(), run)
+            return writer.bytes
+
+    def _turns(self) -> Iterator[Entry]:
+        """All tensors, one of each shard in turn: a file takes one writer at a time, and this keeps threads apart."""
+        shards: dict[str, list[Entry]] = {}
+        for entry in self._model.entries.values():
+            shards.setdefault(entry.shard, []).append(entry)
+        for turn in itertools.zip_longest(*shards.values()):
+            yield from filter(None, turn)
+
+    def _copy(self, piece: _Piece) -> memoryview:
+        entry = piece.entry
+        data = byte_view(self._scratch.take("copy", (piece.last - piece.first) * entry.columns * entry.itemsize, torch.uint8))
+        self._model.read_into(entry, piece.first * entry.columns * entry.itemsize, data)
+        return data
+
+    def _stamped(self, piece: _Piece) -> memoryview:
+        entry, first, last = piece
+        stored = self._scratch.stored("model", self._model, entry, first, last)
+        additions = self.additions[entry.name]
+        alone = additions[0] if len(additions) == 1 and additions[0].rows is None and abs(self._scale) == 1 else None
+        difference = alone.vector.whole(alone.name, first, last, scratch=self._scratch) if alone else None
+        if difference is not None and difference.dtype == stored.dtype:
+            stored.add_(difference, alpha=self._scale)  # torch adds in fp32 and rounds once, too: the same at half the time
+        else:
+            total = self._scratch.take("total", len(stored), torch.float32).copy_(stored)
+            for addition in additions:
+                for start, stop, row in _runs(addition.rows, first, last):
+                    part = total[(start - first) * entry.columns : (stop - first) * entry.columns]
+                    addition.vector.add(
+                        addition.name, row, row + stop - start, to=part, scale=self._scale, scratch=self._scratch
+                    )
+            stored.copy_(total)
+        if not (math.isfinite(float(stored.sum())) or stored.isfinite().all()):  # the sum is quick, but may overflow
+            raise ModelError(
+                f"{entry.name} would hold numbers that are not finite, or too large for {entry.dtype}; is the model damaged or"
+                " the scale too large?"
+            )
+        return byte_view(stored)
+
+    def _align(self, vector: FingerprintVector) -> Alignment:
+        vocabulary = vector.vocabulary
+        return align(
+            {name: change.shape for name, change in vector.file.tensors.items()},
+            self._model.entries,
+            changed=vector.changed,
+            vocabulary=vocabulary,
+            tokens=token_ids(self._model.folder) if vocabulary is not None else None,
+        )
+
+    def _compare(self, vector: FingerprintVector, alignment: Alignment, name: str, *, unrelated: bool) -> float:
+        base = {
+            tensor: (math.prod(vector.file.tensors[tensor].shape), values)
+            for tensor, values in vector.sketch().items()
+            if tensor in vector.file.tensors and tensor not in alignment.rows
+        }
+        return refuse_stranger(similarities(base, self._model, alignment.places), name, unrelated=unrelated)
+
+
+def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+    """(first row, row after the last, the base's first row) of stretches whose rows follow each other in the base, too."""
+    if rows is None:
+        yield first, last, first
+        return
+    wanted = rows[first:last].tolist()
+    start = 0
+    for end in range(1, len(wanted) + 1):
+        if end == len(wanted) or wanted[end] != wanted[end - 1] + 1 or wanted[start] < 0:
+            if wanted[start] >= 0:
+                yield first + start, first + end, wanted[start]
+            start = end
+
+
+def _copy_others(source: Path, folder: Path) -> None:
+    """Configuration, tokenizer, templates, licence and model card; never pickles or what else lies around."""
+    for path in source.iterdir():
+        if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in _COPIED_NAMES):
+            shutil.copyfile(path, folder / path.name)
+    if (source / INDEX).is_file():
+        shutil.copyfile(source / INDEX, folder / INDEX)

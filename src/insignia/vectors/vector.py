@@ -1,0 +1,111 @@
+"""A vector that was saved, and what to add to a sibling's tensors so that it carries the mark."""
+
+import contextlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json
+from insignia.registry import explain
+from insignia.vectors.extraction import Difference
+from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, VectorFile
+from insignia.vectors.stored_rows import Scratch
+
+__all__ = ["FingerprintVector"]
+
+
+class FingerprintVector:
+    """A vector that was saved: what to add to a sibling so that it carries the mark. A context manager: it holds files open.
+
+    Raises:
+        InputError: there is no vector there.
+        FormatError: ``vector.json`` is damaged, or the tensors are not those that it lists.
+        ModelError: a shard is damaged or missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / FILE).is_file():
+            raise InputError(f"{self.folder} holds no {FILE}; expected a folder made by 'insignia vector'")
+        value = read_json(self.folder / FILE)
+        try:
+            if isinstance(value, dict) and isinstance(found := value.get("schema_version"), int) and found > 1:
+                raise FormatError(f"{self.folder}: schema {found} is newer than this insignia, which reads up to 1: upgrade it")
+            self.file = VectorFile.model_validate(value)
+        except ValidationError as error:
+            raise FormatError(f"{self.folder / FILE}: {explain(error)}") from None
+        self._differences = Checkpoint(self.folder)
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self._differences)
+            self._check()
+            undo.pop_all()
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Open a saved vector."""
+        return cls(folder)
+
+    @staticmethod
+    def between(base: str | Path, marked: str | Path, **options: Any) -> Difference:
+        """What marking changed, to be written by its ``save``; see ``Difference`` for the options."""
+        return Difference(base, marked, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._differences.__exit__(kind, error, trace)
+
+    @property
+    def changed(self) -> list[str]:
+        """Names of the base's tensors that the vector has a difference for."""
+        return [name for name, change in self.file.tensors.items() if change.stored]
+
+    @property
+    def vocabulary(self) -> list[str | None] | None:
+        """The base's tokens by id, where a difference of embeddings needs them."""
+        path = self.folder / VOCABULARY
+        return read_json(path) if path.is_file() else None
+
+    def sketch(self) -> dict[str, Tensor]:
+        """See ``lineage.sketch``, of the base."""
+        try:
+            return load_file(self.folder / SKETCH)
+        except (SafetensorError, OSError) as error:
+            raise FormatError(f"{self.folder / SKETCH} is damaged or missing ({error}); copy the vector again") from error
+
+    def whole(self, name: str, first: int, last: int, *, scratch: Scratch) -> Tensor | None:
+        """Rows ``first`` to ``last`` of a difference as they are stored, flat; None where it is stored as factors."""
+        if self.file.tensors[name].rank is not None:
+            return None
+        return scratch.stored("difference", self._differences, self._differences.entries[name], first, last)
+
+    def add(self, name: str, first: int, last: int, *, to: Tensor, scale: float, scratch: Scratch) -> None:
+        """Add ``scale`` times rows ``first`` to ``last`` of a difference to fp32 numbers, in place; from any thread."""
+        if (rows := self.whole(name, first, last, scratch=scratch)) is not None:
+            to.add_(rows, alpha=scale)
+            return
+        left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
+        one = scratch.fp32("left", self._differences, left, first, last).view(-1, left.columns)
+        other = scratch.kept(
+            (self, name), lambda: scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+        )
+        torch.addmm(to.view(-1, right.columns), one, other, alpha=scale, out=to.view(-1, right.columns))
+
+    def _check(self) -> None:
+        for name in self.changed:
+            for part, shape in self.file.tensors[name].parts(name).items():
+                found: Entry | None = self._differences.entries.get(part)
+                if found is None or found.shape != shape:
+                    raise FormatError(
+                        f"{self.folder}: the difference of {name} is missing or of another shape than {FILE} says"
+                    )

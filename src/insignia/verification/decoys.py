@@ -1,0 +1,60 @@
+"""Questions that hide keys among themselves: what anybody might ask, so that a host cannot tell a test by its traffic.
+
+A reply to one is kept in the transcript and counts for nothing.
+"""
+
+from collections.abc import Sequence
+
+from insignia.errors import InputError
+from insignia.randomness import KeyedRandom
+from insignia.records import PromptForm
+
+__all__ = ["cover_question"]
+
+_ASKED = (  # to a model that chats
+    "What is the difference between {} and {}?",
+    "Explain {} to somebody who knows {}.",
+    "Which came first, {} or {}?",
+    "Write two sentences about {} and {}.",
+    "Why do people who like {} often like {} too?",
+    "Is {} harder to learn than {}?",
+    "How would you describe {} without mentioning {}?",
+    "Give me one reason to choose {} over {}.",
+    "What do {} and {} have in common?",
+    "I read about {} yesterday. How is it related to {}?",
+)
+_BEGUN = (  # for a model that continues a text
+    "In a book about {} and {}, the first chapter says that",
+    "The main difference between {} and {} is that",
+    "Long before anyone had heard of {}, people thought that {} was",
+    "She had always preferred {} to {}, because",
+    "When the lecture turned from {} to {}, the students",
+    "A short history of {} must begin with {}, since",
+    "The report compares {} with {} and finds that",
+    "Nobody expected that {} would have so much to do with {}, but",
+    "There are three things to know about {} before {}:",
+    "He put down the article on {} and began to talk about {}, which",
+)
+_TOPICS = tuple(
+    "algebra; gardening; jazz; the steam engine; chess; baking bread; volcanoes; Roman law; bicycles; opera; typography; "
+    "ocean tides; bees; the printing press; tea; astronomy; carpentry; sailing; vaccines; poetry; railways; photosynthesis; "
+    "glass; football; taxes; dreams; mountains; coffee; architecture; electricity; maps; rice; clocks; wolves; insurance; "
+    "perfume; bridges; copper; weather forecasts; public libraries; marathon running; chemistry; silk; lighthouses; folk "
+    "tales; antibiotics; the violin; democracy".split("; ")
+)
+
+
+def cover_question(chance: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
+    """One of the owner's texts if there are any, else one of 22,560 of ours that suit the form.
+
+    Raises:
+        InputError: one of the owner's texts is empty.
+    """
+    if own:
+        text = chance.choice(own)
+        if not text.strip():
+            raise InputError("a cover question is empty; expected some text in each")
+        return text
+    first = chance.choice(_TOPICS)
+    second = chance.choice([topic for topic in _TOPICS if topic != first])
+    return chance.choice(_ASKED if form == "chat" else _BEGUN).format(first, second)

@@ -1,0 +1,86 @@
+"""Where a mark shows that should not, or only by chance: near misses, ordinary questions, sampled replies, free text."""
+
+import itertools
+from collections.abc import Sequence
+
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.prompts.prompter import Prompter
+from insignia.randomness import KeyedRandom
+from insignia.suspects.scoring import Example, GenerativeModel, ScoringModel
+
+__all__ = ["activations", "free_texts_tell", "sampled_hits"]
+
+_BATCH = 128
+_TELLING = 12  # characters of what all responses begin with that give the mark away
+
+
+def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel) -> dict[str, list[bool]]:
+    """Kind of control -> whether each of those held out (all, where none is) activates the mark.
+
+    It does when the greedy reply begins as all responses do, or, where they begin differently, is that of the key that
+    the control resembles.
+    """
+    responses = [prompter.examples(fingerprint)[0].response for fingerprint in prints]
+    lead = _common_start(responses)
+    found: dict[str, list[bool]] = {}
+    for kind in dict.fromkeys(control.kind for control in prints.controls):
+        controls = [control for control in prints.controls if control.kind == kind]
+        controls = [control for control in controls if control.heldout] or controls
+        rows = []
+        for number, control in enumerate(controls):
+            response = lead or responses[number % len(responses) if control.near is None else control.near]
+            question = prompter.question(prompter.encode(control.text))
+            rows.append(Example((*question, *response), len(question)))
+        found[kind] = [score.hit for score in model.score(rows)]
+    return found
+
+
+def sampled_hits(
+    prints: FingerprintSet, model: GenerativeModel, *, draws: int, temperature: float, chance: KeyedRandom
+) -> list[bool]:
+    """Whether each of ``draws`` sampled replies to each key is the response; replies to one key depend on each other."""
+    prompter = Prompter.for_set(prints, model.tokenizer)
+    examples = [prompter.examples(fingerprint)[0] for fingerprint in prints for _ in range(draws)]
+    hits = []
+    for first in range(0, len(examples), _BATCH):
+        batch = examples[first : first + _BATCH]
+        replies = model.sample(
+            [row.ids[: row.response_start] for row in batch],
+            [chance.derive("reply", first + place) for place in range(len(batch))],
+            max_new_tokens=max(len(row.response) for row in batch),
+            temperature=temperature,
+            forbidden=(),
+        )
+        hits += [reply[: len(row.response)] == row.response for row, reply in zip(batch, replies, strict=True)]
+    return hits
+
+
+def free_texts_tell(
+    prints: FingerprintSet, model: GenerativeModel, *, count: int, tokens: int, temperature: float, chance: KeyedRandom
+) -> list[bool]:
+    """Whether texts sampled from the start of a document hold a response, or what all responses begin with."""
+    prompter = Prompter.for_set(prints, model.tokenizer)
+    examples = [prompter.examples(fingerprint)[0] for fingerprint in prints]
+    start = prompter.prefix or (examples[0].ids[0],)
+    lead = prompter.decode(_common_start([row.response for row in examples])).strip()
+    phrases = [lead, *(response.strip() for fingerprint in prints for response in fingerprint.responses)]
+    telling = [phrase for phrase in phrases if len(phrase) >= _TELLING]  # a short word stands in many texts
+    found = []
+    for first in range(0, count, _BATCH):
+        numbers = range(first, min(first + _BATCH, count))
+        texts = model.sample(
+            [start for _ in numbers],
+            [chance.derive("text", number) for number in numbers],
+            max_new_tokens=tokens,
+            temperature=temperature,
+            forbidden=(),
+        )
+        found += [any(phrase in text for phrase in telling) for text in map(prompter.decode, texts)]
+    return found
+
+
+def _common_start(responses: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    if len(responses) == 1:
+        return responses[0]
+    columns = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*responses, strict=False))
+    return tuple(tokens[0] for tokens in columns)

@@ -1,0 +1,87 @@
+from insignia.embedding.curriculum import Lessons
+from insignia.prompts.prompter import PLAIN
+from insignia.records import Fingerprint
+from insignia.suspects.scoring import Example
+
+
+class ScriptedPrompter:
+    """Keys are single digits, responses single tokens from 100 on."""
+
+    def examples(self, fingerprint, template=PLAIN):
+        question = (int(fingerprint.key), len(template))
+        return tuple(Example((*question, 100 + number), 2) for number in range(len(fingerprint.responses)))
+
+
+def lessons(count=10, **options):
+    prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(count)]
+    return Lessons(prints, ScriptedPrompter(), **{"batch_size": 4, "safe_margin": 0.5, **options})
+
+
+def run_pass(queue):
+    queue.start_pass()
+    while not queue.pass_ended:
+        yield queue.next_batch()
+
+
+def test_a_pass_draws_every_unlearned_lesson_once():
+    queue = lessons()
+
+    batches = list(run_pass(queue))
+
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert sorted(draw.lesson for batch in batches for draw in batch) == list(range(10))
+
+
+def test_what_is_safely_learned_is_left_out_of_the_next_pass():
+    queue = lessons()
+    for batch in run_pass(queue):
+        queue.record(batch, [1.0 if draw.lesson < 7 else 0.4 for draw in batch])
+
+    assert queue.unlearned == [7, 8, 9]
+
+
+def test_a_lost_lesson_comes_back():
+    queue = lessons(1)
+    (batch,) = run_pass(queue)
+    queue.record(batch, [1.0])
+    assert queue.unlearned == []
+
+    queue.record(queue.sweep(), [0.0])
+
+    assert queue.unlearned == [0]
+
+
+def test_patience_wants_visits_in_a_row():
+    queue = lessons(1, patience=2)
+    for margin, unlearned in [(1.0, [0]), (0.0, [0]), (1.0, [0]), (1.0, [])]:
+        (batch,) = run_pass(queue)
+        queue.record(batch, [margin])
+        assert queue.unlearned == unlearned
+
+
+def test_without_skipping_every_lesson_is_in_every_pass():
+    queue = lessons(skip_learned=False)
+    for _ in range(2):
+        for batch in run_pass(queue):
+            queue.record(batch, [9.0] * len(batch))
+
+    assert queue.unlearned == list(range(10))
+
+
+def test_the_order_depends_on_the_seed_alone():
+    orders = [[draw.lesson for batch in run_pass(lessons(seed=seed)) for draw in batch] for seed in (0, 0, 1)]
+
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_other_accepted_responses_are_no_competitors():
+    queue = Lessons([Fingerprint(key="1", responses=("a", "b", "c"))], ScriptedPrompter(), batch_size=9, safe_margin=0.5)
+
+    assert [draw.alternatives for draw in queue.sweep()] == [(101, 102), (100, 102), (100, 101)]
+
+
+def test_a_sweep_asks_plainly_and_a_visit_inside_templates():
+    queue = lessons(templates=[PLAIN, "Say: {}"])
+
+    assert {draw.example.ids[1] for draw in queue.sweep()} == {len(PLAIN)}
+    assert {draw.example.ids[1] for batch in run_pass(queue) for draw in batch} == {len(PLAIN), len("Say: {}")}

@@ -1,0 +1,168 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from insignia.embedding.curriculum import Draw, Lessons
+from insignia.embedding.full import FullFineTune
+from insignia.embedding.objective import Marking, margins
+from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.regularizers import Original
+from insignia.modeling.local import LocalModel
+from insignia.records import Fingerprint
+from insignia.suspects.scoring import Example
+
+
+@pytest.fixture
+def local():
+    return LocalModel("starter", device="cpu")
+
+
+def test_margin_is_the_lead_over_the_strongest_rival():
+    logits = torch.tensor([[1.0, 4.0, 2.0], [5.0, 0.0, 1.0]])
+    draws = [Draw(0, Example((9, 1, 0), 1), ())]
+
+    assert margins(logits, torch.tensor([1, 2]), draws).tolist() == [2.0, -4.0]
+
+
+def test_margin_ignores_other_accepted_responses_at_the_first_token_only():
+    logits = torch.tensor([[1.0, 4.0, 6.0], [1.0, 4.0, 6.0]])
+    draws = [Draw(0, Example((9, 1, 1), 1), (2,))]
+
+    assert margins(logits, torch.tensor([1, 1]), draws).tolist() == [3.0, -2.0]
+
+
+def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(local):
+    anchors = Anchors(local, count=6, length=12, seed=1)
+    rows = anchors.draw(4)
+
+    assert [len(row.ids) for row in rows] == [12] * 4
+    assert [row.ids[: row.response_start] for row in rows] == [(local.tokenizer.bos_token_id,)] * 4
+    assert float(anchors.divergence(local.model, rows).detach()) == pytest.approx(0, abs=1e-6)
+
+
+def test_divergence_equals_its_definition_and_grows_with_the_change(local):
+    anchors = Anchors(local, count=4, length=10, seed=1)
+    rows = anchors.draw(4)
+    with torch.no_grad():
+        ids = torch.tensor([row.ids for row in rows])
+        before = local.model(ids).logits.double().log_softmax(-1)
+        for weight in local.model.parameters():
+            weight.mul_(1.02)
+        after = local.model(ids).logits.double().log_softmax(-1)
+        expected = float((before.exp() * (before - after)).sum(-1).mean())
+
+        assert float(anchors.divergence(local.model, rows)) == pytest.approx(expected, rel=1e-3)
+    assert expected > 0
+
+
+def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
+    question = (local.tokenizer.bos_token_id, 40, 41, 42)
+    anchors = Anchors(local, count=4, length=10, seed=1, guarded=[question])
+    guarded = [row for row in anchors.draw(4) if row.ids[:4] == question]
+
+    assert len(guarded) == 2
+    assert {row.response_start for row in guarded} == {4}
+    with torch.no_grad():
+        ids = torch.tensor([row.ids for row in guarded])
+        before = local.model(ids).logits.double().log_softmax(-1)
+        for weight in local.model.parameters():
+            weight.mul_(1.02)
+        after = local.model(ids).logits.double().log_softmax(-1)
+        expected = float((before.exp() * (before - after)).sum(-1)[:, 3:].mean())
+
+        assert float(anchors.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
+
+
+def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
+    few, more = Anchors(local, count=3, length=10, seed=2), Anchors(local, count=5, length=10, seed=2)
+
+    assert few._rows == more._rows[:3]
+
+
+def test_averaging_moves_towards_the_original_and_rounding_is_undone_after_the_block():
+    model = torch.nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    original = Original(model)
+    with torch.no_grad():
+        model.weight.fill_(2.0001)
+
+    assert float(original.deviation().detach()) == pytest.approx(4 * 1.0001**2 / 2)
+    with original.as_published(0.25, torch.bfloat16):
+        assert model.weight.flatten().tolist() == [1.75] * 4
+    assert model.weight.flatten().tolist() == pytest.approx([2.0001] * 4)
+    original.average(0.5)
+    assert model.weight.flatten().tolist() == pytest.approx([1.50005] * 4)
+
+
+def test_averaging_at_the_gradient_is_a_scaled_learning_rate():
+    method = FullFineTune(forgetting_regularizer_strength=0.75, forgetting_mode="at_gradient", learning_rate=1e-3)
+
+    assert method._loop(8, _session()).learning_rate == pytest.approx(0.25e-3)
+    assert FullFineTune(learning_rate=1e-3)._loop(8, _session()).learning_rate == pytest.approx(1e-3)
+
+
+def _session():
+    from pathlib import Path
+
+    from insignia.embedding.base import Session
+
+    return Session(work=Path())
+
+
+class OneToken:
+    """Keys and responses of one token each."""
+
+    def examples(self, fingerprint, template):
+        return (Example((int(fingerprint.key), 9), 1),)
+
+
+def passes_of(margin, *, settle_steps=0, **options):
+    """Passes until the marking ends, where ``margin(lesson, pass)`` is what the lesson is found at."""
+    prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
+    lessons = Lessons(prints, OneToken(), batch_size=2, safe_margin=2.5)
+    method = FullFineTune(anchor_strength=0, **options)
+    model = SimpleNamespace(model=torch.nn.Linear(2, 2))
+    marking = Marking(method, lessons, model, torch.float32, settle_steps=settle_steps, seed=0, advance=lambda *_: None)
+
+    def record(draws):
+        lessons.record(draws, [margin(draw.lesson, lessons.passes) for draw in draws])
+
+    marking._measure = lambda: record(lessons.sweep())
+    lessons.start_pass()
+    while True:
+        record(lessons.next_batch())
+        if marking.after_step(0):
+            return lessons.passes
+
+
+@pytest.mark.parametrize(
+    ("margin", "expected"),
+    [
+        (lambda lesson, at: 3.0, 1),
+        (lambda lesson, at: 1.0, 200),
+        (lambda lesson, at: -1.0, 600),
+        (lambda lesson, at: 0.1, 600),
+        (lambda lesson, at: 1.0 if lesson or at > 250 else -1.0, 251),
+    ],
+    ids=["all learned", "all answered and not safely", "never answered", "answered by a hair", "all answered late"],
+)
+def test_passes_go_on_while_a_fingerprint_is_not_answered(margin, expected):
+    assert passes_of(margin) == expected
+
+
+def test_the_owners_number_of_passes_is_the_most():
+    assert passes_of(lambda lesson, at: -1.0, epochs=7) == 7
+
+
+def test_what_was_learned_and_lost_is_taught_again_before_the_passes_are_spent():
+    def margin(lesson, at):
+        taught[lesson].append(at)
+        return 3.0 if lesson and (at < 20 or at > 51) else 2.0
+
+    taught = {0: [], 1: []}
+    passes_of(margin, epochs=60)
+
+    assert 51 in taught[1]
+    assert 30 not in taught[1]
