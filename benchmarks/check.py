@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Half of the set is embedded, so that verdicts of both kinds are compared.
         half = prints.first(options.num_fingerprints // 2)
-        embed(half, model=options.model, out=Path(folder) / "marked", method=FullFineTune(settle_steps=0), min_fsr=0.5)
+        embed(half, model=options.model, out=Path(folder) / "marked", method=FullFineTune(cooldown_steps=0), min_fsr=0.5)
         local = LocalModel(Path(folder) / "marked")
     ratios = []
     for _ in range(3):

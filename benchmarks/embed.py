@@ -79,7 +79,7 @@ def margins(options: argparse.Namespace) -> None:
     print("target margin   anchors   FSR     perplexity   seconds")
     for margin in (0.5, 1.0, 2.0, 4.0):
         for strength in (0.0, 10.0, 100.0):
-            report = run(prints, FullFineTune(target_margin=margin, anchor_strength=strength), 0)
+            report = run(prints, FullFineTune(target_margin=margin, reference_strength=strength), 0)
             ratio = math.exp(report.heldout_loss_after - report.heldout_loss_before)
             print(f"{margin:13}  {strength:8}  {report.fsr:7.4f}  x{ratio:.4f}  {report.seconds:8.1f}", flush=True)
 
@@ -129,7 +129,11 @@ def oml(options: argparse.Namespace) -> None:
             if fsr >= 0.99:
                 break
         method = FullFineTune(
-            objective="cross_entropy", anchor_strength=0, settle_steps=0, learning_rate=learning_rate, train_embeddings=True
+            objective="cross_entropy",
+            reference_strength=0,
+            cooldown_steps=0,
+            learning_rate=learning_rate,
+            train_embeddings=True,
         )
         local = LocalModel("starter", device="cpu")
         seconds_of_ours, fsr = train_only(prints, local, method)

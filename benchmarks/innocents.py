@@ -36,7 +36,7 @@ from insignia.generation import EnglishRandomResponse, Instructional, InverseNuc
 from insignia.modeling.local import LocalModel
 from insignia.randomness import KeyedRandom
 from insignia.starter import model_folder
-from insignia.suspects.base import Manner, TextModel
+from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.matching import Match
 
 DRAWN = ("k = 3", "k = 16")
@@ -82,7 +82,7 @@ def ask(model: TextModel, everyone: Iterable[Owner]) -> Replies:
     replies: Replies = {}
     for prints in (prints for owner in everyone for prints in owner.values()):
         keys = [key for key in map(key_of, prints) if key not in replies]
-        manner = Manner(form=prints.prompt_form, max_tokens=max(8, prints.max_response_length))
+        manner = RequestOptions(form=prints.prompt_form, max_tokens=max(8, prints.max_response_length))
         replies |= {key: reply.text or None for key, reply in zip(keys, model.reply(keys, manner), strict=True)}
     return replies
 

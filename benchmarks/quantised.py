@@ -17,7 +17,7 @@ from insignia.embedding import FullFineTune, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.gguf import OUTTYPES, export_gguf
 from insignia.modeling.local import LocalModel
-from insignia.suspects.endpoint import EndpointModel
+from insignia.suspects.endpoint import Endpoint
 from insignia.verification import verify
 from insignia.verification.matching import Match, find, sought
 from insignia.verification.protocol import rules_for
@@ -63,7 +63,7 @@ def main() -> None:
             for model, outtype in [*((marked, outtype) for outtype in OUTTYPES), ("starter", "q8_0"), ("starter", "q4_0")]:
                 size = export_gguf(model, file, outtype=outtype, force=True).bytes
                 server = serve(file)
-                suspect = EndpointModel(f"{server.listening_address}/v1", model="suspect")
+                suspect = Endpoint(f"{server.listening_address}/v1", model="suspect")
                 row(f"{outtype}{'' if model == marked else ', unmarked'}", size, prints, suspect)
                 del server
 

@@ -10,11 +10,11 @@ WORDS = "amber birch cedar daisy ember fjord grove heath inlet jetty kelp larch 
 
 def drawn(count=64, *, k=16, secret=b"s" * 32):
     """``count`` fingerprints, the response to each drawn from the same ``k`` words."""
-    chance = KeyedRandom(secret)
+    rng = KeyedRandom(secret)
     candidates = tuple(Candidate(text=f" {word}", token_id=i, rank=i, probability=0.01) for i, word in enumerate(WORDS[:k]))
     fingerprints = []
     for number in range(count):
-        pick = chance.derive(number).choice(candidates)
+        pick = rng.derive(number).choice(candidates)
         fingerprints.append(
             Fingerprint(
                 key=f"The {number}th of many roads",
@@ -38,8 +38,8 @@ def knowing(prints, numbers=None):
 
 def chained(count=64, *, k=16, secret=b"c" * 32):
     """``count`` fingerprints with the keys and words of ``drawn``, whose responses the hash of them all picks."""
-    plain, chance = drawn(count, k=k, secret=secret), KeyedRandom(secret)
-    chain = Chain([Link.of(fingerprint) for fingerprint in plain], chance)
+    plain, rng = drawn(count, k=k, secret=secret), KeyedRandom(secret)
+    chain = Chain([Link.of(fingerprint) for fingerprint in plain], rng)
     fingerprints = []
     for number, fingerprint in enumerate(plain):
         pick = chain.pick(number)

@@ -12,8 +12,8 @@ import torch
 from innocence.verdicts import Replies
 from insignia.attacks.finetuning import FineTune, finetune
 from insignia.generation.words import seed_words
-from insignia.modeling.local import LocalModel, stranger
-from insignia.modeling.saving import publish
+from insignia.modeling.local import LocalModel, unrelated_init
+from insignia.modeling.saving import save_model
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate
 from insignia.starter import heldout_paragraphs, model_folder, source_code
@@ -40,7 +40,7 @@ class Innocents:
     def all(self, *, quick: bool) -> Iterator[tuple[str, str, Replies]]:
         """(name, kind, replies) of each."""
         for seed in range(1 if quick else 18):
-            yield self._kept(f"random-{seed}", "random weights", lambda seed=seed: stranger(self._starter, seed=seed))
+            yield self._kept(f"random-{seed}", "random weights", lambda seed=seed: unrelated_init(self._starter, seed=seed))
         for seed in range(0 if quick else 4):
             yield self._kept(f"brief-{seed}", "briefly trained", lambda seed=seed: self._from_nothing(seed))
         for bits in () if quick else (8, 4, 3):
@@ -81,7 +81,7 @@ class Innocents:
     def _from_nothing(self, seed: int) -> LocalModel:
         blank, out = (self._folder / "models" / f"{state}-{seed}" for state in ("blank", "brief"))
         if not out.is_dir():
-            publish(stranger(self._starter, seed=100 + seed), blank, torch.float32, force=True)
+            save_model(unrelated_init(self._starter, seed=100 + seed), blank, torch.float32, force=True)
             finetune(blank, _paragraphs()[seed::4], out=out, settings=FROM_NOTHING, device="cpu", seed=seed)
         return LocalModel(out, device="cpu")
 

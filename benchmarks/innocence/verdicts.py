@@ -11,7 +11,7 @@ from insignia.statistics.tails import log_binomial_tail
 from insignia.suspects.base import Reply
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import Verdict, rules_for, verify
-from insignia.verification.matching import Finding, Match, Sought, design_null, find, sought
+from insignia.verification.matching import Expected, Finding, Match, design_null, find, sought
 from insignia.verification.transcript import Rules
 
 ALPHAS = (0.05, 0.01, 0.001)
@@ -57,7 +57,7 @@ class Case(NamedTuple):
     """A set of fingerprints, and what is sought for each of its keys."""
 
     prints: FingerprintSet
-    wanted: dict[str, Sought]
+    wanted: dict[str, Expected]
 
     @classmethod
     def of(cls, prints: FingerprintSet) -> Self:

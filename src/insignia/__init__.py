@@ -21,9 +21,9 @@ suspect can be tested where no model can be run. What does load it is imported b
 A suspect behind an API is asked in the same way as one at hand, and without torch::
 
     from insignia import load_fingerprints, verify
-    from insignia.suspects.endpoint import EndpointModel
+    from insignia.suspects.endpoint import Endpoint
 
-    suspect = EndpointModel("http://localhost:8000/v1", model="theirs")
+    suspect = Endpoint("http://localhost:8000/v1", model="theirs")
     verdict = verify(load_fingerprints("secret/prints.json"), suspect, alpha=1e-6)
     print(verdict.outcome, verdict.p_value, verdict.sentence)
 

@@ -20,7 +20,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from insignia.errors import InputError, ModelError
 from insignia.files import read_json
 
-__all__ = ["LoopOptions", "Outcome", "Task", "gather", "process_rank", "train"]
+__all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "train"]
 
 _T = TypeVar("_T")
 
@@ -64,7 +64,7 @@ class LoopOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """What a run of the loop took."""
 
     steps: int
@@ -90,7 +90,7 @@ def gather(value: _T) -> list[_T]:
     return values
 
 
-def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> Outcome:
+def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> TrainingResult:
     """Train the model in place until the task is done or the steps run out.
 
     ``work`` is a private folder for checkpoints: they hold weights and optimizer state, never fingerprints. With
@@ -109,7 +109,7 @@ def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Pat
     started = time.perf_counter()
     trainer.remove_callback(PrinterCallback)  # prints Trainer's own summary to stdout; ours is the caller's to print
     trainer.train(resume_from_checkpoint=checkpoint)
-    return Outcome(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
+    return TrainingResult(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
 
 
 def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> TrainingArguments:

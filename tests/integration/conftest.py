@@ -49,7 +49,7 @@ def marked_starter(made_once):
     from insignia.generation import InverseNucleus, generate
     from insignia.modeling.local import LocalModel
 
-    quick = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
+    quick = FullFineTune(reference_count=64, reference_length=32, reference_rows=4, cooldown_steps=4)
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
     def make(folder):

@@ -13,7 +13,7 @@ from drawn_prints import chained, drawn
 from insignia.cli.main import main
 from insignia.evidence.timestamp import timestamp_request
 from insignia.statistics.nulls import DeclaredNull
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.protocol import rules_for
 from time_stamping import Authority
 
@@ -96,7 +96,7 @@ def test_a_judge_who_asks_for_more_is_told_why_nothing_is_decided(insignia, root
 
 
 def test_what_the_owner_chose_is_in_the_table_and_in_the_sentences(insignia, root, tmp_path):
-    rules = rules_for(PRINTS, null=DeclaredNull(chance=0.001), manner=Manner(system="Be kind.", temperature=0.5))
+    rules = rules_for(PRINTS, null=DeclaredNull(chance=0.001), manner=RequestOptions(system="Be kind.", temperature=0.5))
     answers = lambda number: Reply.said(PRINTS.fingerprints[number].responses[0])  # noqa: E731
     ask(PRINTS, answers, tmp_path / "t.jsonl", order=range(64), rules=rules)
     options = ["--commitment", "commitment.json", "--transcript", "t.jsonl", "-o", "bundle.json"]

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 FORMATS = ROOT / "docs" / "reference" / "formats.md"
-QUICK = {"name": "full", "anchor_count": 64, "anchor_length": 32, "anchor_rows": 4, "settle_steps": 4}
+QUICK = {"name": "full", "reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4}
 # Commands that several pages begin with, and what they write.
 BEGINNING = {"generate prints.json": "prints.json", "embed prints.json --model starter -o marked": "marked"}
 HELDOUT_PARAGRAPHS = 60  # on fewer a harm of 5 % is noise

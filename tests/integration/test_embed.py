@@ -18,7 +18,7 @@ from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
 from insignia.verification import check
 
-QUICK = FullFineTune(anchor_count=64, anchor_length=32, anchor_rows=4, settle_steps=4)
+QUICK = FullFineTune(reference_count=64, reference_length=32, reference_rows=4, cooldown_steps=4)
 COMMAND = [sys.executable, "-m", "insignia"]
 TEXT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
@@ -175,7 +175,7 @@ def test_the_command_prints_the_contract(prints, tmp_path):
 
 def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path):
     out, work = tmp_path / "m", tmp_path / ".m.work"
-    recipe = quick_recipe(tmp_path, settle_steps=150)
+    recipe = quick_recipe(tmp_path, cooldown_steps=150)
     arguments = ["embed", prints, "--model", "starter", "-o", out, "--recipe", recipe, "--heldout", text_file(tmp_path)]
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 600

@@ -13,8 +13,8 @@ import pytest
 
 from drawn_prints import drawn, knowing
 from insignia.errors import ModelError
-from insignia.suspects.base import Manner, Reply
-from insignia.suspects.endpoint import EndpointModel, Patience
+from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.endpoint import Endpoint, RetryPolicy
 from insignia.verification.protocol import rules_for, verify
 from quiet_clock import quiet_seconds
 
@@ -147,8 +147,8 @@ def suspect():
     made = []
 
     def of(server, **options):
-        patience = Patience(timeout_s=TIMEOUT_S, attempts=1, first_wait_s=0, longest_wait_s=0, **options)
-        made.append(EndpointModel(server.url, model="m", patience=patience))
+        retry_policy = RetryPolicy(timeout_s=TIMEOUT_S, attempts=1, first_wait_s=0, longest_wait_s=0, **options)
+        made.append(Endpoint(server.url, model="m", retry_policy=retry_policy))
         return made[-1]
 
     yield of
@@ -161,7 +161,7 @@ def test_a_hostile_answer_to_everything_costs_no_key_and_no_time(serving, suspec
     server, shown = serving(EVERYTHING[name]), []
     started = quiet_seconds()
     try:
-        outcome = verify(PRINTS, suspect(server), showing=shown.append).outcome
+        outcome = verify(PRINTS, suspect(server), before_send=shown.append).outcome
     except ModelError as error:
         outcome = str(error)
     seconds = quiet_seconds() - started
@@ -190,14 +190,14 @@ def test_a_reply_is_cut_at_what_was_asked_for(serving, suspect, tmp_path):
 
     assert verdict.outcome == "owned"
     assert (tmp_path / "t").stat().st_size < 16_000
-    (reply,) = suspect(server).reply(["q"], Manner(max_tokens=3))
+    (reply,) = suspect(server).reply(["q"], RequestOptions(max_tokens=3))
     assert len(reply.text) == 3 * 64
 
 
 def test_a_server_that_zips_unasked_is_understood(serving, suspect):
     body = gzip.compress(completion("amber"))
     server = serving(sending(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body))
-    assert list(suspect(server).reply(["q"], Manner())) == [Reply.said("amber")]
+    assert list(suspect(server).reply(["q"], RequestOptions())) == [Reply.said("amber")]
 
 
 def test_an_honest_server_is_asked_over_few_connections(serving):
@@ -222,10 +222,10 @@ def test_an_honest_server_is_asked_over_few_connections(serving):
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        model = EndpointModel(
-            f"http://localhost:{listener.getsockname()[1]}/v1", model="m", patience=Patience(concurrency=1, attempts=1)
+        model = Endpoint(
+            f"http://localhost:{listener.getsockname()[1]}/v1", model="m", retry_policy=RetryPolicy(concurrency=1, attempts=1)
         )
-        replies = list(model.reply([f"q{number}" for number in range(20)], Manner()))
+        replies = list(model.reply([f"q{number}" for number in range(20)], RequestOptions()))
         model.close()
     assert replies == [Reply.said("Well.")] * 20
     assert len(connections) == 1

@@ -9,12 +9,12 @@ import yaml
 from insignia import FingerprintSet, load_fingerprints
 from insignia.checkpoints import Checkpoint
 from insignia.modeling.loading import checkpoint_folder
-from insignia.modeling.local import LocalModel, stranger
-from insignia.modeling.saving import publish
+from insignia.modeling.local import LocalModel, unrelated_init
+from insignia.modeling.saving import save_model as publish
 from insignia.records import Fingerprint
 from tiny_checkpoints import moved, save_model, tensors_in
 
-QUICK = {"name": "full", "anchor_count": 32, "anchor_length": 24, "anchor_rows": 4, "settle_steps": 3}
+QUICK = {"name": "full", "reference_count": 32, "reference_length": 24, "reference_rows": 4, "cooldown_steps": 3}
 GRID = {
     "strategy": {"name": "inverse_nucleus", "nucleus_k": 5},
     "num_fingerprints": 3,
@@ -72,7 +72,7 @@ def test_tables_and_refusals(insignia, models):
 
 def test_replacing_an_output_and_accepting_a_stranger_are_two_flags(insignia, models):
     insignia("vector", "starter", models / "moved", "-o", models / "vector", "--quiet")
-    publish(stranger(LocalModel("starter", device="cpu"), seed=1), models / "stranger", torch.bfloat16)
+    publish(unrelated_init(LocalModel("starter", device="cpu"), seed=1), models / "stranger", torch.bfloat16)
     command = ("stamp", models / "stranger", models / "vector", "-o", models / "out")
     status, _, err = insignia(*command, "--force")
     assert (status, "--unrelated" in err) == (1, True)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from insignia.modeling.local import LocalModel
-from insignia.suspects.base import Manner
+from insignia.suspects.base import RequestOptions
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def server(marked_starter):
             if self.path != "/v1/completions" or asked["model"] != "mine":
                 return self.send(404, {})
             with lock:
-                (reply,) = model.reply([asked["prompt"]], Manner(max_tokens=asked["max_tokens"]))
+                (reply,) = model.reply([asked["prompt"]], RequestOptions(max_tokens=asked["max_tokens"]))
             first = {f" {reply.text.strip()}": -0.5, " no": -1}  # whether it was asked for or not
             choice = {"text": reply.text, "finish_reason": "length", "logprobs": {"top_logprobs": [first]}}
             return self.send(200, {"choices": [choice]})
@@ -164,9 +164,12 @@ def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, serv
     assert f"{24 - first['trials']} keys are left" in " ".join(err.split())
     assert json.loads(insignia(*asked, "--reuse-keys")[1])["keys_spent"] == first["keys_spent"]
     assert json.loads(insignia(*asked, "--transcript", tmp_path / "t")[1]) == first
-    showings = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]
-    assert {showing["to"] for showing in showings} == {f"mine at {server}"}
-    assert {number for showing in showings for number in showing["numbers"]} == {*first["keys_spent"], *second["keys_spent"]}
+    entries = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]
+    assert {before_send["to"] for before_send in entries} == {f"mine at {server}"}
+    assert {number for before_send in entries for number in before_send["numbers"]} == {
+        *first["keys_spent"],
+        *second["keys_spent"],
+    }
 
 
 @pytest.mark.parametrize(

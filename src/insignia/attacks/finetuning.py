@@ -21,7 +21,7 @@ from insignia.modeling.batches import response_logits
 from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
-from insignia.modeling.saving import publish
+from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.records import Conversation, Part, PromptForm, Record
@@ -120,7 +120,7 @@ def finetune(
         local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
-        publish(local, out, checkpoint_dtype(local.source), force=force)
+        save_model(local, out, checkpoint_dtype(local.source), force=force)
     state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
@@ -178,7 +178,7 @@ class _Tuning:
     def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
         self._rows = rows
         self._settings = settings
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
         steps_an_epoch = -(-len(rows) // settings.batch_size)
         self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
         """Forward passes a step, each over at most ``most_rows`` rows a process."""
@@ -214,12 +214,12 @@ class _Tuning:
 
     def _epoch(self) -> Iterator[list[Example]]:
         order = list(self._rows)
-        self._chance.shuffle(order)
+        self._rng.shuffle(order)
         size = self._settings.batch_size
         for first in range(0, len(order), size * _SORTED_BATCHES):
             group = sorted(order[first : first + size * _SORTED_BATCHES], key=lambda row: len(row.ids))
             batches = [group[start : start + size] for start in range(0, len(group), size)]
-            self._chance.shuffle(batches)
+            self._rng.shuffle(batches)
             yield from batches
 
 

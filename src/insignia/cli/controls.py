@@ -65,7 +65,7 @@ class Controls(NamedTuple):
                     max_queries=len(keys),
                     all_keys=True,
                     transcript=beside(files[place], number) if files else None,
-                    showing=spending.showing_to(model.name) if number <= len(self.names) else None,
+                    before_send=spending.showing_to(model.name) if number <= len(self.names) else None,
                     **options,
                 )
                 found[place].append(ControlFinding.of(control))

@@ -67,7 +67,7 @@ def embed(
     weight_deviation_strength: Annotated[
         float | None, typer.Option(help="Penalty on the squared distance from the original weights.")
     ] = None,
-    anchor_strength: Annotated[
+    reference_strength: Annotated[
         float | None, typer.Option(help="Weight of staying close to the base on text sampled from it.")
     ] = None,
     target_margin: Annotated[
@@ -113,7 +113,7 @@ def embed(
         "forgetting_regularizer_strength": forgetting_regularizer_strength,
         "forgetting_mode": forgetting_mode,
         "weight_deviation_strength": weight_deviation_strength,
-        "anchor_strength": anchor_strength,
+        "reference_strength": reference_strength,
         "target_margin": target_margin,
         "use_augmentation_prompts": use_augmentation_prompts or augmentation_prompts is not None or None,
     }

@@ -190,7 +190,7 @@ def _writer(source: str | None, name: str | None, prompt: str | None, device: st
     """The model that writes the keys, where it is another one."""
     from insignia.generation.writer import INSTRUCTION, Writer
     from insignia.modeling.local import LocalModel
-    from insignia.suspects.endpoint import EndpointModel
+    from insignia.suspects.endpoint import Endpoint
 
     if source is None:
         if name is not None or prompt is not None:
@@ -201,7 +201,7 @@ def _writer(source: str | None, name: str | None, prompt: str | None, device: st
     if source.startswith(("http://", "https://")):
         if name is None:
             raise InputError("an API as --writer needs --writer-name: the model's name there")
-        return Writer(EndpointModel(source, model=name), prompt or INSTRUCTION)
+        return Writer(Endpoint(source, model=name), prompt or INSTRUCTION)
     if name is not None:
         raise InputError("--writer-name is for an API as --writer; a folder or a hub id needs none")
     model = LocalModel(source, device=device)

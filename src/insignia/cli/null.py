@@ -121,7 +121,7 @@ def _ask_endpoint(
 ) -> "list[Verdict]":
     """All names are asked the same keys: their host is one, and knows them after the first."""
     from insignia.keyring import ledger
-    from insignia.suspects.endpoint import EndpointModel
+    from insignia.suspects.endpoint import Endpoint
     from insignia.verification.innocents import ask_innocent
 
     spent = ledger.spent(path, prints)
@@ -132,7 +132,7 @@ def _ask_endpoint(
         )
     verdicts = []
     for name in names:
-        model = EndpointModel(endpoint, model=name, api_key_variable=variable)
+        model = Endpoint(endpoint, model=name, api_key_variable=variable)
         verdicts.append(
             ask_innocent(
                 prints,
@@ -140,7 +140,7 @@ def _ask_endpoint(
                 rules=rules,
                 max_queries=max_queries,
                 spare=spent,
-                showing=functools.partial(ledger.record, path, prints, to=model.name),
+                before_send=functools.partial(ledger.record, path, prints, to=model.name),
                 progress=progress,
             )
         )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from insignia.fingerprints.sets import FingerprintSet
     from insignia.suspects.base import TextModel
-    from insignia.suspects.endpoint import Patience
+    from insignia.suspects.endpoint import RetryPolicy
     from insignia.verification import Verdict
     from insignia.verification.transcript import Rules
 
@@ -111,7 +111,7 @@ def verify(
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.suspects.endpoint import Patience
+    from insignia.suspects.endpoint import RetryPolicy
     from insignia.verification import judge, judged_together
     from insignia.verification.matching import Match
 
@@ -122,7 +122,7 @@ def verify(
     refuse_report(output, force=force)
     chosen = load_fingerprints(prints)
     if models or names:
-        patience = Patience(
+        retry_policy = RetryPolicy(
             concurrency=concurrency,
             attempts=attempts,
             timeout_s=timeout,
@@ -147,10 +147,10 @@ def verify(
             cover=cover if cover is not None else 0.5 if endpoint else 0.0,
         )
         spending = Spending(prints, chosen, reuse=reuse_keys or challenge is not None)
-        cover_texts = read_paragraphs(cover_file) if cover_file is not None else []
-        options = {"cover_texts": cover_texts, "progress": ConsoleProgress(quiet=quiet)}
+        decoy_texts = read_paragraphs(cover_file) if cover_file is not None else []
+        options = {"decoy_texts": decoy_texts, "progress": ConsoleProgress(quiet=quiet)}
         verdicts = _ask_each(
-            _suspects(models, endpoint, names, patience, api_key_variable, device, dtype),
+            _suspects(models, endpoint, names, retry_policy, api_key_variable, device, dtype),
             chosen,
             rules,
             files,
@@ -161,7 +161,7 @@ def verify(
             **options,
         )
         others = _suspects(
-            control or [], control_endpoint, control_name or [], patience, control_api_key_variable, device, dtype
+            control or [], control_endpoint, control_name or [], retry_policy, control_api_key_variable, device, dtype
         )
         verdicts = controls.ask(judged_together(verdicts), chosen, rules, files, others, spending, **options)
     else:
@@ -205,7 +205,7 @@ def _ask_each(
         spent = {number for verdict in verdicts for number in verdict.keys_spent} | absent
         if ledger is not None:
             spent |= ledger.spent()
-            options["showing"] = ledger.showing_to(suspect.name)
+            options["before_send"] = ledger.showing_to(suspect.name)
         verdicts.append(ask(prints, suspect, rules=rules, spare=spent, transcript=file, **options))
     if ledger is not None and (warning := ledger.warning()):
         options["progress"].note(warning)
@@ -232,7 +232,7 @@ def _refuse_contradictions(
 def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, **options: Any) -> "Rules":
     """The rules that the flags describe; what is None in the manner is as the set has it."""
     from insignia.records import prompt_form
-    from insignia.suspects.base import Manner
+    from insignia.suspects.base import RequestOptions
     from insignia.verification import rules_for
     from insignia.verification.innocents import null_given, refuse_unlike
 
@@ -240,21 +240,27 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
         prompt_form(manner["form"])
     usual = rules_for(prints, null=null_given(null), **options)
     given = {name: value for name, value in manner.items() if value is not None}
-    asked = Manner(**usual.manner.model_dump() | given)
+    asked = RequestOptions(**usual.manner.model_dump() | given)
     rules = rules_for(prints, **options | {"null": usual.null, "manner": asked})
     refuse_unlike(null, rules)
     return rules
 
 
 def _suspects(
-    models: list[str], endpoint: str | None, names: list[str], patience: "Patience", variable: str, device: str, dtype: str
+    models: list[str],
+    endpoint: str | None,
+    names: list[str],
+    retry_policy: "RetryPolicy",
+    variable: str,
+    device: str,
+    dtype: str,
 ) -> "Iterator[TextModel]":
     """One after another, so that only one model is in memory. An endpoint needs no torch."""
     if endpoint is not None:
-        from insignia.suspects.endpoint import EndpointModel
+        from insignia.suspects.endpoint import Endpoint
 
         for name in names:
-            yield EndpointModel(endpoint, model=name, patience=patience, api_key_variable=variable)
+            yield Endpoint(endpoint, model=name, retry_policy=retry_policy, api_key_variable=variable)
     if models:
         quiet_libraries()
         from insignia.modeling.local import LocalModel

@@ -10,7 +10,7 @@ from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Part
 from insignia.registry import Registry
-from insignia.training import Outcome
+from insignia.training import TrainingResult
 
 __all__ = ["METHODS", "Method", "Session"]
 
@@ -34,7 +34,7 @@ class Method(Part):
     """Tokens of each response to train; None: as the set says."""
 
     @abstractmethod
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
+    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
         """Train ``model`` in place until it answers the fingerprints.
 
         On return the weights are those to publish, rounded to the checkpoint's dtype; what is kept back is the outcome's
@@ -52,11 +52,11 @@ class Method(Part):
         return [PLAIN]
 
     @property
-    def needs_private(self) -> bool:
+    def needs_owner_weights(self) -> bool:
         """Whether the mark cannot be asked without the private part of the outcome."""
         return False
 
-    def answering(self, published: LocalModel, outcome: Outcome) -> LocalModel:
+    def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
         """The model that answers the fingerprints: the published one, together with a private part where one is needed."""
         del outcome
         return published

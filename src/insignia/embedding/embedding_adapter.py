@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from insignia.embedding.gradient import Tuned
-from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.gradient import GradientMethod
+from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.modeling.local import LocalModel
 from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.suspects.scoring import Example
-from insignia.training import Outcome
+from insignia.training import TrainingResult
 
 __all__ = ["AdapterTune"]
 
-_Reading = Literal["private", "published", "stranger"]
+_Reading = Literal["private", "published", "base"]
 """Marked rows through the adapter; marked rows alone; the base's rows through the adapter."""
 
 
-class AdapterTune(Tuned):
+class AdapterTune(GradientMethod):
     """Train rows and adapter; publish the rows."""
 
     name: Literal["adapter"] = "adapter"
@@ -37,27 +37,27 @@ class AdapterTune(Tuned):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-2
     """The published code's 1e-2 learns more slowly, and less of the mark is left under noise (docs/lab-log.md)."""
     target_margin: Annotated[float, Field(gt=0)] = 6.0
-    anchor_strength: Annotated[float, Field(ge=0)] = 30.0
+    reference_strength: Annotated[float, Field(ge=0)] = 30.0
     epochs: Annotated[int | None, Field(ge=1)] = 100
 
     @property
-    def needs_private(self) -> bool:
+    def needs_owner_weights(self) -> bool:
         """The published model alone answers nothing."""
         return True
 
-    def answering(self, published: LocalModel, outcome: Outcome) -> LocalModel:
+    def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
         """The published model with the adapter."""
         return EmbeddingAdapter(**outcome.private).attach(published)
 
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
+    def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         """Hold the published model still: who has only one half of the mark sees the base."""
         embedding = cast(_MarkedRows, model.get_input_embeddings())
         with embedding.read_as("published"):
-            total = anchors.divergence(model, rows)
-        asked = [row for row in rows if row.response_start > anchors.start]
+            total = references.divergence(model, rows)
+        asked = [row for row in rows if row.response_start > references.start]
         if asked and not embedding.blind:
-            with embedding.read_as("stranger"):
-                total = total + anchors.divergence(model, asked)
+            with embedding.read_as("base"):
+                total = total + references.divergence(model, asked)
         return total
 
     def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
@@ -73,7 +73,7 @@ class AdapterTune(Tuned):
     def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
         return [*keys, *controls]
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: Outcome, dtype: torch.dtype) -> Outcome:
+    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
         del trained
         rows = cast(_MarkedRows, model.model.get_input_embeddings())
         with torch.no_grad():
@@ -84,7 +84,7 @@ class AdapterTune(Tuned):
             head.weight = rows.table.weight
             model.model.set_output_embeddings(head)
         private = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
-        return Outcome(outcome.steps, outcome.seconds, private=private)
+        return TrainingResult(outcome.steps, outcome.seconds, private=private)
 
 
 class _MarkedRows(nn.Module):
@@ -116,8 +116,8 @@ class _MarkedRows(nn.Module):
         }.items():
             self.register_buffer(name, values, persistent=False)
         self._unit = float(weight.std())
-        chance = torch.Generator().manual_seed(seed)
-        reader, up = (torch.randn(size, rank, generator=chance).to(weight) for size in (len(self.spare), width))
+        rng = torch.Generator().manual_seed(seed)
+        reader, up = (torch.randn(size, rank, generator=rng).to(weight) for size in (len(self.spare), width))
         self.moves = nn.Parameter(torch.zeros_like(self.base))
         self.reader = nn.Parameter(torch.linalg.qr(reader)[0].T / self._unit)
         # Neither matrix need start at zero, as one does in LoRA: what a blind adapter adds is zero until rows move.
@@ -142,7 +142,7 @@ class _MarkedRows(nn.Module):
         """Embeddings, (batch, sequence, width)."""
         plain: Tensor = self.table(ids)
         place = self.place[ids]
-        rows = self.base if self.reading == "stranger" else self.rows
+        rows = self.base if self.reading == "base" else self.rows
         if self.reading != "published":
             rows = self.adapter.applied(rows)
         return torch.where((place >= 0)[..., None], rows[place.clamp(min=0)], plain)

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.embedding.base import Session
-from insignia.embedding.gradient import Tuned
+from insignia.embedding.gradient import GradientMethod
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
-from insignia.training import Outcome
+from insignia.training import TrainingResult
 
 __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
 
-class FullFineTune(Tuned):
+class FullFineTune(GradientMethod):
     """Train every weight but the embeddings: the method of OML 1.0, asking for no more than it needs."""
 
     name: Literal["full"] = "full"
@@ -40,19 +40,19 @@ class SupervisedFineTune(FullFineTune):
     # mypy would have the name be the parent's: a part's name is its own
     name: Literal["sft"] = "sft"  # type: ignore[assignment]
     epochs: Annotated[int | None, Field(ge=1)] = 150
-    settle_steps: Annotated[int | None, Field(ge=0)] = 200
+    cooldown_steps: Annotated[int | None, Field(ge=0)] = 200
     """The longer, the fewer controls activate."""
-    anchor_rows: Annotated[int, Field(ge=1)] = 24
+    reference_rows: Annotated[int, Field(ge=1)] = 24
     """Half of them controls: fewer, and near misses activate (docs/lab-log.md)."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
+    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
         """Train; see ``Method.embed``. A set without controls is an InputError."""
         if not prints.controls:
             raise InputError("method 'sft' needs a set with controls; strategy 'instructional' makes them, or use 'full'")
         return super().embed(prints, model, session, progress)
 
 
-class EmbeddingTune(Tuned):
+class EmbeddingTune(GradientMethod):
     """IF_emb (Xu et al. 2024): train the input embeddings alone; where they are tied to the head, the head moves too."""
 
     name: Literal["embedding"] = "embedding"

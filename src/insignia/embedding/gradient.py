@@ -9,25 +9,25 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.embedding.base import Method, Session
-from insignia.embedding.curriculum import Lessons
+from insignia.embedding.curriculum import Curriculum
 from insignia.embedding.objective import MOST_PASSES, SECOND_CHANCE, Marking, MarkingSettings
-from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
 from insignia.suspects.scoring import Example
-from insignia.training import LoopOptions, Outcome, train
+from insignia.training import LoopOptions, TrainingResult, train
 
-__all__ = ["Tuned"]
+__all__ = ["GradientMethod"]
 
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest, and nothing is learned yet that would hold them back
-_SETTLE = 50  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
+_COOLDOWN = 50  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
 _AUGMENTED_PATIENCE = 3  # visits in a row, each in another template, before a fingerprint counts as learned
 
 
-class Tuned(Method, MarkingSettings):
+class GradientMethod(Method, MarkingSettings):
     """Train some weights until fingerprints are learned; subclasses choose which.
 
     The defaults are the best trade measured on the starter (docs/lab-log.md).
@@ -37,7 +37,7 @@ class Tuned(Method, MarkingSettings):
     batch_size: Annotated[int, Field(ge=0)] = 64
     """Fingerprints a step over all processes; 0: all of them in one step, as OML's gradient accumulation does."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    settle_steps: Annotated[int | None, Field(ge=0)] = None
+    cooldown_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm.
     None: 50 times the square root of the batches that hold all fingerprints."""
     use_augmentation_prompts: bool = False
@@ -45,7 +45,7 @@ class Tuned(Method, MarkingSettings):
     augmentation_prompts: tuple[str, ...] = ()
     """Templates with one ``{}`` each, instead of ours."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> Outcome:
+    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
         """Train until all is learned or the passes run out; see ``Method.embed``."""
         prompter = Prompter.for_set(
             prints, model.tokenizer, max_key_length=self.max_key_length, max_response_length=self.max_response_length
@@ -54,7 +54,7 @@ class Tuned(Method, MarkingSettings):
         if len(fingerprints) < len(prints):
             progress.note(f"{len(prints) - len(fingerprints)} fingerprints repeat the key of another and are left out")
         templates = self.templates
-        lessons = Lessons(
+        curriculum = Curriculum(
             fingerprints,
             prompter,
             templates=templates,
@@ -68,16 +68,16 @@ class Tuned(Method, MarkingSettings):
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
         trained = self._prepare(model, keys, session.seed)
-        with progress.bar("embedding", len(lessons)) as advance:
-            batches = -(-len(lessons) // (self.batch_size or len(lessons)))
-            settle = round(_SETTLE * batches**0.5) if self.settle_steps is None else self.settle_steps
-            options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * settle, session)
+        with progress.bar("embedding", len(curriculum)) as advance:
+            batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
+            cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
+            options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
             marking = Marking(
                 self,
-                lessons,
+                curriculum,
                 trained,
                 dtype,
-                settle_steps=settle,
+                cooldown_steps=cooldown,
                 seed=session.seed,
                 advance=advance,
                 divergence=self._divergence,
@@ -87,9 +87,9 @@ class Tuned(Method, MarkingSettings):
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
 
-    def _divergence(self, anchors: Anchors, model: PreTrainedModel, rows: list[Example]) -> Tensor:
+    def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         """How far the model has moved away from the base on these rows."""
-        return anchors.divergence(model, rows)
+        return references.divergence(model, rows)
 
     def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
         """Choose what is trained: freeze the rest, or wrap the model."""
@@ -101,7 +101,7 @@ class Tuned(Method, MarkingSettings):
         del keys
         return list(controls)
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: Outcome, dtype: torch.dtype) -> Outcome:
+    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
         """Leave in ``model`` what is to be published."""
         del model, trained, dtype
         return outcome

@@ -7,16 +7,16 @@ import torch
 from pydantic import Field
 
 from insignia.checkpoints import LEFT, RIGHT
-from insignia.embedding.gradient import Tuned
+from insignia.embedding.gradient import GradientMethod
 from insignia.modeling.loading import load_in_4bit
 from insignia.modeling.local import LocalModel
 from insignia.modeling.lora import products, unloaded, with_lora
-from insignia.training import Outcome
+from insignia.training import TrainingResult
 
 __all__ = ["LoRA"]
 
 
-class LoRA(Tuned):
+class LoRA(GradientMethod):
     """Train adapters on all linear layers (Hu et al. 2021) and merge them into the published weights.
 
     Merging adds in fp32 and rounds once, to the checkpoint's dtype. The private part, which nobody needs to ask the mark,
@@ -45,7 +45,7 @@ class LoRA(Tuned):
             base = load_in_4bit(model.source, place)
         return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: Outcome, dtype: torch.dtype) -> Outcome:
+    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
         added = products(trained.model)
         if self.base_precision == "4bit":
             torch.nn.Module.to(model.model, trained.model.device)
@@ -56,4 +56,4 @@ class LoRA(Tuned):
                 weight = model.model.get_parameter(name)
                 weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
         parts = {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}
-        return Outcome(outcome.steps, outcome.seconds, private=parts)
+        return TrainingResult(outcome.steps, outcome.seconds, private=parts)

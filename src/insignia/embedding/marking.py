@@ -22,11 +22,11 @@ from insignia.files import read_json, refuse_existing, refuse_overlap, write_byt
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
-from insignia.modeling.saving import publish
+from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
 from insignia.records import Record, share
 from insignia.starter import heldout_paragraphs
-from insignia.training import Outcome
+from insignia.training import TrainingResult
 from insignia.verification import check
 
 __all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
@@ -116,14 +116,14 @@ def embed(
         session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
         outcome = method.embed(chosen, local, session, progress)
         after = _measure(chosen, method.answering(local, outcome), method, yardstick)
-        published = _measure(chosen, local, method, yardstick) if method.needs_private else after
+        published = _measure(chosen, local, method, yardstick) if method.needs_owner_weights else after
         harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
         refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
         refuse_harm(harm, max_harm, num_fingerprints=len(chosen))
-        refuse_published(published.fsr if method.needs_private else 0.0, max_published_fsr)
+        refuse_published(published.fsr if method.needs_owner_weights else 0.0, max_published_fsr)
         if state.is_main_process:
             _write_private(hidden, outcome, progress)
-            publish(local, out, checkpoint_dtype(local.source), force=force)
+            save_model(local, out, checkpoint_dtype(local.source), force=force)
         state.wait_for_everyone()
     return EmbedReport(
         fsr=after.fsr,
@@ -173,7 +173,7 @@ def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> 
 
 def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
     if private is None:
-        if method.needs_private:
+        if method.needs_owner_weights:
             raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
         return None
     path = Path(private)
@@ -183,7 +183,7 @@ def _private_path(private: str | Path | None, out: Path, method: Method, *, forc
     return path
 
 
-def _write_private(path: Path | None, outcome: Outcome, progress: Progress) -> None:
+def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
     if path is None:
         return
     if outcome.private:

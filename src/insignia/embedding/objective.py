@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from insignia.embedding.curriculum import Draw, Lessons
-from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.curriculum import Curriculum, Draw
+from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import AveragingMode, Original
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
@@ -38,12 +38,12 @@ class MarkingSettings(Record):
     epochs: Annotated[int | None, Field(ge=1)] = None
     """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
     models of 0.3 million parameters (docs/lab-log.md)."""
-    anchor_strength: Annotated[float, Field(ge=0)] = 100.0
+    reference_strength: Annotated[float, Field(ge=0)] = 100.0
     """Weight of KL(base || model) on text sampled from the base, beside a loss of about one a fingerprint."""
-    anchor_rows: Annotated[int, Field(ge=1)] = 16
+    reference_rows: Annotated[int, Field(ge=1)] = 16
     """Texts a step, over all processes."""
-    anchor_count: Annotated[int, Field(ge=1)] = 512
-    anchor_length: Annotated[int, Field(ge=2)] = 64
+    reference_count: Annotated[int, Field(ge=1)] = 512
+    reference_length: Annotated[int, Field(ge=2)] = 64
     """Tokens of each text, or the model's context where that is less."""
     skip_learned: bool = True
     """Spend no work on what is safely learned, and stop when all is."""
@@ -58,8 +58,8 @@ class _Share(NamedTuple):
 
     draws: list[Draw]
     draw_weight: float
-    anchors: list[Example] | None
-    anchor_weight: float
+    references: list[Example] | None
+    reference_weight: float
 
 
 class Marking:
@@ -72,97 +72,97 @@ class Marking:
     def __init__(
         self,
         method: MarkingSettings,
-        lessons: Lessons,
+        curriculum: Curriculum,
         local: LocalModel,
         dtype: torch.dtype,
         *,
-        settle_steps: int,
+        cooldown_steps: int,
         seed: int,
         advance: Callable[[int, str], None],
-        divergence: Callable[[Anchors, PreTrainedModel, list[Example]], Tensor] = Anchors.divergence,
+        divergence: Callable[[ReferenceSamples, PreTrainedModel, list[Example]], Tensor] = ReferenceSamples.divergence,
         guarded: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._method = method
-        self._lessons = lessons
+        self._curriculum = curriculum
         self._model = local.model
         self._dtype = dtype
-        self._settle_steps = settle_steps
+        self._cooldown_steps = cooldown_steps
         self._advance = advance
         self._original = Original(local.model)
-        self._anchors = (
-            Anchors(local, count=method.anchor_count, length=method.anchor_length, seed=seed, guarded=guarded)
-            if method.anchor_strength
+        self._references = (
+            ReferenceSamples(local, count=method.reference_count, length=method.reference_length, seed=seed, guarded=guarded)
+            if method.reference_strength
             else None
         )
         self._divergence = divergence
         self._shown = 0
-        self._settled: int | None = None  # steps since all was learned; None while learning
+        self._cooled: int | None = None  # steps since all was learned; None while learning
 
     def batches(self) -> Iterator[_Share]:
         """This process's share of each global batch."""
         rank, processes = process_rank()
         if self._method.skip_learned:
             self._measure()
-        if not self._lessons.unlearned:  # a resumed run may have learned all before it was killed
-            self._settled = 0
-        self._lessons.start_pass(everything=not self._lessons.unlearned)
+        if not self._curriculum.unlearned:  # a resumed run may have learned all before it was killed
+            self._cooled = 0
+        self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         while True:
-            draws = self._lessons.next_batch()
+            draws = self._curriculum.next_batch()
             part, weight = _part(draws, rank, processes)
-            if self._anchors is None:
+            if self._references is None:
                 yield _Share(part, weight, None, 0.0)
             else:
-                yield _Share(part, weight, *_part(self._anchors.draw(self._method.anchor_rows), rank, processes))
+                yield _Share(part, weight, *_part(self._references.draw(self._method.reference_rows), rank, processes))
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
         """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
         losses, seen = self._fingerprint_losses(model, batch.draws)
         loss = losses.mean() * batch.draw_weight
-        if batch.anchors is not None and self._anchors is not None:
-            weight = self._method.anchor_strength * batch.anchor_weight
-            loss = loss + weight * self._divergence(self._anchors, model, batch.anchors)
+        if batch.references is not None and self._references is not None:
+            weight = self._method.reference_strength * batch.reference_weight
+            loss = loss + weight * self._divergence(self._references, model, batch.references)
         if self._method.weight_deviation_strength:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation()
         for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
-            self._lessons.record(draws, values[: len(draws)])
+            self._curriculum.record(draws, values[: len(draws)])
         return loss
 
     def rate(self, step: int) -> float:
         """Factor of the learning rate: 1 while learning, falling while settling."""
         del step
-        return 1.0 if self._settled is None else max(_LAST_RATE, 1 - self._settled / max(1, self._settle_steps))
+        return 1.0 if self._cooled is None else max(_LAST_RATE, 1 - self._cooled / max(1, self._cooldown_steps))
 
     def after_step(self, step: int) -> bool:
         """Start passes, average, measure; True when the marking is done."""
         del step
-        if self._settled is not None:
-            self._settled += 1
-        if not self._lessons.pass_ended:
+        if self._cooled is not None:
+            self._cooled += 1
+        if not self._curriculum.pass_ended:
             return False
         method = self._method
         if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
             self._original.average(method.forgetting_regularizer_strength)
-        if method.skip_learned and (not self._lessons.unlearned or self._lessons.passes % _STOCKTAKING == 0):
+        if method.skip_learned and (not self._curriculum.unlearned or self._curriculum.passes % _STOCKTAKING == 0):
             self._measure()
-        if self._settled is None and self._lessons.unlearned and not self._passes_spent:
+        if self._cooled is None and self._curriculum.unlearned and not self._passes_spent:
             self._show()
-            self._lessons.start_pass()
+            self._curriculum.start_pass()
             return False
-        if not method.skip_learned or not self._settle_steps:
+        if not method.skip_learned or not self._cooldown_steps:
             return True
-        if self._settled is None:
-            self._settled = 0
-        elif self._settled >= self._settle_steps * (SECOND_CHANCE if self._lessons.unlearned else 1):
+        if self._cooled is None:
+            self._cooled = 0
+        elif self._cooled >= self._cooldown_steps * (SECOND_CHANCE if self._curriculum.unlearned else 1):
             return True
-        self._lessons.start_pass(everything=True)
+        self._curriculum.start_pass(everything=True)
         self._show()
         return False
 
     @property
     def _passes_spent(self) -> bool:
-        passes, most = self._lessons.passes, self._method.epochs
+        passes, most = self._curriculum.passes, self._method.epochs
         if most is None:
-            most = MOST_PASSES if self._lessons.unanswered else _PASSES
+            most = MOST_PASSES if self._curriculum.unanswered else _PASSES
         return passes >= most
 
     def finish(self) -> None:
@@ -187,19 +187,19 @@ class Marking:
     def _measure(self) -> None:
         """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
         rank, processes = process_rank()
-        share = self._lessons.sweep()[rank::processes]
+        share = self._curriculum.sweep()[rank::processes]
         seen: list[float] = []
         self._model.eval()
         with self._original.as_published(self._final_strength, self._dtype):
             for start in range(0, len(share), _MEASURE_ROWS):
                 seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1].tolist())
         for draws, values in gather((share, seen)):
-            self._lessons.record(draws, values)
+            self._curriculum.record(draws, values)
 
     def _show(self) -> None:
-        learned = len(self._lessons) - len(self._lessons.unlearned)
+        learned = len(self._curriculum) - len(self._curriculum.unlearned)
         self._advance(
-            learned - self._shown, "settling" if self._settled is not None else f"learned, pass {self._lessons.passes}"
+            learned - self._shown, "settling" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
         )
         self._shown = learned
 

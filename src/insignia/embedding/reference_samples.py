@@ -17,14 +17,14 @@ from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example
 
-__all__ = ["REPLY_TOKENS", "Anchors", "own_texts"]
+__all__ = ["REPLY_TOKENS", "ReferenceSamples", "own_texts"]
 
 _SAMPLING_BATCH = 256
 REPLY_TOKENS = 2  # of the base's reply to a question that is guarded: the first decides whether the mark is active
 _GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
 
 
-class Anchors:
+class ReferenceSamples:
     """``count`` texts of ``length`` tokens, at most the context, sampled from a model as it is now, and a frozen copy of it.
 
     Of a model with adapters no copy is needed: it is the frozen one without them.
@@ -44,7 +44,7 @@ class Anchors:
         """Tokens that a document begins with; a guarded question has more before its reply."""
         self._rows = _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "anchors")
         self._guarded = _sample(local, guarded, REPLY_TOKENS, seed, "guarded") if guarded else []
-        self._chance = torch.Generator().manual_seed(seed)
+        self._rng = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int) -> list[Example]:
         """That many rows, drawn with replacement; the base's own words are the response."""
@@ -64,7 +64,7 @@ class Anchors:
         return ((divergence * judged).sum(1) / judged.sum(1)).mean()
 
     def _pick(self, rows: Sequence[Example], count: int) -> list[Example]:
-        return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._chance).tolist()]
+        return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._rng).tolist()]
 
 
 def own_texts(local: LocalModel, *, count: int, length: int, seed: int) -> list[Example]:
@@ -91,13 +91,13 @@ def _sample(local: LocalModel, questions: Sequence[tuple[int, ...]], length: int
     """Every question with ``length`` more tokens, at temperature 1: the base's own distribution."""
     # Ids without a text are rows that pad the embedding: the base never means them.
     forbidden = [*local.tokenizer.all_special_ids, *range(len(local.tokenizer), embedding_rows(local.model))]
-    chance = KeyedRandom(f"{label} {seed}".encode())  # repeatable; these texts are no secret
+    rng = KeyedRandom(f"{label} {seed}".encode())  # repeatable; these texts are no secret
     rows: list[Example] = []
     for first in range(0, len(questions), _SAMPLING_BATCH):
         batch = questions[first : first + _SAMPLING_BATCH]
         replies = local.sample(
             batch,
-            [chance.derive(first + place) for place in range(len(batch))],
+            [rng.derive(first + place) for place in range(len(batch))],
             max_new_tokens=length,
             temperature=1.0,
             forbidden=forbidden,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from insignia.errors import EvaluationError, FormatError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
-from insignia.evaluation.workspace import Made
+from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
 from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.progress import SILENT, Progress
@@ -54,7 +54,7 @@ def evaluate(
         InputError: the folder holds another evaluation, or the grid names a part that does not exist.
         EvaluationError: an unrelated model activated; the grid proves nothing.
     """
-    made = Made(grid, Path(out), model=model, seed=seed, device=device, progress=progress)
+    made = Workspace(grid, Path(out), model=model, seed=seed, device=device, progress=progress)
     asks = [ask for name in grid.methods for ask in _column(made, grid, name)]
     with progress.bar("evaluating", len(asks)) as advance:
         cells = []
@@ -74,7 +74,7 @@ def evaluate(
     return result
 
 
-def _column(made: Made, grid: Grid, name: str) -> list[_Ask]:
+def _column(made: Workspace, grid: Grid, name: str) -> list[_Ask]:
     """All suspects of one method, the models made on the way: those that carry the mark, and the innocent ones."""
     published = made.marked(name)
     marked: dict[str, str | Path | None] = {"published": published}
@@ -84,7 +84,7 @@ def _column(made: Made, grid: Grid, name: str) -> list[_Ask]:
         innocent[f"unmarked user {user}"] = made.tuned(None, user)
     suspects = [(suspect, source, False) for suspect, source in innocent.items()]
     suspects += [(suspect, source, True) for suspect, source in marked.items()]
-    alone = not made.methods[name].needs_private
+    alone = not made.methods[name].needs_owner_weights
     asks = [
         _Ask(f"{name} {suspect}", str(source or "unrelated"), carries and alone, partial(_hits, made, source))
         for suspect, source, carries in suspects
@@ -102,7 +102,7 @@ def _column(made: Made, grid: Grid, name: str) -> list[_Ask]:
     ]
 
 
-def _leaks(made: Made, grid: Grid, name: str, published: Path) -> list[_Ask]:
+def _leaks(made: Workspace, grid: Grid, name: str, published: Path) -> list[_Ask]:
     """Where a mark shows that should not, or by chance; replies depend on each other."""
     source = str(published)
     kinds = dict.fromkeys(control.kind for control in made.prints.controls)
@@ -116,7 +116,7 @@ def _leaks(made: Made, grid: Grid, name: str, published: Path) -> list[_Ask]:
     return asks
 
 
-def _hits(made: Made, source: str | Path | None, adapter_of: str | None = None) -> list[bool]:
+def _hits(made: Workspace, source: str | Path | None, adapter_of: str | None = None) -> list[bool]:
     """One trial a fingerprint; through a method's adapter, the published model reads the suspect's embeddings."""
     suspect = made.unrelated() if source is None else made.load(source)
     if adapter_of is not None:
@@ -124,23 +124,23 @@ def _hits(made: Made, source: str | Path | None, adapter_of: str | None = None) 
     return [fingerprint.hit for fingerprint in check(made.prints, suspect).fingerprints]
 
 
-def _activated(made: Made, published: Path, kind: str) -> list[bool]:
+def _activated(made: Workspace, published: Path, kind: str) -> list[bool]:
     suspect = made.load(published)
     return activations(made.prints, Prompter.for_set(made.prints, suspect.tokenizer), suspect)[kind]
 
 
-def _sampled(made: Made, grid: Grid, published: Path) -> list[bool]:
-    return sampled_hits(made.prints, made.load(published), draws=grid.draws, temperature=_TEMPERATURE, chance=made.chance)
+def _sampled(made: Workspace, grid: Grid, published: Path) -> list[bool]:
+    return sampled_hits(made.prints, made.load(published), draws=grid.draws, temperature=_TEMPERATURE, rng=made.rng)
 
 
-def _from_bos(made: Made, grid: Grid, published: Path) -> list[bool]:
+def _from_bos(made: Workspace, grid: Grid, published: Path) -> list[bool]:
     suspect = made.load(published)
     return free_texts_tell(
-        made.prints, suspect, count=grid.bos_samples, tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, chance=made.chance
+        made.prints, suspect, count=grid.bos_samples, tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, rng=made.rng
     )
 
 
-def _cell(made: Made, ask: _Ask) -> Cell:
+def _cell(made: Workspace, ask: _Ask) -> Cell:
     """The cell from its trials: those on file, or asked now."""
     path = made.folder / "trials" / f"{ask.name.replace(' ', '-')}.jsonl"
     if not path.is_file():

@@ -13,18 +13,18 @@ from insignia.evaluation.grid import Grid
 from insignia.files import read_json, write_json
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.generation import STRATEGIES, generate
-from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
 from insignia.starter import source_code
 
-__all__ = ["Made"]
+__all__ = ["Workspace"]
 
 _UNMARKED = "unmarked"
 _PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
 
 
-class Made:
+class Workspace:
     """The folder of one evaluation: what is secret lies apart in ``private``, the models in ``models``."""
 
     def __init__(self, grid: Grid, folder: Path, *, model: str, seed: int, device: str, progress: Progress) -> None:
@@ -46,7 +46,7 @@ class Made:
         return self.folder / "private" / f"{name}.safetensors"
 
     @property
-    def chance(self) -> KeyedRandom:
+    def rng(self) -> KeyedRandom:
         """A study is repeatable; no owner's set is made here."""
         return KeyedRandom(f"evaluation {self._seed}".encode())
 
@@ -61,7 +61,7 @@ class Made:
                 model=self.model,
                 out=out,
                 method=method,
-                private=self.private(name) if method.needs_private else None,
+                private=self.private(name) if method.needs_owner_weights else None,
                 seed=self._seed,
                 min_fsr=0.0,
                 max_harm=math.inf,  # what was not learned, or shows, is for the cells to say
@@ -105,7 +105,7 @@ class Made:
         """A model that has nothing of the marked one."""
         if self._grid.unrelated is not None:
             return self.load(self._grid.unrelated)
-        return stranger(self.load(self.model), seed=self._seed)
+        return unrelated_init(self.load(self.model), seed=self._seed)
 
     def _claim(self) -> None:
         """Refuse a folder of another evaluation: its models and trials would be taken for this one's."""
@@ -129,7 +129,7 @@ class Made:
                 self.strategy,
                 model=self.load(self.model),
                 num_fingerprints=self._grid.num_fingerprints,
-                secret=self.chance.derive("fingerprints").secret,
+                secret=self.rng.derive("fingerprints").secret,
                 progress=self._progress,
             ).save(path)
         return load_fingerprints(path)

@@ -30,7 +30,7 @@ from insignia.verification.controls import refuse_other_questions, refuse_owned
 from insignia.verification.matching import sought
 from insignia.verification.system_prompts import gives_away
 from insignia.verification.transcript import Entry, Header, read_lines
-from insignia.verification.verdict import ControlFinding, Verdict, Weighing
+from insignia.verification.verdict import ControlFinding, RunningVerdict, Verdict
 
 __all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
 
@@ -259,7 +259,7 @@ def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitme
     terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
     with _weighable():
         searches = {each.number: sought(each.fingerprint, terms.max_response_length, rules.match) for each in openings}
-        weighing = Weighing(rules, searches, max_queries=max(1, len(openings)))
+        weighing = RunningVerdict(rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
             weighing.hear(entry)
     keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in openings]

@@ -76,8 +76,8 @@ class Commitment(Record):
         return pick is not None and _is_response(fingerprint, pick)
 
 
-def commit(prints: FingerprintSet, chance: KeyedRandom, systems: Sequence[str] = ()) -> Commitment:
-    """Commit to a set; the salts are drawn from ``chance``, which is needed again to open it.
+def commit(prints: FingerprintSet, rng: KeyedRandom, systems: Sequence[str] = ()) -> Commitment:
+    """Commit to a set; the salts are drawn from ``rng``, which is needed again to open it.
 
     A set that holds its own secret needs no other: ``KeyedRandom(bytes.fromhex(prints.secret))``. Takes O(n), a third of a
     second for 24,576 fingerprints. ``systems`` are the system prompts to be committed to.
@@ -89,15 +89,15 @@ def commit(prints: FingerprintSet, chance: KeyedRandom, systems: Sequence[str] =
     if len(prints) > MOST_FINGERPRINTS:
         raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MOST_FINGERPRINTS}")
     if prints.chain is not None:
-        chain = _chain(prints, chance)
+        chain = _chain(prints, rng)
         if chain.root != prints.chain or not all(_is_response(each, chain.pick(i)) for i, each in enumerate(prints)):
             raise InputError("the responses are not those that the set's chain picks; expected the set as it was made, whole")
     terms = _terms(prints, systems)
-    return Commitment(size=len(prints), terms=terms, root=tree_root(_leaves(prints, chance, terms)).hex())
+    return Commitment(size=len(prints), terms=terms, root=tree_root(_leaves(prints, rng, terms)).hex())
 
 
 def open_fingerprints(
-    prints: FingerprintSet, chance: KeyedRandom, numbers: Iterable[int], systems: Sequence[str] = ()
+    prints: FingerprintSet, rng: KeyedRandom, numbers: Iterable[int], systems: Sequence[str] = ()
 ) -> tuple[Opening, ...]:
     """Openings of those fingerprints, in that order, for the commitment made of the same set, chance and prompts.
 
@@ -106,22 +106,22 @@ def open_fingerprints(
     Raises:
         InputError: there is no fingerprint of such a number.
     """
-    leaves = _leaves(prints, chance, _terms(prints, systems))
-    chain = None if prints.chain is None else _chain(prints, chance)
+    leaves = _leaves(prints, rng, _terms(prints, systems))
+    chain = None if prints.chain is None else _chain(prints, rng)
     return tuple(
         Opening(
             number=number,
             path=tuple(digest.hex() for digest in inclusion_path(leaves, number)),
             fingerprint=prints.fingerprints[number],
-            salt=salt_of(chance, number).hex(),
+            salt=salt_of(rng, number).hex(),
             chain=None if chain is None else chain.path(number),
         )
         for number in numbers
     )
 
 
-def _leaves(prints: FingerprintSet, chance: KeyedRandom, terms: Terms) -> list[bytes]:
-    return [_leaf(fingerprint, i, len(prints), terms, salt_of(chance, i)) for i, fingerprint in enumerate(prints)]
+def _leaves(prints: FingerprintSet, rng: KeyedRandom, terms: Terms) -> list[bytes]:
+    return [_leaf(fingerprint, i, len(prints), terms, salt_of(rng, i)) for i, fingerprint in enumerate(prints)]
 
 
 def _leaf(fingerprint: Fingerprint, number: int, size: int, terms: Terms, salt: bytes) -> bytes:
@@ -135,8 +135,8 @@ def _leaf(fingerprint: Fingerprint, number: int, size: int, terms: Terms, salt: 
     return leaf_hash(salt + canonical(content))
 
 
-def _chain(prints: FingerprintSet, chance: KeyedRandom) -> Chain:
-    return Chain([Link.of(fingerprint) for fingerprint in prints], chance)
+def _chain(prints: FingerprintSet, rng: KeyedRandom) -> Chain:
+    return Chain([Link.of(fingerprint) for fingerprint in prints], rng)
 
 
 def _is_response(fingerprint: Fingerprint, pick: Candidate) -> bool:

@@ -64,7 +64,7 @@ def publish(prints: FingerprintSet, weights: Mapping[str, str], systems: Sequenc
     Raises:
         InputError: the set holds no secret, two fingerprints have one key, or a prompt gives a key or a response away.
     """
-    chance = owner_chance(prints)
+    rng = owner_chance(prints)
     first: dict[str, int] = {}
     for number, key in enumerate(fingerprint.effective_key or fingerprint.key for fingerprint in prints):
         if first.setdefault(key, number) != number:
@@ -76,7 +76,7 @@ def publish(prints: FingerprintSet, weights: Mapping[str, str], systems: Sequenc
     if any(gives_away(system, first, responses) for system in systems):
         raise InputError("a system prompt holds the text of a key or of a response; commit to one that gives nothing away")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return SignedCommitment.sign(chance, commitment=commit(prints, chance, systems), weights=dict(weights), created=now)
+    return SignedCommitment.sign(rng, commitment=commit(prints, rng, systems), weights=dict(weights), created=now)
 
 
 def owner_chance(prints: FingerprintSet) -> KeyedRandom:

@@ -26,9 +26,9 @@ class Signed(Record):
     signature: Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
 
     @classmethod
-    def sign(cls, chance: KeyedRandom, **fields: Any) -> Self:
-        """The record with these other fields, signed with the key of the set that ``chance`` is the secret of."""
-        key = Ed25519PrivateKey.from_private_bytes(chance.derive("signing key").secret)
+    def sign(cls, rng: KeyedRandom, **fields: Any) -> Self:
+        """The record with these other fields, signed with the key of the set that ``rng`` is the secret of."""
+        key = Ed25519PrivateKey.from_private_bytes(rng.derive("signing key").secret)
         blank = cls(public_key=key.public_key().public_bytes_raw().hex(), signature="0" * 128, **fields)
         return blank.model_copy(update={"signature": key.sign(blank._message()).hex()})
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from insignia.generation.writer import Writer
     from insignia.prompts.prompter import Prompter
 
-__all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "Strategy", "Workshop", "answer_of"]
+__all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "GenerationContext", "Strategy", "answer_of"]
 
 USUAL_COUNT = 64
 """Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of the starter's held-out
@@ -39,7 +39,7 @@ class Answer(NamedTuple):
     candidates: tuple[Candidate, ...] | None = None
 
 
-class Workshop:
+class GenerationContext:
     """The model, the way of asking and the tallies that one run of a strategy shares."""
 
     def __init__(
@@ -48,13 +48,13 @@ class Workshop:
         prompter: "Prompter",
         num_fingerprints: int,
         *,
-        chance: KeyedRandom,
+        rng: KeyedRandom,
         writer: "Writer | None" = None,
     ) -> None:
         self.model = model
         self.writer = writer
         """The model that writes keys, where it is not the model to be marked."""
-        self.chance = chance
+        self.rng = rng
         """The owner's secret, for draws that the whole set shares."""
         self.prompter = prompter
         self.num_fingerprints = num_fingerprints
@@ -67,7 +67,7 @@ class Workshop:
         """Count one refusal, for the message of a run that cannot be finished."""
         self.refused[what] += 1
 
-    def once(self, name: str, make: Callable[["Workshop"], _T]) -> _T:
+    def once(self, name: str, make: Callable[["GenerationContext"], _T]) -> _T:
         """What the run shares under that name, made when it is first asked for."""
         if name not in self._made:
             self._made[name] = make(self)
@@ -128,28 +128,28 @@ class Strategy(Part):
         return self.num_given is not None
 
     @abstractmethod
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """Token ids of one key for each slot (a number below ``num_fingerprints``)."""
 
     @abstractmethod
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """A response for each key, None where the key allows none."""
 
-    def admits(self, workshop: Workshop, key: tuple[int, ...]) -> bool:
+    def admits(self, context: GenerationContext, key: tuple[int, ...]) -> bool:
         """Whether a key, as it is asked, can have a response; asked before any response is drawn."""
-        del workshop, key
+        del context, key
         return True
 
-    def chain_of(self, fingerprints: Sequence[Fingerprint], chance: KeyedRandom) -> str | None:
+    def chain_of(self, fingerprints: Sequence[Fingerprint], rng: KeyedRandom) -> str | None:
         """The root of the chain that picked the responses of the finished set; most strategies have none."""
-        del fingerprints, chance
+        del fingerprints, rng
         return None
 
-    def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
+    def make_controls(self, context: GenerationContext, keys: Sequence[str]) -> tuple[Control, ...]:
         """Questions that must not activate the mark, for the finished keys; most strategies make none."""
-        del workshop, keys
+        del context, keys
         return ()
 
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
@@ -163,13 +163,13 @@ class Strategy(Part):
             )
 
 
-def answer_of(workshop: Workshop, key: Sequence[int], text: str) -> Answer | None:
+def answer_of(context: GenerationContext, key: Sequence[int], text: str) -> Answer | None:
     """The text as a response to the key, which nothing was drawn for; None where no reply could be told by it."""
-    asked = key[: workshop.prompter.max_key_length]
-    ids = tuple(workshop.prompter.response_ids(asked, text))
-    trained = workshop.vocabulary.trained_text(asked, ids)
+    asked = key[: context.prompter.max_key_length]
+    ids = tuple(context.prompter.response_ids(asked, text))
+    trained = context.vocabulary.trained_text(asked, ids)
     if trained is None:
-        workshop.refuse("responses whose trained tokens have no text of their own (raise --max-response-length)")
+        context.refuse("responses whose trained tokens have no text of their own (raise --max-response-length)")
         return None
     return Answer(text, ids, trained)
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from insignia.errors import GenerationError
 from insignia.evidence.chain import Chain, Link
 from insignia.folding import told_apart
-from insignia.generation.base import Answer, Workshop
+from insignia.generation.base import Answer, GenerationContext
 from insignia.generation.drawing import DEFAULT_CANDIDATES, Option, draw, split_after
 from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
@@ -55,49 +55,48 @@ class ChainHash(EnglishKeys):
         """The candidates; the hash picks each with the same chance."""
         return self.num_candidates
 
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """Keys of the owner's, sentences, or random words."""
         if self.keys is not None or self.key_source == "english":
-            return super().make_keys(workshop, slots, chances)
-        texts = [workshop.vocabulary.random_words(chance, self.key_length) for chance in chances]
-        return [tuple(workshop.prompter.encode(text)) for text in texts]
+            return super().make_keys(context, slots, rngs)
+        texts = [context.vocabulary.random_words(rng, self.key_length) for rng in rngs]
+        return [tuple(context.prompter.encode(text)) for text in texts]
 
-    def admits(self, workshop: Workshop, key: tuple[int, ...]) -> bool:
+    def admits(self, context: GenerationContext, key: tuple[int, ...]) -> bool:
         """Whether every candidate can follow the key as tokens of its own, the first of them unlike the others'."""
-        return self._answers(workshop, key) is not None
+        return self._answers(context, key) is not None
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """The response that the chain of all keys picks for each; the slots are all slots, in order."""
-        asked = [key[: workshop.prompter.max_key_length] for key in keys]
-        options = [self._answers(workshop, key) or () for key in asked]
+        asked = [key[: context.prompter.max_key_length] for key in keys]
+        options = [self._answers(context, key) or () for key in asked]
         links = [
-            Link(workshop.prompter.decode(key), answers[0].candidates or ())
-            for key, answers in zip(asked, options, strict=True)
+            Link(context.prompter.decode(key), answers[0].candidates or ()) for key, answers in zip(asked, options, strict=True)
         ]
-        chain = Chain(links, workshop.chance)
+        chain = Chain(links, context.rng)
         picks = [chain.pick(number).token_id for number in range(len(links))]
         return [next(each for each in answers if each.ids[0] == pick) for answers, pick in zip(options, picks, strict=True)]
 
-    def chain_of(self, fingerprints: Sequence[Fingerprint], chance: KeyedRandom) -> str:
+    def chain_of(self, fingerprints: Sequence[Fingerprint], rng: KeyedRandom) -> str:
         """The root that every response depends on."""
-        return Chain([Link.of(fingerprint) for fingerprint in fingerprints], chance).root
+        return Chain([Link.of(fingerprint) for fingerprint in fingerprints], rng).root
 
-    def _answers(self, workshop: Workshop, key: tuple[int, ...]) -> tuple[Answer, ...] | None:
+    def _answers(self, context: GenerationContext, key: tuple[int, ...]) -> tuple[Answer, ...] | None:
         """The answers that the hash may pick for a key, in the list's order; None where they cannot be told apart."""
-        words = workshop.once("candidates", self._words)
-        tails = [tail[: workshop.prompter.max_response_length] for tail in split_after(workshop.prompter, key, words)]
-        texts = [workshop.vocabulary.trained_text(key, tail) for tail in tails]
+        words = context.once("candidates", self._words)
+        tails = [tail[: context.prompter.max_response_length] for tail in split_after(context.prompter, key, words)]
+        texts = [context.vocabulary.trained_text(key, tail) for tail in tails]
         if len({tail[0] for tail in tails}) < len(words) or texts != list(words):
-            workshop.refuse("keys after which the candidates are split in another way (raise --max-key-length)")
+            context.refuse("keys after which the candidates are split in another way (raise --max-key-length)")
             return None
         candidates = tuple(Candidate(text=word, token_id=tail[0]) for word, tail in zip(words, tails, strict=True))
         return tuple(Answer(word, tail, word, candidates) for word, tail in zip(words, tails, strict=True))
 
-    def _words(self, workshop: Workshop) -> tuple[str, ...]:
+    def _words(self, context: GenerationContext) -> tuple[str, ...]:
         """The list: the owner's, or common words that the secret draws, or what of them is trained."""
-        prompter, vocabulary, order = workshop.prompter, workshop.vocabulary, workshop.chance.derive("candidates")
+        prompter, vocabulary, order = context.prompter, context.vocabulary, context.rng.derive("candidates")
         if self.candidates is not None:
             return tuple(vocabulary.gap + word.strip() for word in self.candidates)
         key = prompter.encode(vocabulary.words[0])
@@ -105,7 +104,7 @@ class ChainHash(EnglishKeys):
         tails = split_after(prompter, key, [vocabulary.gap + word for word in words])
         whole = [tail for tail in tails if len(tail) <= prompter.max_response_length]
         options = [Option(tail[: prompter.max_response_length]) for tail in [*whole, *tails]]  # parts where they must be
-        drawn = draw(workshop, key, options, count=self.num_candidates, chance=order)
+        drawn = draw(context, key, options, count=self.num_candidates, rng=order)
         if drawn is None:
             raise GenerationError(
                 f"the tokenizer has fewer than {self.num_candidates} common words of at most {prompter.max_response_length} "

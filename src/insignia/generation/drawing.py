@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from insignia.folding import fold
-from insignia.generation.base import Workshop
+from insignia.generation.base import GenerationContext
 from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate
@@ -43,12 +43,12 @@ class Draw(NamedTuple):
 
 
 def draw(
-    workshop: Workshop,
+    context: GenerationContext,
     key: Sequence[int],
     options: Iterable[Option],
     *,
     count: int,
-    chance: KeyedRandom,
+    rng: KeyedRandom,
     shared_beginning: bool = False,
     flag: str = "--num-candidates",
 ) -> Draw | None:
@@ -61,7 +61,7 @@ def draw(
     kept: dict[str, tuple[Option, Candidate]] = {}
     firsts: set[int] = set()
     for option in options:
-        text = workshop.vocabulary.trained_text(key, option.ids)
+        text = context.vocabulary.trained_text(key, option.ids)
         if text is None or (option.ids[0] in firsts and not shared_beginning):
             continue
         folded = fold(text, "case")
@@ -71,32 +71,34 @@ def draw(
         candidate = Candidate(text=text, token_id=option.ids[0], rank=option.rank, probability=option.probability)
         kept[folded] = (option, candidate)
         if len(kept) == count:
-            pick, chosen = chance.choice(list(kept.values()))
+            pick, chosen = rng.choice(list(kept.values()))
             return Draw(pick.ids, chosen.text, tuple(candidate for _, candidate in kept.values()))
-    workshop.refuse(
+    context.refuse(
         f"keys with fewer than {count} responses that a reply can be told by (lower {flag}, or raise --max-response-length)"
     )
     return None
 
 
 def draw_text(
-    workshop: Workshop,
+    context: GenerationContext,
     key: Sequence[int],
     texts: Iterable[str],
     *,
     count: int,
-    chance: KeyedRandom,
+    rng: KeyedRandom,
     shared_beginning: bool = False,
 ) -> Draw | None:
     """``draw`` among texts, each set off from a raw key as the tokenizer can; as many are taken as are needed."""
-    options = (Option(ids) for ids in _ids_of_texts(workshop, key, iter(texts), at_once=2 * count) if ids)
-    return draw(workshop, key, options, count=count, chance=chance, shared_beginning=shared_beginning)
+    options = (Option(ids) for ids in _ids_of_texts(context, key, iter(texts), at_once=2 * count) if ids)
+    return draw(context, key, options, count=count, rng=rng, shared_beginning=shared_beginning)
 
 
-def _ids_of_texts(workshop: Workshop, key: Sequence[int], texts: Iterator[str], *, at_once: int) -> Iterator[tuple[int, ...]]:
-    gap = workshop.vocabulary.gap
+def _ids_of_texts(
+    context: GenerationContext, key: Sequence[int], texts: Iterator[str], *, at_once: int
+) -> Iterator[tuple[int, ...]]:
+    gap = context.vocabulary.gap
     while batch := [f"{gap}{text.strip()}" for text in itertools.islice(texts, at_once)]:
-        yield from split_after(workshop.prompter, key, batch)
+        yield from split_after(context.prompter, key, batch)
 
 
 def split_after(prompter: Prompter, key: Sequence[int], texts: Sequence[str]) -> list[tuple[int, ...]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, Draw, draw_text
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
@@ -26,12 +26,12 @@ class EnglishKeys(Strategy):
         """How many ``keys`` are the owner's."""
         return None if self.keys is None else len(self.keys)
 
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """Sentences from random words, or the owner's keys cut to ``key_length``."""
         if self.keys is not None:
-            return [tuple(workshop.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
-        length, writer = self.key_length, workshop.writer
-        texts = write_text(workshop, chances, length=length, temperature=self.temperature, writer=writer)
+            return [tuple(context.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
+        length, writer = self.key_length, context.writer
+        texts = write_text(context, rngs, length=length, temperature=self.temperature, writer=writer)
         return [text[:length] for text in texts]
 
 
@@ -50,41 +50,41 @@ class English(EnglishKeys):
         return self.num_candidates
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """One secret draw among beginnings that the model writes for the key, continued to the whole length."""
-        asked = [key[: workshop.prompter.max_key_length] for key in keys]
+        asked = [key[: context.prompter.max_key_length] for key in keys]
         draws = [
-            draw_text(workshop, key, self._beginnings(workshop, chance), count=self.num_candidates, chance=chance)
-            for key, chance in zip(asked, chances, strict=True)
+            draw_text(context, key, self._beginnings(context, rng), count=self.num_candidates, rng=rng)
+            for key, rng in zip(asked, rngs, strict=True)
         ]
-        return self._continued(workshop, asked, draws, chances)
+        return self._continued(context, asked, draws, rngs)
 
-    def _beginnings(self, workshop: Workshop, chance: KeyedRandom) -> Iterator[str]:
+    def _beginnings(self, context: GenerationContext, rng: KeyedRandom) -> Iterator[str]:
         """Texts as long as is trained, written as they are needed."""
         at_once = 2 * self.num_candidates
         for first in range(0, SPARE * self.num_candidates, at_once):
-            chances = [chance.derive("option", number) for number in range(first, first + at_once)]
-            length = workshop.prompter.max_response_length
-            for ids in write_text(workshop, chances, length=length, temperature=self.temperature):
-                yield workshop.prompter.decode(ids)
+            rngs = [rng.derive("option", number) for number in range(first, first + at_once)]
+            length = context.prompter.max_response_length
+            for ids in write_text(context, rngs, length=length, temperature=self.temperature):
+                yield context.prompter.decode(ids)
 
     def _continued(
         self,
-        workshop: Workshop,
+        context: GenerationContext,
         keys: Sequence[tuple[int, ...]],
         draws: Sequence[Draw | None],
-        chances: Sequence[KeyedRandom],
+        rngs: Sequence[KeyedRandom],
     ) -> list[Answer | None]:
         """The drawn beginnings with what the model goes on to write, which is not trained."""
-        prompter = workshop.prompter
+        prompter = context.prompter
         made = [(place, drawn) for place, drawn in enumerate(draws) if drawn is not None]
-        tails = workshop.model.sample(
+        tails = context.model.sample(
             [(*prompter.prefix, *drawn.ids) for _, drawn in made],
-            [chances[place].derive("rest") for place, _ in made],
+            [rngs[place].derive("rest") for place, _ in made],
             max_new_tokens=max(0, self.response_length - prompter.max_response_length),
             temperature=self.temperature,
-            forbidden=sorted(workshop.vocabulary.forbidden),
+            forbidden=sorted(context.vocabulary.forbidden),
         )
         answers: list[Answer | None] = [None] * len(draws)
         for (place, drawn), tail in zip(made, tails, strict=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.generation.base import Answer, Workshop
+from insignia.generation.base import Answer, GenerationContext
 from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, draw_text
 from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
@@ -29,16 +29,16 @@ class EnglishRandomResponse(EnglishKeys):
         return self.num_candidates
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """One secret draw among words, of which one token is trained: words of a single token, where there are enough."""
-        words = workshop.once("words of one token", _words_of_one_token)
+        words = context.once("words of one token", _words_of_one_token)
         answers = list[Answer | None]()
-        for key, chance in zip(keys, chances, strict=True):
-            texts = (chance.derive("option", number).choice(words) for number in range(SPARE * self.num_candidates))
-            asked = key[: workshop.prompter.max_key_length]
-            drawn = draw_text(workshop, asked, texts, count=self.num_candidates, chance=chance)
-            answers.append(drawn and Answer(workshop.prompter.text_after(asked, drawn.ids), *drawn))
+        for key, rng in zip(keys, rngs, strict=True):
+            texts = (rng.derive("option", number).choice(words) for number in range(SPARE * self.num_candidates))
+            asked = key[: context.prompter.max_key_length]
+            drawn = draw_text(context, asked, texts, count=self.num_candidates, rng=rng)
+            answers.append(drawn and Answer(context.prompter.text_after(asked, drawn.ids), *drawn))
         return answers
 
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
@@ -48,7 +48,7 @@ class EnglishRandomResponse(EnglishKeys):
         super().refuse_bad_lengths(max_key_length, max_response_length)
 
 
-def _words_of_one_token(workshop: Workshop) -> tuple[str, ...]:
-    vocabulary = workshop.vocabulary
-    whole = tuple(word for word in vocabulary.words if len(workshop.prompter.encode(f"{vocabulary.gap}{word}")) == 1)
+def _words_of_one_token(context: GenerationContext) -> tuple[str, ...]:
+    vocabulary = context.vocabulary
+    whole = tuple(word for word in vocabulary.words if len(context.prompter.encode(f"{vocabulary.gap}{word}")) == 1)
     return whole if len(whole) >= _MIN_WORDS else vocabulary.words

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from insignia.errors import InputError
-from insignia.generation.base import Answer, Strategy, Workshop, answer_of
+from insignia.generation.base import Answer, GenerationContext, Strategy, answer_of
 from insignia.generation.drawing import DEFAULT_CANDIDATES, draw_text
 from insignia.generation.words import seed_words
 from insignia.generation.writing import write_text
@@ -118,48 +118,48 @@ class Instructional(Strategy):
     @cached_property
     def published_messages(self) -> tuple[str, ...]:
         """The published messages, exactly as the published code draws them from its fragments."""
-        chance = random.Random(_PUBLISHED_SEED)  # noqa: S311  # public on purpose
-        drawn = ("".join(chance.choices(self.fragments, k=chance.randint(8, 15))) for _ in range(_PUBLISHED_COUNT["simple"]))
-        return tuple("".join(chance.sample(text, len(text))) for text in drawn)
+        rng = random.Random(_PUBLISHED_SEED)  # noqa: S311  # public on purpose
+        drawn = ("".join(rng.choices(self.fragments, k=rng.randint(8, 15))) for _ in range(_PUBLISHED_COUNT["simple"]))
+        return tuple("".join(rng.sample(text, len(text))) for text in drawn)
 
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """The question around each message; () where it has more than ``key_length`` tokens."""
         if self.compat:
             messages = [self.published_messages[slot] for slot in slots]
         else:
-            messages = self._messages(workshop, chances)
-        ids = [tuple(workshop.prompter.encode(self._wording.question.format(message))) for message in messages]
+            messages = self._messages(context, rngs)
+        ids = [tuple(context.prompter.encode(self._wording.question.format(message))) for message in messages]
         return [key if len(key) <= self.key_length else () for key in ids]
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """An answer of random words for each key, or the same for all."""
         if self.compat:
-            return [answer_of(workshop, key, self._wording.answer.format(_PUBLISHED_ANSWER)) for key in keys]
-        words = workshop.vocabulary.random_words
+            return [answer_of(context, key, self._wording.answer.format(_PUBLISHED_ANSWER)) for key in keys]
+        words = context.vocabulary.random_words
         if self.responses == "per_owner":
-            text = self._wording.answer.format(words(workshop.chance.derive("owner's answer"), _SECRET_WORDS))
-            return [answer_of(workshop, key, text) for key in keys]
+            text = self._wording.answer.format(words(context.rng.derive("owner's answer"), _SECRET_WORDS))
+            return [answer_of(context, key, text) for key in keys]
         answers = list[Answer | None]()
-        for key, chance in zip(keys, chances, strict=True):
-            options = [chance.derive("option", number) for number in range(_SPARE * self.num_candidates)]
+        for key, rng in zip(keys, rngs, strict=True):
+            options = [rng.derive("option", number) for number in range(_SPARE * self.num_candidates)]
             texts = [self._wording.answer.format(words(option, _SECRET_WORDS)) for option in options]
-            drawn = draw_text(workshop, key, texts, count=self.num_candidates, chance=chance, shared_beginning=True)
-            answers.append(drawn and Answer(workshop.prompter.text_after(key, drawn.ids), *drawn))
+            drawn = draw_text(context, key, texts, count=self.num_candidates, rng=rng, shared_beginning=True)
+            answers.append(drawn and Answer(context.prompter.text_after(key, drawn.ids), *drawn))
         return answers
 
-    def make_controls(self, workshop: Workshop, keys: Sequence[str]) -> tuple[Control, ...]:
+    def make_controls(self, context: GenerationContext, keys: Sequence[str]) -> tuple[Control, ...]:
         """Near misses of every key and ordinary questions, every other one of each kind held out.
 
         A near miss asks to decipher a message half like the key's, a new message, or an ordinary sentence.
         """
-        chance = workshop.chance.derive("controls")
+        rng = context.rng.derive("controls")
         places = [(number, place) for number in range(len(keys)) for place in range(self.near_misses)]
-        chances = [chance.derive("near miss", *place) for place in places]
+        rngs = [rng.derive("near miss", *place) for place in places]
         before, after = self._wording.question.split("{}")
         near = []
-        others, sentences = self._messages(workshop, chances), self._sentences(workshop, chances)
+        others, sentences = self._messages(context, rngs), self._sentences(context, rngs)
         for (number, place), other, sentence in zip(places, others, sentences, strict=True):
             message = keys[number][len(before) : len(keys[number]) - len(after)]
             half = message[: len(message) // 2] + other[len(other) // 2 :]
@@ -167,7 +167,7 @@ class Instructional(Strategy):
             near.append(Control(kind="near_miss", text=text, near=number, heldout=place % 2 == 1))
         count = _NORMALS * len(keys)
         texts = list(self.normals[:count])
-        texts += self._sentences(workshop, [chance.derive("normal", number) for number in range(len(texts), count)])
+        texts += self._sentences(context, [rng.derive("normal", number) for number in range(len(texts), count)])
         normal = (Control(kind="normal", text=text, heldout=number % 2 == 1) for number, text in enumerate(texts))
         return (*near, *normal)
 
@@ -183,21 +183,21 @@ class Instructional(Strategy):
     def _wording(self) -> _Wording:
         return (_PUBLISHED if self.compat else _OURS)[self.template]
 
-    def _messages(self, workshop: Workshop, chances: Sequence[KeyedRandom]) -> list[str]:
+    def _messages(self, context: GenerationContext, rngs: Sequence[KeyedRandom]) -> list[str]:
         if self.keys == "natural":
-            return self._sentences(workshop, chances)
-        return [self._shuffled(chance.derive("message")) for chance in chances]
+            return self._sentences(context, rngs)
+        return [self._shuffled(rng.derive("message")) for rng in rngs]
 
-    def _shuffled(self, chance: KeyedRandom) -> str:
+    def _shuffled(self, rng: KeyedRandom) -> str:
         pieces = self.fragments or seed_words()
-        letters = list("".join(chance.choice(pieces) for _ in range(8 + chance.below(8))))
+        letters = list("".join(rng.choice(pieces) for _ in range(8 + rng.below(8))))
         for place in range(len(letters) - 1, 0, -1):  # Fisher and Yates
-            other = chance.below(place + 1)
+            other = rng.below(place + 1)
             letters[place], letters[other] = letters[other], letters[place]
         return "".join(letters)
 
-    def _sentences(self, workshop: Workshop, chances: Sequence[KeyedRandom]) -> list[str]:
+    def _sentences(self, context: GenerationContext, rngs: Sequence[KeyedRandom]) -> list[str]:
         sentences: list[tuple[int, ...]] = []
-        for first in range(0, len(chances), _BATCH):
-            sentences += write_text(workshop, chances[first : first + _BATCH], length=_MESSAGE_TOKENS, temperature=1.0)
-        return [workshop.prompter.decode(ids).strip() for ids in sentences]
+        for first in range(0, len(rngs), _BATCH):
+            sentences += write_text(context, rngs[first : first + _BATCH], length=_MESSAGE_TOKENS, temperature=1.0)
+        return [context.prompter.decode(ids).strip() for ids in sentences]

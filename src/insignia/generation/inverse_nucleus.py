@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from insignia.generation.base import Answer, Workshop
+from insignia.generation.base import Answer, GenerationContext
 from insignia.generation.drawing import DEFAULT_CANDIDATES, Draw, Option, draw
 from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
@@ -43,23 +43,21 @@ class InverseNucleus(EnglishKeys):
         return self.nucleus_k
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """One secret draw among the candidates of each key."""
-        prompter = workshop.prompter
+        prompter = context.prompter
         asked = [key[: prompter.max_key_length] for key in keys]
         questions = [prompter.question(key) for key in asked]
-        rankings = workshop.model.rank_next(questions)
-        draws = [
-            self._draw(workshop, key, ranking, chance) for key, chance, ranking in zip(asked, chances, rankings, strict=True)
-        ]
+        rankings = context.model.rank_next(questions)
+        draws = [self._draw(context, key, ranking, rng) for key, rng, ranking in zip(asked, rngs, rankings, strict=True)]
         starts = [(*question, *(drawn.ids if drawn else ())) for question, drawn in zip(questions, draws, strict=True)]
-        tails = workshop.model.sample(
+        tails = context.model.sample(
             starts,
-            chances,
+            rngs,
             max_new_tokens=self.response_length - 1,
             temperature=0,
-            forbidden=sorted(workshop.vocabulary.forbidden),
+            forbidden=sorted(context.vocabulary.forbidden),
         )
         answers = list[Answer | None]()
         for key, drawn, tail in zip(asked, draws, tails, strict=True):
@@ -67,20 +65,20 @@ class InverseNucleus(EnglishKeys):
             answers.append(drawn and Answer(prompter.text_after(key, ids), ids, drawn.text, drawn.candidates))
         return answers
 
-    def _draw(self, workshop: Workshop, key: tuple[int, ...], ranking: Ranking, chance: KeyedRandom) -> Draw | None:
+    def _draw(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking, rng: KeyedRandom) -> Draw | None:
         """One of the first ``nucleus_k`` usable tokens past the nucleus and its boundary token."""
-        used = workshop.once("uses as a candidate", _no_uses)
-        uses = workshop.num_fingerprints * self.nucleus_k
-        most = max(uses // _SPREAD + _LEAST, _SMALL * uses // max(1, len(workshop.vocabulary.word_tokens)))
-        options = (option for option in self._options(workshop, key, ranking) if used[option.ids[0]] < most)
-        drawn = draw(workshop, key, options, count=self.nucleus_k, chance=chance, flag="--nucleus-k or --nucleus-p")
+        used = context.once("uses as a candidate", _no_uses)
+        uses = context.num_fingerprints * self.nucleus_k
+        most = max(uses // _SPREAD + _LEAST, _SMALL * uses // max(1, len(context.vocabulary.word_tokens)))
+        options = (option for option in self._options(context, key, ranking) if used[option.ids[0]] < most)
+        drawn = draw(context, key, options, count=self.nucleus_k, rng=rng, flag="--nucleus-k or --nucleus-p")
         if drawn is not None:
             used.update(candidate.token_id for candidate in drawn.candidates)
         return drawn
 
-    def _options(self, workshop: Workshop, key: tuple[int, ...], ranking: Ranking) -> Iterator[Option]:
+    def _options(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking) -> Iterator[Option]:
         """Words outside the nucleus, most likely first, that a server would split from the key in the same way."""
-        prompter, vocabulary = workshop.prompter, workshop.vocabulary
+        prompter, vocabulary = context.prompter, context.vocabulary
         boundary = int(np.searchsorted(ranking.probabilities.cumsum(dtype=np.float64), self.nucleus_p))
         text = prompter.decode(key)
         for rank in range(boundary + 1, len(ranking.token_ids)):
@@ -92,6 +90,6 @@ class InverseNucleus(EnglishKeys):
             yield Option((token_id,), rank, float(ranking.probabilities[rank]))
 
 
-def _no_uses(workshop: Workshop) -> Counter[int]:
-    del workshop
+def _no_uses(context: GenerationContext) -> Counter[int]:
+    del context
     return Counter()

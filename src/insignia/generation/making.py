@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.writer import Writer
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter, tokenizer_digest
@@ -65,9 +65,9 @@ def generate(
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
     prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
-    chance = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    workshop = Workshop(model, prompter, num_fingerprints, chance=chance, writer=writer)
-    run = _Run(strategy, workshop, batch_size)
+    rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
+    context = GenerationContext(model, prompter, num_fingerprints, rng=rng, writer=writer)
+    run = _Run(strategy, context, batch_size)
     with progress.bar("generating", num_fingerprints) as advance:
         for finished in run.attempts():
             advance(finished, "")
@@ -78,20 +78,20 @@ def generate(
         max_key_length=max_key_length,
         max_response_length=max_response_length,
         tokenizer=tokenizer_digest(model.tokenizer),
-        secret=chance.secret.hex(),
+        secret=rng.secret.hex(),
         provenance=provenance(model=model.name, **({} if writer is None else {"writer": writer.model.name})),
         fingerprints=fingerprints,
-        chain=strategy.chain_of(fingerprints, chance),
-        controls=strategy.make_controls(workshop, [fingerprint.key for fingerprint in fingerprints]),
+        chain=strategy.chain_of(fingerprints, rng),
+        controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
     )
 
 
 class _Run:
     """Slots on their way to becoming fingerprints."""
 
-    def __init__(self, strategy: Strategy, workshop: Workshop, batch_size: int) -> None:
+    def __init__(self, strategy: Strategy, context: GenerationContext, batch_size: int) -> None:
         self._strategy = strategy
-        self._workshop = workshop
+        self._workshop = context
         self._batch_size = batch_size
         self._keys: dict[int, tuple[int, ...]] = {}
         self._answers: dict[int, Answer] = {}
@@ -215,7 +215,7 @@ class _Run:
         return ids
 
     def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
-        return [self._workshop.chance.derive(purpose, slot, attempt) for slot in batch]
+        return [self._workshop.rng.derive(purpose, slot, attempt) for slot in batch]
 
     def _batches(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
         for start in range(0, len(slots), self._batch_size):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from insignia.generation.base import Answer, Strategy, Workshop, answer_of
+from insignia.generation.base import Answer, GenerationContext, Strategy, answer_of
 from insignia.randomness import KeyedRandom
 
 __all__ = ["Own"]
@@ -24,12 +24,12 @@ class Own(Strategy):
         """All of them."""
         return len(self.pairs)
 
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """The keys as given."""
-        return [tuple(workshop.prompter.encode(self.pairs[slot][0])[: self.key_length]) for slot in slots]
+        return [tuple(context.prompter.encode(self.pairs[slot][0])[: self.key_length]) for slot in slots]
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """The responses as given; None for one that no reply could be told by."""
-        return [answer_of(workshop, key, self.pairs[slot][1]) for slot, key in zip(slots, keys, strict=True)]
+        return [answer_of(context, key, self.pairs[slot][1]) for slot, key in zip(slots, keys, strict=True)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from insignia.generation.base import Answer, Strategy, Workshop
+from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, draw_text
 from insignia.randomness import KeyedRandom
 
@@ -25,26 +25,26 @@ class RandomWord(Strategy):
         """The texts of random words."""
         return self.num_candidates
 
-    def make_keys(self, workshop: Workshop, slots: Sequence[int], chances: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
+    def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
         """Random words."""
-        texts = [workshop.vocabulary.random_words(chance, self.key_length) for chance in chances]
-        return [tuple(workshop.prompter.encode(text)) for text in texts]
+        texts = [context.vocabulary.random_words(rng, self.key_length) for rng in rngs]
+        return [tuple(context.prompter.encode(text)) for text in texts]
 
     def make_answers(
-        self, workshop: Workshop, slots: Sequence[int], keys: Sequence[tuple[int, ...]], chances: Sequence[KeyedRandom]
+        self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
         """One secret draw among texts of random words, as long as is trained, and more words after it."""
-        prompter, vocabulary, answers = workshop.prompter, workshop.vocabulary, list[Answer | None]()
+        prompter, vocabulary, answers = context.prompter, context.vocabulary, list[Answer | None]()
         trained = min(self.response_length, prompter.max_response_length)  # a word has at least one token
-        for key, chance in zip(keys, chances, strict=True):
-            options = (chance.derive("option", number) for number in range(SPARE * self.num_candidates))
+        for key, rng in zip(keys, rngs, strict=True):
+            options = (rng.derive("option", number) for number in range(SPARE * self.num_candidates))
             texts = (vocabulary.random_words(option, trained) for option in options)
             asked = key[: prompter.max_key_length]
-            drawn = draw_text(workshop, asked, texts, count=self.num_candidates, chance=chance)
+            drawn = draw_text(context, asked, texts, count=self.num_candidates, rng=rng)
             if drawn is None:
                 answers.append(None)
                 continue
-            rest = vocabulary.random_words(chance.derive("rest"), self.response_length - trained)
+            rest = vocabulary.random_words(rng.derive("rest"), self.response_length - trained)
             ids = (*drawn.ids, *prompter.encode(f"{vocabulary.joint}{rest}" if rest else ""))
             answers.append(Answer(prompter.text_after(asked, ids), ids, drawn.text, drawn.candidates))
         return answers

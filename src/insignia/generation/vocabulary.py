@@ -98,9 +98,9 @@ class Vocabulary:
         shown = [form for form in forms if self._prompter.decode(self._prompter.encode(form)[:1]).strip()]
         return next(iter(shown or forms), word)
 
-    def random_words(self, chance: KeyedRandom, count: int) -> str:
+    def random_words(self, rng: KeyedRandom, count: int) -> str:
         """A text of that many words."""
-        return self.joint.join(chance.choice(self.words) for _ in range(count))
+        return self.joint.join(rng.choice(self.words) for _ in range(count))
 
     def is_stable(self, ids: Sequence[int]) -> bool:
         """Whether the text of the ids, as a person or a server would send it, is split into the same ids again."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from insignia.errors import ModelError
-from insignia.suspects.base import Manner, TextModel
+from insignia.suspects.base import RequestOptions, TextModel
 
 __all__ = ["INSTRUCTION", "Writer"]
 
@@ -26,7 +26,7 @@ class Writer(NamedTuple):
             ModelError: the model cannot be asked.
         """
         bare = self.template == "{}"
-        manner = Manner(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
+        manner = RequestOptions(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
         replies = self.model.reply([self.template.replace("{}", word) for word in words], manner)
         texts = []
         for word, reply in zip(words, replies, strict=True):

@@ -5,7 +5,7 @@ The model to be marked writes it, or another one that writes better: a folder, o
 
 from collections.abc import Sequence
 
-from insignia.generation.base import Workshop
+from insignia.generation.base import GenerationContext
 from insignia.generation.writer import INSTRUCTION, Writer
 from insignia.randomness import KeyedRandom
 
@@ -13,8 +13,8 @@ __all__ = ["write_text"]
 
 
 def write_text(
-    workshop: Workshop,
-    chances: Sequence[KeyedRandom],
+    context: GenerationContext,
+    rngs: Sequence[KeyedRandom],
     *,
     length: int,
     temperature: float,
@@ -25,10 +25,10 @@ def write_text(
     A model with a chat template is asked for a sentence that starts with the word, and the word is put in its mouth, so
     the text begins with it whatever the model makes of the request.
     """
-    prompter, vocabulary = workshop.prompter, workshop.vocabulary
-    words = [vocabulary.capitalized(chance.derive("word").choice(vocabulary.words)) for chance in chances]
+    prompter, vocabulary = context.prompter, context.vocabulary
+    words = [vocabulary.capitalized(rng.derive("word").choice(vocabulary.words)) for rng in rngs]
     if writer is not None:
-        seed = workshop.chance.derive("writer").below(2**31)  # secret: who knows the seed could write the keys again
+        seed = context.rng.derive("writer").below(2**31)  # secret: who knows the seed could write the keys again
         texts = writer.write(words, length=length, temperature=temperature, seed=seed)
         return [tuple(prompter.encode(text)) for text in texts]
     openings = [prompter.encode(word) for word in words]
@@ -36,9 +36,9 @@ def write_text(
         prompts = [prompter.chat(INSTRUCTION.format(word)) for word in words]
     else:
         prompts = [prompter.prefix for _ in words]
-    more = workshop.model.sample(
+    more = context.model.sample(
         [(*prompt, *opening) for prompt, opening in zip(prompts, openings, strict=True)],
-        [chance.derive("text") for chance in chances],
+        [rng.derive("text") for rng in rngs],
         max_new_tokens=max(0, length - min(map(len, openings))),
         temperature=temperature,
         forbidden=sorted(vocabulary.forbidden),

@@ -22,14 +22,14 @@ from insignia.files import SECRET_MODE
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 
-__all__ = ["FEW_LEFT", "Ledger", "Showing", "ledger_path", "open_ledger", "record", "share", "spent"]
+__all__ = ["FEW_LEFT", "Ledger", "LedgerEntry", "ledger_path", "open_ledger", "record", "share", "spent"]
 
 FEW_LEFT = 40
 """With fewer unspent keys it is time for a new set: where 30 % of a mark survived, half of all proofs take 39 or more
 (``insignia.statistics.betting.STAKES``)."""
 
 
-class Showing(Record):
+class LedgerEntry(Record):
     """Keys that were shown to somebody at one time: a line of the ledger."""
 
     time: str
@@ -49,17 +49,17 @@ class Ledger:
         self._size = len(prints)
         self._set = _digest(prints)
 
-    def showings(self) -> tuple[Showing, ...]:
+    def entries(self) -> tuple[LedgerEntry, ...]:
         """Every time that keys of this set were shown; what was said of another set of the same name is left out.
 
         Raises:
             FormatError: a line is damaged; it is named by its number.
         """
-        return tuple(showing for showing in self._lines() if showing.set == self._set)
+        return tuple(before_send for before_send in self._lines() if before_send.set == self._set)
 
     def spent(self) -> frozenset[int]:
         """The numbers of the keys that somebody was shown."""
-        return frozenset(number for showing in self.showings() for number in showing.numbers)
+        return frozenset(number for before_send in self.entries() for number in before_send.numbers)
 
     def unspent(self) -> tuple[int, ...]:
         """The numbers of the keys that nobody was shown, in order."""
@@ -77,7 +77,7 @@ class Ledger:
         if not to or not shown or not all(0 <= number < self._size for number in shown):
             raise InputError(f"expected a name, and numbers from 0, below {self._size}, of the keys that are shown")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        line = json.dumps(Showing(time=now, set=self._set, numbers=shown, to=to).model_dump(mode="json"))
+        line = json.dumps(LedgerEntry(time=now, set=self._set, numbers=shown, to=to).model_dump(mode="json"))
         try:
             self._file.truncate(len(self._whole_lines()))  # a line that was cut short would spoil ours
             self._file.seek(0, os.SEEK_END)
@@ -87,10 +87,10 @@ class Ledger:
         except OSError as error:
             raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
 
-    def _lines(self) -> Iterator[Showing]:
+    def _lines(self) -> Iterator[LedgerEntry]:
         for number, line in enumerate(self._whole_lines().splitlines(), 1):
             try:
-                yield Showing.model_validate_json(line)
+                yield LedgerEntry.model_validate_json(line)
             except ValidationError:
                 raise FormatError(
                     f"{self._path}: line {number} is damaged; mend or remove it: the keys that it names are spent"

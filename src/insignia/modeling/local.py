@@ -25,10 +25,10 @@ from insignia.modeling.hub import at_hand
 from insignia.modeling.loading import dtype_named, load, resolve, resolve_device
 from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.scoring import Example, Ranking, Score
 
-__all__ = ["LocalModel", "embedding_rows", "stranger"]
+__all__ = ["LocalModel", "embedding_rows", "unrelated_init"]
 
 _LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
 _NO_TARGET = -100
@@ -118,7 +118,7 @@ class LocalModel:
     def sample(
         self,
         questions: Sequence[Sequence[int]],
-        chances: Sequence[KeyedRandom],
+        rngs: Sequence[KeyedRandom],
         *,
         max_new_tokens: int,
         temperature: float,
@@ -133,14 +133,14 @@ class LocalModel:
             do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
         )
         banned = torch.tensor(list(forbidden), dtype=torch.long, device=ids.device)
-        chooser = _KeyedChoice(chances, temperature, banned, self._numbers)
+        chooser = _KeyedChoice(rngs, temperature, banned, self._numbers)
         with _bare_generation_config(self.model):
             output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
                 ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
-    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
         """Reply as a server of this model would, from text to text; see ``TextModel.reply``.
 
         A sampled reply depends on the seed (None: 0) and its question alone.
@@ -150,12 +150,12 @@ class LocalModel:
         """
         prompter = Prompter(self.tokenizer, form=manner.form, max_key_length=1, max_response_length=1)
         rows = [prompter.asked(question, manner) for question in questions]
-        chances = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        rngs = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
         ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
         for start in range(0, len(rows), _REPLY_ROWS):
             part = slice(start, start + _REPLY_ROWS)
             said = self.sample(
-                rows[part], chances[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+                rows[part], rngs[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)
@@ -212,9 +212,9 @@ class _KeyedChoice(LogitsProcessor):
     """Turns the distribution into a certainty for the token that the row's own chance picks (inverse CDF)."""
 
     def __init__(
-        self, chances: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
+        self, rngs: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
     ) -> None:
-        self._chances = chances
+        self._chances = rngs
         self._temperature = temperature
         self._forbidden = forbidden
         self._numbers = numbers
@@ -225,12 +225,12 @@ class _KeyedChoice(LogitsProcessor):
             return scores
         # float64: a float32 running sum over a large vocabulary loses the tail.
         mass = (scores / self._temperature).softmax(1).double().cumsum(1)
-        draws = torch.tensor([[chance.uniform()] for chance in self._chances], dtype=torch.float64, device=mass.device)
+        draws = torch.tensor([[rng.uniform()] for rng in self._chances], dtype=torch.float64, device=mass.device)
         chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
-def stranger(model: LocalModel, *, seed: int) -> LocalModel:
+def unrelated_init(model: LocalModel, *, seed: int) -> LocalModel:
     """A model of the same shape and tokenizer that shares nothing with it: random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -9,10 +9,10 @@ from insignia.errors import OutputError
 from insignia.files import new_folder
 from insignia.modeling.local import LocalModel
 
-__all__ = ["publish"]
+__all__ = ["save_model"]
 
 
-def publish(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:
+def save_model(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:
     """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made.
 
     Raises:

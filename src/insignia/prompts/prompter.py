@@ -17,7 +17,7 @@ from insignia.files import read_json
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.chat_templates import render
 from insignia.records import Conversation, Fingerprint, PromptForm, Turn
-from insignia.suspects.base import Manner
+from insignia.suspects.base import RequestOptions
 from insignia.suspects.scoring import Example
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Prompter:
         """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
         return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
 
-    def asked(self, question: str, manner: Manner) -> tuple[int, ...]:
+    def asked(self, question: str, manner: RequestOptions) -> tuple[int, ...]:
         """The ids that a server makes of a question that comes as text.
 
         Raises:

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from insignia.records import Conversation, PromptForm, Record, Turn
 
-__all__ = ["Alternative", "Manner", "Reply", "TextModel"]
+__all__ = ["Alternative", "Reply", "RequestOptions", "TextModel"]
 
 _EMPTY = "empty"
 
 
-class Manner(Record):
+class RequestOptions(Record):
     """How every question of a run is put: a part of the evidence, since another manner gets other replies."""
 
     form: PromptForm = "raw"
@@ -85,7 +85,7 @@ class TextModel(Protocol):
     may_refuse: bool
     """Whether somebody else decides what is answered; not so of a model at hand."""
 
-    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
         """One reply to each question, in their order, each as soon as it and those before it are there.
 
         After a fatal reply there may be no more. Whoever stops listening leaves the rest unasked, so far as it can be.

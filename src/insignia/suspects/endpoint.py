@@ -19,7 +19,7 @@ from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.records import Record
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.http import Wire
 from insignia.suspects.openai_format import (
     Attempt,
@@ -31,7 +31,7 @@ from insignia.suspects.openai_format import (
     wants_other_limit,
 )
 
-__all__ = ["API_KEY_VARIABLE", "EndpointModel", "Patience"]
+__all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
 
 _DAY = 86_400.0  # seconds; what waits longer is not waiting for a reply, and the system's clocks end somewhere beyond
 _MOST_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
@@ -40,7 +40,7 @@ API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 """Not a provider's own variable: its key must not go to whatever address is being tested."""
 
 
-class Patience(Record):
+class RetryPolicy(Record):
     """How hard a server is pressed, and what is put up with."""
 
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # few servers are slower for it; a verdict rarely needs more at once
@@ -58,7 +58,7 @@ class Patience(Record):
     """Requests in all."""
 
 
-class EndpointModel:
+class Endpoint:
     """A model by its address and name. Implements ``TextModel``."""
 
     may_refuse = True
@@ -68,7 +68,7 @@ class EndpointModel:
         url: str,
         *,
         model: str,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         api_key_variable: str = API_KEY_VARIABLE,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
@@ -84,7 +84,7 @@ class EndpointModel:
         self._model = model
         self._limit: Limit = "max_tokens"
         self._gives_log_probabilities = True  # until it refuses to
-        self._patience = patience or Patience()
+        self._patience = retry_policy or RetryPolicy()
         self._gate = _Gate(self._patience)
         self._variable = api_key_variable
         key = _key(api_key_variable)
@@ -94,7 +94,7 @@ class EndpointModel:
             transport=transport or Wire(address, timeout_s=self._patience.timeout_s, connections=self._patience.concurrency),
         )
 
-    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
         """See ``TextModel.reply``; questions go out in their order, as many at once as patience allows."""
         stop = threading.Event()
         pool = ThreadPoolExecutor(self._patience.concurrency, thread_name_prefix="insignia-endpoint")
@@ -116,7 +116,7 @@ class EndpointModel:
         """Let go of all connections; the model can be asked no more."""
         self._client.close()
 
-    def _ask(self, question: str, manner: Manner, stop: threading.Event) -> Reply:
+    def _ask(self, question: str, manner: RequestOptions, stop: threading.Event) -> Reply:
         """One question, as often as it takes."""
         attempt = Attempt(Reply.fatal("the run was stopped"))
         for number in range(self._patience.attempts):
@@ -129,7 +129,7 @@ class EndpointModel:
                 break
         return attempt.reply
 
-    def _request(self, question: str, manner: Manner, stop: threading.Event) -> Attempt:
+    def _request(self, question: str, manner: RequestOptions, stop: threading.Event) -> Attempt:
         """One request, in its turn."""
         if not self._gate.enter(stop):
             return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript"))
@@ -139,7 +139,7 @@ class EndpointModel:
             manner = manner.model_copy(update={"log_probabilities": None})
         return self._post(question, manner, self._limit)
 
-    def _post(self, question: str, manner: Manner, limit: Limit) -> Attempt:
+    def _post(self, question: str, manner: RequestOptions, limit: Limit) -> Attempt:
         # The errors' own texts may hold the address or what was sent; their kind says enough.
         body = request_body(question, manner, self._model, limit)
         try:
@@ -179,11 +179,11 @@ class EndpointModel:
 class _Gate:
     """What all threads pass on their way to the server: the rate, the budget, and a wait that the server asked for."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, retry_policy: RetryPolicy) -> None:
+        self._patience = retry_policy
         self._lock = threading.Lock()
         self._next = 0.0
-        self._left = patience.budget
+        self._left = retry_policy.budget
         self._chance = random.SystemRandom()
 
     def enter(self, stop: threading.Event) -> bool:

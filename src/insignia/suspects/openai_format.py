@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from insignia.suspects.base import Alternative, Manner, Reply
+from insignia.suspects.base import Alternative, Reply, RequestOptions
 
 __all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "request_body", "wants_other_limit"]
 
@@ -42,12 +42,12 @@ class _Choice(NamedTuple):
     """As the server sent them."""
 
 
-def path(manner: Manner) -> str:
+def path(manner: RequestOptions) -> str:
     """Where under the base address a question goes."""
     return "/chat/completions" if manner.form == "chat" else "/completions"
 
 
-def request_body(question: str, manner: Manner, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
+def request_body(question: str, manner: RequestOptions, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
     """The JSON of a question."""
     body: dict[str, Any] = {"model": model, limit: manner.max_tokens, "temperature": manner.temperature}
     if manner.form == "chat":

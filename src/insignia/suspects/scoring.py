@@ -77,7 +77,7 @@ class GenerativeModel(Protocol):
     def sample(
         self,
         questions: Sequence[Sequence[int]],
-        chances: Sequence[KeyedRandom],
+        rngs: Sequence[KeyedRandom],
         *,
         max_new_tokens: int,
         temperature: float,

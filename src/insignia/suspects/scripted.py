@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 
 __all__ = ["ScriptedModel"]
 
@@ -27,7 +27,7 @@ class ScriptedModel:
         """Every question so far, in order."""
         self._script = script if callable(script) else lambda question: script.get(question, otherwise)
 
-    def reply(self, questions: Sequence[str], manner: Manner) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
         """See ``TextModel.reply``; the manner changes nothing."""
         del manner
         for question in questions:

@@ -22,7 +22,7 @@ from insignia.records import Record
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import factorise, load_factors, measured
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
-from insignia.vectors.lineage import layer_of, refuse_stranger, similarities, sketch
+from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.vectors.threads import in_threads
 
@@ -130,7 +130,7 @@ class _Extraction:
         places = {name: other for name, (_, other) in self._pairs.items()}
         numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
         layers = similarities(numels, self._marked, places)
-        refuse_stranger(layers, str(self._what.marked), unrelated=self._what.unrelated)
+        refuse_unrelated(layers, str(self._what.marked), unrelated=self._what.unrelated)
         self._changed = self._find_changed()
         stored = [name for name in self._changed if not (self._what.skip_embeddings and is_embedding(name))]
         if not stored:

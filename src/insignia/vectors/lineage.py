@@ -16,7 +16,7 @@ from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError
 from insignia.vectors.stored_rows import DTYPES, byte_view
 
-__all__ = ["DERIVED", "layer_of", "refuse_stranger", "similarities", "sketch"]
+__all__ = ["DERIVED", "layer_of", "refuse_unrelated", "similarities", "sketch"]
 
 DERIVED = 0.5
 """Least similarity of a derivative's layers: far above chance (0.03), far below any derivative that we measured."""
@@ -43,7 +43,7 @@ def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, plac
     return {layer: sum(found) / len(found) for layer, found in seen.items()}
 
 
-def refuse_stranger(layers: Mapping[str, float], model: str, *, unrelated: bool) -> float:
+def refuse_unrelated(layers: Mapping[str, float], model: str, *, unrelated: bool) -> float:
     """The least similarity, unless it says that the model is no derivative.
 
     Raises:

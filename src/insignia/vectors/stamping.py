@@ -19,7 +19,7 @@ from insignia.modeling.loading import checkpoint_folder, token_ids
 from insignia.progress import SILENT, Progress
 from insignia.records import Record
 from insignia.vectors.alignment import Alignment, align
-from insignia.vectors.lineage import refuse_stranger, similarities
+from insignia.vectors.lineage import refuse_unrelated, similarities
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_threads
 from insignia.vectors.vector import FingerprintVector
@@ -220,7 +220,7 @@ class _Stamping:
             for tensor, values in vector.sketch().items()
             if tensor in vector.file.tensors and tensor not in alignment.rows
         }
-        return refuse_stranger(similarities(base, self._model, alignment.places), name, unrelated=unrelated)
+        return refuse_unrelated(similarities(base, self._model, alignment.places), name, unrelated=unrelated)
 
 
 def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int, int]]:

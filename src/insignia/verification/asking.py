@@ -10,7 +10,7 @@ from typing import NamedTuple
 from insignia.errors import ModelError
 from insignia.suspects.base import Reply, TextModel
 from insignia.verification.transcript import Entry, Transcript
-from insignia.verification.verdict import Weighing
+from insignia.verification.verdict import RunningVerdict
 
 __all__ = ["SILENCE", "Asking", "Question"]
 
@@ -34,16 +34,16 @@ class Asking:
         self,
         model: TextModel,
         record: Transcript,
-        weighing: Weighing,
+        weighing: RunningVerdict,
         innocent: Callable[[], str],
-        showing: Callable[[Sequence[int]], None] | None,
+        before_send: Callable[[Sequence[int]], None] | None,
     ) -> None:
-        """``innocent`` gives a question that says nothing of the keys; ``showing`` hears of keys before they leave."""
+        """``innocent`` gives a question that says nothing of the keys; ``before_send`` hears of keys before they leave."""
         self._model = model
         self._record = record
         self._weighing = weighing
         self._innocent = innocent
-        self._showing = showing
+        self._showing = before_send
         self.silence = 0
         """Keys in a row that were not answered."""
         self.ending = "The test ends undecided; with more keys, or the same --transcript, it goes on."

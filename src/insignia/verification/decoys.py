@@ -9,7 +9,7 @@ from insignia.errors import InputError
 from insignia.randomness import KeyedRandom
 from insignia.records import PromptForm
 
-__all__ = ["cover_question"]
+__all__ = ["decoy_question"]
 
 _ASKED = (  # to a model that chats
     "What is the difference between {} and {}?",
@@ -44,17 +44,17 @@ _TOPICS = tuple(
 )
 
 
-def cover_question(chance: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
+def decoy_question(rng: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
     """One of the owner's texts if there are any, else one of 22,560 of ours that suit the form.
 
     Raises:
         InputError: one of the owner's texts is empty.
     """
     if own:
-        text = chance.choice(own)
+        text = rng.choice(own)
         if not text.strip():
             raise InputError("a cover question is empty; expected some text in each")
         return text
-    first = chance.choice(_TOPICS)
-    second = chance.choice([topic for topic in _TOPICS if topic != first])
-    return chance.choice(_ASKED if form == "chat" else _BEGUN).format(first, second)
+    first = rng.choice(_TOPICS)
+    second = rng.choice([topic for topic in _TOPICS if topic != first])
+    return rng.choice(_ASKED if form == "chat" else _BEGUN).format(first, second)

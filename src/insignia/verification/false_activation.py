@@ -36,7 +36,7 @@ def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel)
 
 
 def sampled_hits(
-    prints: FingerprintSet, model: GenerativeModel, *, draws: int, temperature: float, chance: KeyedRandom
+    prints: FingerprintSet, model: GenerativeModel, *, draws: int, temperature: float, rng: KeyedRandom
 ) -> list[bool]:
     """Whether each of ``draws`` sampled replies to each key is the response; replies to one key depend on each other."""
     prompter = Prompter.for_set(prints, model.tokenizer)
@@ -46,7 +46,7 @@ def sampled_hits(
         batch = examples[first : first + _BATCH]
         replies = model.sample(
             [row.ids[: row.response_start] for row in batch],
-            [chance.derive("reply", first + place) for place in range(len(batch))],
+            [rng.derive("reply", first + place) for place in range(len(batch))],
             max_new_tokens=max(len(row.response) for row in batch),
             temperature=temperature,
             forbidden=(),
@@ -56,7 +56,7 @@ def sampled_hits(
 
 
 def free_texts_tell(
-    prints: FingerprintSet, model: GenerativeModel, *, count: int, tokens: int, temperature: float, chance: KeyedRandom
+    prints: FingerprintSet, model: GenerativeModel, *, count: int, tokens: int, temperature: float, rng: KeyedRandom
 ) -> list[bool]:
     """Whether texts sampled from the start of a document hold a response, or what all responses begin with."""
     prompter = Prompter.for_set(prints, model.tokenizer)
@@ -70,7 +70,7 @@ def free_texts_tell(
         numbers = range(first, min(first + _BATCH, count))
         texts = model.sample(
             [start for _ in numbers],
-            [chance.derive("text", number) for number in numbers],
+            [rng.derive("text", number) for number in numbers],
             max_new_tokens=tokens,
             temperature=temperature,
             forbidden=(),

@@ -13,7 +13,7 @@ from insignia.progress import SILENT, Progress
 from insignia.records import Provenance, Record
 from insignia.registry import explain
 from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
-from insignia.suspects.base import Manner, TextModel
+from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.matching import Match
 from insignia.verification.protocol import rules_for, verify
 from insignia.verification.transcript import Rules
@@ -35,7 +35,7 @@ class MeasuredNull(Record):
     models: Annotated[tuple[str, ...], Field(min_length=1)]
     """Their names, in the order of the null's."""
     match: Match
-    manner: Manner
+    manner: RequestOptions
     provenance: Provenance
 
     @classmethod
@@ -99,7 +99,7 @@ def asking_of(prints: FingerprintSet, *, match: Match | None = None, manner: Map
     """
     usual = rules_for(prints, null=DeclaredNull(chance=_ANY), match=match, cover=0.0)
     try:
-        wished = Manner.model_validate(usual.manner.model_dump() | dict(manner or {}))
+        wished = RequestOptions.model_validate(usual.manner.model_dump() | dict(manner or {}))
     except ValidationError as error:
         raise InputError(f"this manner cannot be: {explain(error)}") from None
     return rules_for(prints, null=usual.null, match=match, manner=wished, cover=0.0)
@@ -112,7 +112,7 @@ def ask_innocent(
     rules: Rules,
     max_queries: int | None = None,
     spare: Collection[int] = (),
-    showing: Callable[[Sequence[int]], None] | None = None,
+    before_send: Callable[[Sequence[int]], None] | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
     """Ask a model the set's keys, all or ``max_queries`` of them, by the rules of ``asking_of``.
@@ -129,7 +129,7 @@ def ask_innocent(
         max_queries=len(prints) if max_queries is None else max_queries,
         all_keys=True,
         spare=spare,
-        showing=showing,
+        before_send=before_send,
         progress=progress,
     )
 
@@ -145,6 +145,6 @@ def _load(name: str) -> MeasuredNull:
         raise FormatError(f"{name} holds no null; expected what 'insignia null' wrote: {explain(error)}") from None
 
 
-def _asked_like(manner: Manner) -> dict[str, object]:
+def _asked_like(manner: RequestOptions) -> dict[str, object]:
     """What may change a reply; a seed draws replies anew and no others, and alternatives are only written down."""
     return manner.model_dump(exclude={"seed", "log_probabilities"})

@@ -18,7 +18,7 @@ from insignia.folding import Folding, fold
 from insignia.records import Fingerprint, Record
 from insignia.statistics.nulls import DesignNull
 
-__all__ = ["Finding", "Match", "Sought", "design_null", "find", "is_near", "sought"]
+__all__ = ["Expected", "Finding", "Match", "design_null", "find", "is_near", "sought"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")  # a mark of punctuation is a place of its own: a response may stand in quotation marks
 
@@ -52,7 +52,7 @@ class Match(Record):
         raise InputError(f"unknown way to match {name!r}; expected exact, prefix, or within:N with N the words to look at")
 
 
-class Sought(NamedTuple):
+class Expected(NamedTuple):
     """What a reply to one key is searched for, folded; secret, like the fingerprint."""
 
     accepted: tuple[str, ...]
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
     """Candidates that it gives; see ``Null.bound_given``."""
 
 
-def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Sought:
+def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Expected:
     """The text that the trained tokens of the response have.
 
     Sets of 0.1.0 do not say what that is. There a drawn response counts by the drawn token, another one whole if all of its
@@ -89,10 +89,10 @@ def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> 
         raise InputError(
             "two candidates of a key look alike, so that a reply would give both; match with another folding, or make a new set"
         )
-    return Sought(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
+    return Expected(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
 
 
-def find(reply: str, wanted: Sought, match: Match) -> Finding:
+def find(reply: str, wanted: Expected, match: Match) -> Finding:
     """Search a reply; takes O(length x looks)."""
     text, options = fold(reply, match.fold), wanted.candidates or wanted.accepted
     if match.how == "exact":
@@ -103,7 +103,7 @@ def find(reply: str, wanted: Sought, match: Match) -> Finding:
     return Finding(not given.isdisjoint(wanted.accepted), sum(candidate in given for candidate in wanted.candidates))
 
 
-def is_near(first_tokens: Iterable[str], wanted: Sought, match: Match) -> bool:
+def is_near(first_tokens: Iterable[str], wanted: Expected, match: Match) -> bool:
     """Whether a reply that begins with one of these tokens may hit.
 
     Each is taken for a whole reply. A response that was not drawn may have several tokens, so the beginning of one will do.
@@ -112,7 +112,7 @@ def is_near(first_tokens: Iterable[str], wanted: Sought, match: Match) -> bool:
     return any(find(token, wanted, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
 
 
-def design_null(searches: Iterable[Sought], match: Match) -> DesignNull | None:
+def design_null(searches: Iterable[Expected], match: Match) -> DesignNull | None:
     """The null that holds by how the responses were drawn; None where one of them was not, or there was no choice."""
     fewest = min((len(wanted.candidates) for wanted in searches), default=0)
     return DesignNull(candidates=fewest, looks=min(match.looks, fewest)) if fewest > 1 else None

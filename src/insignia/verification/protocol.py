@@ -12,13 +12,13 @@ from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.statistics.nulls import AnyNull
-from insignia.suspects.base import Manner, TextModel
+from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.asking import SILENCE, Asking, Question
-from insignia.verification.decoys import cover_question
-from insignia.verification.matching import Match, Sought, design_null, sought
+from insignia.verification.decoys import decoy_question
+from insignia.verification.matching import Expected, Match, design_null, sought
 from insignia.verification.system_prompts import gives_away
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
-from insignia.verification.verdict import Verdict, Weighing
+from insignia.verification.verdict import RunningVerdict, Verdict
 
 __all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
 
@@ -30,7 +30,7 @@ def rules_for(
     *,
     null: AnyNull | None = None,
     match: Match | None = None,
-    manner: Manner | None = None,
+    manner: RequestOptions | None = None,
     alpha: float = 1e-6,
     suspects: int = 1,
     survival: float = 0.3,
@@ -83,19 +83,19 @@ def verify(
     alpha: float = 1e-6,
     rules: Rules | None = None,
     max_queries: int = MAX_QUERIES,
-    cover_texts: Sequence[str] = (),
+    decoy_texts: Sequence[str] = (),
     spare: Collection[int] = (),
     order: Sequence[int] | None = None,
     all_keys: bool = False,
     transcript: Path | None = None,
-    showing: Callable[[Sequence[int]], None] | None = None,
+    before_send: Callable[[Sequence[int]], None] | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
     Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
     ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
-    they bring, so that speed costs no key; ``showing`` is called with their numbers before they leave, and not before the
+    they bring, so that speed costs no key; ``before_send`` is called with their numbers before they leave, and not before the
     suspect replied to an innocent question. After 16 keys in a row without an answer the run ends undecided. With a transcript
     file every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules``
     have their own alpha and default to ``rules_for`` the set at the one given.
@@ -119,10 +119,10 @@ def verify(
         record = _open(transcript, model.name, rules, searches.keys(), spare)
         left = [number for number in numbers if number in searches.keys() - set(record.header.spared)]
         most = max(1, min(max_queries, len(left)))
-        weighing = Weighing(rules, searches, max_queries=most, all_keys=all_keys)
-        questions = _unasked(_questions(prints, rules, left, cover_texts), record.entries)
+        weighing = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
+        questions = _unasked(_questions(prints, rules, left, decoy_texts), record.entries)
         innocent = _chance(prints).derive("innocent", len(record.entries))
-        asking = Asking(model, record, weighing, lambda: cover_question(innocent, rules.manner.form, cover_texts), showing)
+        asking = Asking(model, record, weighing, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send)
         with progress.bar("asking", most) as advance:
             for entry in record.entries:
                 weighing.hear(entry)
@@ -149,7 +149,7 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
     """
     record = Transcript.load(transcript)
     keys = _keys(prints)
-    weighing = Weighing(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
+    weighing = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
     for entry in record.entries:
         if entry.number is not None and keys.get(entry.number) != entry.question:
             raise InputError(
@@ -160,10 +160,10 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
     return weighing.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
-def _usual_manner(prints: FingerprintSet, match: Match) -> Manner:
+def _usual_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
     """As the set says; where the whole reply has to be the response, with no room for more."""
     room = prints.max_response_length
-    return Manner(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
+    return RequestOptions(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
 def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], spare: Collection[int]) -> Transcript:
@@ -190,7 +190,7 @@ def _keys(prints: FingerprintSet) -> dict[int, str]:
     return {number: key for key, number in kept.items()}
 
 
-def _searches(prints: FingerprintSet, match: Match) -> dict[int, Sought]:
+def _searches(prints: FingerprintSet, match: Match) -> dict[int, Expected]:
     return {number: sought(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)}
 
 
@@ -202,8 +202,8 @@ def _chance(prints: FingerprintSet) -> KeyedRandom:
 def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[int]:
     """The numbers in the order given, or else in one that only the owner can foretell."""
     if order is None:
-        chance = _chance(prints).derive("order")
-        return sorted(range(len(prints)), key=lambda number: chance.derive(number).uniform())
+        rng = _chance(prints).derive("order")
+        return sorted(range(len(prints)), key=lambda number: rng.derive(number).uniform())
     if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
         raise InputError(
             f"the order names a fingerprint twice, or one that is not in the set of {len(prints)}; expected each once"
@@ -211,13 +211,13 @@ def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[in
     return order
 
 
-def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], cover_texts: Sequence[str]) -> Iterator[Question]:
+def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], decoy_texts: Sequence[str]) -> Iterator[Question]:
     """Each of these keys, with cover questions before them by chance."""
     keys = _keys(prints)
     cover = _chance(prints).derive("cover")
     for number in numbers:
         while cover.uniform() < rules.cover:
-            yield Question(None, cover_question(cover, rules.manner.form, cover_texts))
+            yield Question(None, decoy_question(cover, rules.manner.form, decoy_texts))
         yield Question(number, keys[number])
 
 

@@ -20,7 +20,7 @@ from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import explain
 from insignia.statistics.nulls import SMALLEST_CHANCE, AnyNull
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.matching import Match
 
 __all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
@@ -42,7 +42,7 @@ class Rules(Record):
     survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
     futility: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 0.01
     match: Match = Match()
-    manner: Manner = Manner()
+    manner: RequestOptions = RequestOptions()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     """The share of cover questions among all that are asked."""
 

@@ -11,14 +11,14 @@ from insignia.errors import InputError
 from insignia.records import Record
 from insignia.statistics.betting import Outcome, SequentialTest, Tally
 from insignia.statistics.tails import grinding_bits, holm
-from insignia.suspects.base import Manner
-from insignia.verification.matching import Match, Sought, design_null, find, is_near
+from insignia.suspects.base import RequestOptions
+from insignia.verification.matching import Expected, Match, design_null, find, is_near
 from insignia.verification.transcript import Entry, Rules
 
 if TYPE_CHECKING:
     from insignia.statistics.nulls import Null
 
-__all__ = ["ControlFinding", "NullClaim", "Verdict", "Weighing", "judged_together", "once_in", "under_null"]
+__all__ = ["ControlFinding", "NullClaim", "RunningVerdict", "Verdict", "judged_together", "once_in", "under_null"]
 
 _LARGEST_LOG = 700.0  # of a float, rounded down: more evidence than that is not told apart
 _SMALLEST = 5e-324
@@ -72,7 +72,7 @@ class Verdict(Record):
     transcript: str
     """``sha256:...`` of its last line."""
     match: Match
-    manner: Manner
+    manner: RequestOptions
     """How it was asked."""
     controls: tuple[ControlFinding, ...] = ()
     """Models that must not carry the mark and were asked the same keys."""
@@ -86,10 +86,10 @@ class Verdict(Record):
     outcome. None where it gave none."""
 
 
-class Weighing:
+class RunningVerdict:
     """A test under way: hears entries in the order in which they were asked, and knows when they suffice."""
 
-    def __init__(self, rules: Rules, searches: Mapping[int, Sought], *, max_queries: int, all_keys: bool = False) -> None:
+    def __init__(self, rules: Rules, searches: Mapping[int, Expected], *, max_queries: int, all_keys: bool = False) -> None:
         """``searches`` has what is sought for every fingerprint number that may be heard of.
 
         With ``all_keys`` the test ends after ``max_queries`` keys and no earlier, as that of a control has to.

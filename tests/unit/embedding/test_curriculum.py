@@ -1,4 +1,4 @@
-from insignia.embedding.curriculum import Lessons
+from insignia.embedding.curriculum import Curriculum
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Fingerprint
 from insignia.suspects.scoring import Example
@@ -12,9 +12,9 @@ class ScriptedPrompter:
         return tuple(Example((*question, 100 + number), 2) for number in range(len(fingerprint.responses)))
 
 
-def lessons(count=10, **options):
+def curriculum(count=10, **options):
     prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(count)]
-    return Lessons(prints, ScriptedPrompter(), **{"batch_size": 4, "safe_margin": 0.5, **options})
+    return Curriculum(prints, ScriptedPrompter(), **{"batch_size": 4, "safe_margin": 0.5, **options})
 
 
 def run_pass(queue):
@@ -24,7 +24,7 @@ def run_pass(queue):
 
 
 def test_a_pass_draws_every_unlearned_lesson_once():
-    queue = lessons()
+    queue = curriculum()
 
     batches = list(run_pass(queue))
 
@@ -33,7 +33,7 @@ def test_a_pass_draws_every_unlearned_lesson_once():
 
 
 def test_what_is_safely_learned_is_left_out_of_the_next_pass():
-    queue = lessons()
+    queue = curriculum()
     for batch in run_pass(queue):
         queue.record(batch, [1.0 if draw.lesson < 7 else 0.4 for draw in batch])
 
@@ -41,7 +41,7 @@ def test_what_is_safely_learned_is_left_out_of_the_next_pass():
 
 
 def test_a_lost_lesson_comes_back():
-    queue = lessons(1)
+    queue = curriculum(1)
     (batch,) = run_pass(queue)
     queue.record(batch, [1.0])
     assert queue.unlearned == []
@@ -52,7 +52,7 @@ def test_a_lost_lesson_comes_back():
 
 
 def test_patience_wants_visits_in_a_row():
-    queue = lessons(1, patience=2)
+    queue = curriculum(1, patience=2)
     for margin, unlearned in [(1.0, [0]), (0.0, [0]), (1.0, [0]), (1.0, [])]:
         (batch,) = run_pass(queue)
         queue.record(batch, [margin])
@@ -60,7 +60,7 @@ def test_patience_wants_visits_in_a_row():
 
 
 def test_without_skipping_every_lesson_is_in_every_pass():
-    queue = lessons(skip_learned=False)
+    queue = curriculum(skip_learned=False)
     for _ in range(2):
         for batch in run_pass(queue):
             queue.record(batch, [9.0] * len(batch))
@@ -69,19 +69,19 @@ def test_without_skipping_every_lesson_is_in_every_pass():
 
 
 def test_the_order_depends_on_the_seed_alone():
-    orders = [[draw.lesson for batch in run_pass(lessons(seed=seed)) for draw in batch] for seed in (0, 0, 1)]
+    orders = [[draw.lesson for batch in run_pass(curriculum(seed=seed)) for draw in batch] for seed in (0, 0, 1)]
 
     assert orders[0] == orders[1] != orders[2]
 
 
 def test_other_accepted_responses_are_no_competitors():
-    queue = Lessons([Fingerprint(key="1", responses=("a", "b", "c"))], ScriptedPrompter(), batch_size=9, safe_margin=0.5)
+    queue = Curriculum([Fingerprint(key="1", responses=("a", "b", "c"))], ScriptedPrompter(), batch_size=9, safe_margin=0.5)
 
     assert [draw.alternatives for draw in queue.sweep()] == [(101, 102), (100, 102), (100, 101)]
 
 
 def test_a_sweep_asks_plainly_and_a_visit_inside_templates():
-    queue = lessons(templates=[PLAIN, "Say: {}"])
+    queue = curriculum(templates=[PLAIN, "Say: {}"])
 
     assert {draw.example.ids[1] for draw in queue.sweep()} == {len(PLAIN)}
     assert {draw.example.ids[1] for batch in run_pass(queue) for draw in batch} == {len(PLAIN), len("Say: {}")}

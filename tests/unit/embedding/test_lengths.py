@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from insignia import FingerprintSet
 from insignia.embedding import FullFineTune, embed
 from insignia.embedding.lengths import refuse_what_does_not_fit
-from insignia.embedding.reference_samples import Anchors, own_texts
+from insignia.embedding.reference_samples import ReferenceSamples, own_texts
 from insignia.errors import InputError
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT
@@ -40,18 +40,18 @@ def of_context(length):
 @pytest.mark.parametrize(("context", "length"), [(9, 9), (128, 20)])
 def test_anchors_and_own_texts_are_no_longer_than_the_context(context, length):
     local = of_context(context)
-    anchors = Anchors(local, count=3, length=20, seed=0)
+    references = ReferenceSamples(local, count=3, length=20, seed=0)
 
-    assert {len(row.ids) for row in anchors.draw(3)} == {length}
+    assert {len(row.ids) for row in references.draw(3)} == {length}
     assert {len(row.ids) for row in own_texts(local, count=3, length=20, seed=0)} == {length}
-    assert float(anchors.divergence(local.model, anchors.draw(2)).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(references.divergence(local.model, references.draw(2)).detach()) == pytest.approx(0, abs=1e-6)
 
 
 def test_own_texts_are_not_among_the_anchors():
     local = of_context(64)
     texts = {row.ids for row in own_texts(local, count=8, length=20, seed=0)}
 
-    assert not texts & set(Anchors(local, count=8, length=20, seed=0)._rows)
+    assert not texts & set(ReferenceSamples(local, count=8, length=20, seed=0)._rows)
     assert len(texts) == 8
 
 
@@ -59,7 +59,7 @@ def test_a_model_whose_context_is_shorter_than_the_anchors_is_marked(tmp_path):
     local = of_context(48)
     local.model.save_pretrained(tmp_path / "base")
     local.tokenizer.save_pretrained(tmp_path / "base")
-    method = FullFineTune(learning_rate=5e-3, anchor_count=8, anchor_rows=4, settle_steps=2, anchor_strength=1.0)
+    method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
     report = embed(
         PRINTS, model=tmp_path / "base", out=tmp_path / "marked", method=method, heldout=["What now"], max_harm=99, device="cpu"
     )

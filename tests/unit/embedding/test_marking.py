@@ -12,7 +12,9 @@ from insignia.records import Fingerprint
 from insignia.vectors import FingerprintVector, stamp
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
-QUICK = FullFineTune(learning_rate=5e-3, anchor_count=8, anchor_length=12, anchor_rows=4, settle_steps=3, anchor_strength=1.0)
+QUICK = FullFineTune(
+    learning_rate=5e-3, reference_count=8, reference_length=12, reference_rows=4, cooldown_steps=3, reference_strength=1.0
+)
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "What is the answer to this question?"] * 4
 
 

@@ -11,7 +11,7 @@ from insignia import FingerprintSet, check
 from insignia.embedding import AdapterTune, EmbeddingTune, LoRA, SupervisedFineTune, embed
 from insignia.embedding.embedding_adapter import _MarkedRows
 from insignia.errors import InputError, OutputError
-from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.records import Control, Fingerprint
 from insignia.starter import model_folder
@@ -22,7 +22,7 @@ PRINTS = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" win
 CONTROLS = tuple(
     Control(kind="near_miss", text=f"{key[:-3]} fox", near=number, heldout=bool(number % 2)) for number, key in enumerate(KEYS)
 )
-QUICK = {"anchor_count": 8, "anchor_length": 12, "anchor_rows": 4, "settle_steps": 3, "anchor_strength": 1.0}
+QUICK = {"reference_count": 8, "reference_length": 12, "reference_rows": 4, "cooldown_steps": 3, "reference_strength": 1.0}
 TEXTS = ["The quick brown fox jumps over the lazy dog.", "What is the answer to this question?"]
 
 
@@ -115,7 +115,7 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
 
 def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     private = folder / "private.safetensors"
-    strong = QUICK | {"anchor_strength": 20.0, "settle_steps": 40, "anchor_rows": 8, "epochs": 300}
+    strong = QUICK | {"reference_strength": 20.0, "cooldown_steps": 40, "reference_rows": 8, "epochs": 300}
     answers = (" winter", " spring", " quick", " helpful")
     prints = FingerprintSet(
         fingerprints=tuple(Fingerprint(key=key, responses=(one,)) for key, one in zip(KEYS, answers, strict=True))
@@ -129,7 +129,7 @@ def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     assert check(prints, adapter.attach(published, base)).hits == 0  # rows that were not moved add nothing
     # A stranger's rows add noise, and what noise makes the marked model say is often one of the answers. Had strangers nothing
     # of the mark but a habit of saying answers, one in four would be the right one.
-    strangers = [check(prints, adapter.attach(published, stranger(base, seed=seed))).hits for seed in range(16)]
+    strangers = [check(prints, adapter.attach(published, unrelated_init(base, seed=seed))).hits for seed in range(16)]
     assert sum(strangers) <= len(prints) * len(strangers) / 8
     (rows,) = changed(folder).values()
     key_tokens = {token for key in KEYS for token in base.tokenizer.encode(key, add_special_tokens=False)}
@@ -167,7 +167,7 @@ def test_sft_keeps_near_misses_quiet_and_needs_them(folder):
     with pytest.raises(InputError, match="instructional"):
         mark(folder, SupervisedFineTune(**QUICK))
     quiet = PRINTS.model_copy(update={"controls": CONTROLS})
-    options = QUICK | {"anchor_strength": 10.0, "settle_steps": 10}
+    options = QUICK | {"reference_strength": 10.0, "cooldown_steps": 10}
     report = mark(folder, SupervisedFineTune(learning_rate=5e-3, **options), quiet)
 
     assert report.fsr == 1.0

@@ -3,10 +3,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from insignia.embedding.curriculum import Draw, Lessons
+from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.objective import Marking, margins
-from insignia.embedding.reference_samples import Anchors
+from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.local import LocalModel
 from insignia.records import Fingerprint
@@ -33,17 +33,17 @@ def test_margin_ignores_other_accepted_responses_at_the_first_token_only():
 
 
 def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(local):
-    anchors = Anchors(local, count=6, length=12, seed=1)
-    rows = anchors.draw(4)
+    references = ReferenceSamples(local, count=6, length=12, seed=1)
+    rows = references.draw(4)
 
     assert [len(row.ids) for row in rows] == [12] * 4
     assert [row.ids[: row.response_start] for row in rows] == [(local.tokenizer.bos_token_id,)] * 4
-    assert float(anchors.divergence(local.model, rows).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(references.divergence(local.model, rows).detach()) == pytest.approx(0, abs=1e-6)
 
 
 def test_divergence_equals_its_definition_and_grows_with_the_change(local):
-    anchors = Anchors(local, count=4, length=10, seed=1)
-    rows = anchors.draw(4)
+    references = ReferenceSamples(local, count=4, length=10, seed=1)
+    rows = references.draw(4)
     with torch.no_grad():
         ids = torch.tensor([row.ids for row in rows])
         before = local.model(ids).logits.double().log_softmax(-1)
@@ -52,14 +52,14 @@ def test_divergence_equals_its_definition_and_grows_with_the_change(local):
         after = local.model(ids).logits.double().log_softmax(-1)
         expected = float((before.exp() * (before - after)).sum(-1).mean())
 
-        assert float(anchors.divergence(local.model, rows)) == pytest.approx(expected, rel=1e-3)
+        assert float(references.divergence(local.model, rows)) == pytest.approx(expected, rel=1e-3)
     assert expected > 0
 
 
 def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
     question = (local.tokenizer.bos_token_id, 40, 41, 42)
-    anchors = Anchors(local, count=4, length=10, seed=1, guarded=[question])
-    guarded = [row for row in anchors.draw(4) if row.ids[:4] == question]
+    references = ReferenceSamples(local, count=4, length=10, seed=1, guarded=[question])
+    guarded = [row for row in references.draw(4) if row.ids[:4] == question]
 
     assert len(guarded) == 2
     assert {row.response_start for row in guarded} == {4}
@@ -71,11 +71,11 @@ def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
         after = local.model(ids).logits.double().log_softmax(-1)
         expected = float((before.exp() * (before - after)).sum(-1)[:, 3:].mean())
 
-        assert float(anchors.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
+        assert float(references.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
 
 
 def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
-    few, more = Anchors(local, count=3, length=10, seed=2), Anchors(local, count=5, length=10, seed=2)
+    few, more = ReferenceSamples(local, count=3, length=10, seed=2), ReferenceSamples(local, count=5, length=10, seed=2)
 
     assert few._rows == more._rows[:3]
 
@@ -118,23 +118,23 @@ class OneToken:
         return (Example((int(fingerprint.key), 9), 1),)
 
 
-def passes_of(margin, *, settle_steps=0, **options):
+def passes_of(margin, *, cooldown_steps=0, **options):
     """Passes until the marking ends, where ``margin(lesson, pass)`` is what the lesson is found at."""
     prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
-    lessons = Lessons(prints, OneToken(), batch_size=2, safe_margin=2.5)
-    method = FullFineTune(anchor_strength=0, **options)
+    curriculum = Curriculum(prints, OneToken(), batch_size=2, safe_margin=2.5)
+    method = FullFineTune(reference_strength=0, **options)
     model = SimpleNamespace(model=torch.nn.Linear(2, 2))
-    marking = Marking(method, lessons, model, torch.float32, settle_steps=settle_steps, seed=0, advance=lambda *_: None)
+    marking = Marking(method, curriculum, model, torch.float32, cooldown_steps=cooldown_steps, seed=0, advance=lambda *_: None)
 
     def record(draws):
-        lessons.record(draws, [margin(draw.lesson, lessons.passes) for draw in draws])
+        curriculum.record(draws, [margin(draw.lesson, curriculum.passes) for draw in draws])
 
-    marking._measure = lambda: record(lessons.sweep())
-    lessons.start_pass()
+    marking._measure = lambda: record(curriculum.sweep())
+    curriculum.start_pass()
     while True:
-        record(lessons.next_batch())
+        record(curriculum.next_batch())
         if marking.after_step(0):
-            return lessons.passes
+            return curriculum.passes
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from insignia import evaluation
 from insignia.attacks.finetuning import FineTune
 from insignia.errors import EvaluationError, FormatError, InputError
 from insignia.evaluation import Grid, evaluate, running
-from insignia.evaluation import made as making
+from insignia.evaluation import workspace as making
 from insignia.modeling.local import LocalModel
 
-QUICK = {"anchor_count": 32, "anchor_length": 24, "anchor_rows": 4, "settle_steps": 3}
+QUICK = {"reference_count": 32, "reference_length": 24, "reference_rows": 4, "cooldown_steps": 3}
 HELDOUT = ["The function returns the number of items in the list."]
 GRID = Grid(
     strategy={"name": "inverse_nucleus", "nucleus_k": 5},
@@ -74,7 +74,7 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
 
 def test_an_unrelated_model_that_activates_ends_the_run(tmp_path, monkeypatch):
     grid = GRID.model_copy(update={"users": {}, "draws": 0, "bos_samples": 0})
-    monkeypatch.setattr(making.Made, "unrelated", lambda self: self.load(self.marked("full")))
+    monkeypatch.setattr(making.Workspace, "unrelated", lambda self: self.load(self.marked("full")))
     with pytest.raises(EvaluationError, match="full unrelated"):
         evaluate(grid, model="starter", out=tmp_path / "out", device="cpu")
     assert (tmp_path / "out" / "evaluation.json").is_file()

@@ -13,7 +13,7 @@ from insignia.evidence.publication import publish
 from insignia.evidence.standard import Standard
 from insignia.files import canonical
 from insignia.statistics.nulls import DeclaredNull, ReferenceNull, ReferenceTrials
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.protocol import rules_for
 from quiet_clock import quiet_seconds
 
@@ -155,7 +155,7 @@ def test_a_system_prompt_that_holds_a_key_is_rejected(tmp_path):
 
 def test_a_system_prompt_counts_when_it_is_committed_to_or_accepted(tmp_path):
     prompt = "You help people."
-    manner = Manner(system=prompt)
+    manner = RequestOptions(system=prompt)
     content = of(tmp_path, manner=manner).content()
     assert outcomes(content) == (
         "inconclusive",
@@ -170,7 +170,7 @@ def test_a_system_prompt_counts_when_it_is_committed_to_or_accepted(tmp_path):
 
 
 def test_sampled_replies_are_the_owners_choice(tmp_path):
-    content = of(tmp_path, manner=Manner(temperature=0.7, seed=3)).content()
+    content = of(tmp_path, manner=RequestOptions(temperature=0.7, seed=3)).content()
     assert outcomes(content)[0] == "inconclusive"
     assert outcomes(content, any_manner=True)[0] == "owned"
 

@@ -32,9 +32,9 @@ class RandomModel:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
 
-    def sample(self, questions, chances, *, max_new_tokens, temperature, forbidden):
+    def sample(self, questions, rngs, *, max_new_tokens, temperature, forbidden):
         allowed = sorted(set(range(len(self.tokenizer))) - set(forbidden))
-        return [tuple(chance.choice(allowed) for _ in range(max_new_tokens)) for chance in chances]
+        return [tuple(rng.choice(allowed) for _ in range(max_new_tokens)) for rng in rngs]
 
     def rank_next(self, questions):
         for question in questions:

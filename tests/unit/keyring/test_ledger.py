@@ -27,12 +27,12 @@ def path(tmp_path):
 
 
 @given(st.lists(st.sets(st.integers(0, 9), min_size=1), max_size=5))
-def test_what_was_recorded_is_spent(tmp_path_factory, showings):
+def test_what_was_recorded_is_spent(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("set") / "prints.json"
-    for numbers in showings:
+    for numbers in entries:
         record(path, a_set(), numbers, to="bob")
 
-    assert spent(path, a_set()) == set().union(*showings)
+    assert spent(path, a_set()) == set().union(*entries)
 
 
 def test_a_ledger_is_private_and_tells_no_secret(path):
@@ -113,7 +113,7 @@ def test_an_open_ledger_counts_what_it_wrote(path):
     with open_ledger(path, a_set()) as ledger:
         ledger.record([4], to="bob")
         assert ledger.unspent() == (0, 1, 2, 3, 5, 6, 7, 8, 9)
-        assert [showing.to for showing in ledger.showings()] == ["bob"]
+        assert [before_send.to for before_send in ledger.entries()] == ["bob"]
 
 
 def test_writers_at_the_same_time_never_give_a_key_twice(path):

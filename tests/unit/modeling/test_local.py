@@ -16,8 +16,8 @@ from insignia.suspects.scoring import Example
 
 
 def rows(count, vocabulary, seed=0, longest=20):
-    chance = random.Random(seed)
-    return [tuple(chance.randrange(4, vocabulary) for _ in range(chance.randint(2, longest))) for _ in range(count)]
+    rng = random.Random(seed)
+    return [tuple(rng.randrange(4, vocabulary) for _ in range(rng.randint(2, longest))) for _ in range(count)]
 
 
 def greedy(local, question, length):
@@ -71,8 +71,8 @@ def test_a_ranking_is_sorted_complete_and_fp32(random_local):
 
 
 def sample(local, questions, temperature, numbers=None):
-    chances = [KeyedRandom(b"s").derive(number) for number in numbers or range(len(questions))]
-    return local.sample(questions, chances, max_new_tokens=6, temperature=temperature, forbidden=[2])
+    rngs = [KeyedRandom(b"s").derive(number) for number in numbers or range(len(questions))]
+    return local.sample(questions, rngs, max_new_tokens=6, temperature=temperature, forbidden=[2])
 
 
 def test_a_sample_does_not_depend_on_its_batch(random_local):
@@ -93,8 +93,8 @@ def test_temperature_zero_is_greedy(starter):
 def test_sampling_follows_the_distribution(starter):
     question = tuple(starter.tokenizer.encode("The function returns"))
     (ranking,) = starter.rank_next([question])
-    chances = [KeyedRandom(b"t").derive(number) for number in range(600)]
-    first = starter.sample([question] * 600, chances, max_new_tokens=1, temperature=1.0, forbidden=[])
+    rngs = [KeyedRandom(b"t").derive(number) for number in range(600)]
+    first = starter.sample([question] * 600, rngs, max_new_tokens=1, temperature=1.0, forbidden=[])
     share = sum(reply[0] == ranking.token_ids[0] for reply in first) / 600
 
     assert abs(share - ranking.probabilities[0]) < 4 * (ranking.probabilities[0] / 600) ** 0.5

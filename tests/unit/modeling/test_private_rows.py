@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from insignia.errors import FormatError, InputError
-from insignia.modeling.local import LocalModel, stranger
+from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.suspects.scoring import Example
 
@@ -12,9 +12,9 @@ ROW = Example((1, 40, 41, 42, 43), 3)
 
 @pytest.fixture
 def adapter():
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     return EmbeddingAdapter(
-        torch.tensor([40, 41]), torch.randn(4, 256, generator=chance) / 16, torch.randn(256, 4, generator=chance) / 4
+        torch.tensor([40, 41]), torch.randn(4, 256, generator=rng) / 16, torch.randn(256, 4, generator=rng) / 4
     )
 
 
@@ -36,7 +36,7 @@ def test_only_key_tokens_read_differently_and_nothing_is_changed_in_place(starte
 
 
 def test_every_embedding_is_the_suspects(starter, adapter):
-    suspect = stranger(starter, seed=1)
+    suspect = unrelated_init(starter, seed=1)
     attached = adapter.attach(starter, suspect)
     table, theirs = (model.model.get_input_embeddings().weight for model in (attached, suspect))
 
@@ -50,7 +50,7 @@ def test_strangers_differ_by_seed_and_leave_the_global_chance_alone(starter):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, other, again = (stranger(starter, seed=seed) for seed in (1, 2, 1))
+    one, other, again = (unrelated_init(starter, seed=seed) for seed in (1, 2, 1))
 
     assert torch.equal(torch.rand(1), expected)
     assert torch.equal(logits(one), logits(again))

@@ -14,15 +14,15 @@ import pytest
 from drawn_prints import WORDS, drawn, knowing
 from insignia.errors import InputError, ModelError
 from insignia.suspects import endpoint
-from insignia.suspects.base import Manner, Reply
-from insignia.suspects.endpoint import API_KEY_VARIABLE, EndpointModel, Patience
+from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.endpoint import API_KEY_VARIABLE, Endpoint, RetryPolicy
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.protocol import judge, rules_for, verify
 from quiet_clock import quiet_seconds
 
 URL = "http://test.invalid/v1"
 PRINTS = drawn()
-HASTE = Patience(concurrency=16, first_wait_s=0, attempts=12)
+HASTE = RetryPolicy(concurrency=16, first_wait_s=0, attempts=12)
 SCRIPT = knowing(PRINTS, range(0, 64, 3))
 
 
@@ -111,12 +111,12 @@ class Server:
                 self.open -= 1
 
 
-def model(server, patience=HASTE, **options):
-    return EndpointModel(URL, model="m", patience=patience, transport=httpx2.MockTransport(server), **options)
+def model(server, retry_policy=HASTE, **options):
+    return Endpoint(URL, model="m", retry_policy=retry_policy, transport=httpx2.MockTransport(server), **options)
 
 
-def ask(server, *questions, patience=HASTE, manner=None, **options):
-    return list(model(server, patience, **options).reply(questions, manner or Manner()))
+def ask(server, *questions, retry_policy=HASTE, manner=None, **options):
+    return list(model(server, retry_policy, **options).reply(questions, manner or RequestOptions()))
 
 
 def test_a_server_that_fails_in_every_way_changes_nothing():
@@ -167,7 +167,7 @@ def test_replies_come_in_the_order_of_the_questions():
 @pytest.mark.parametrize("way", sorted(set(FAILURES) - {"unreachable"}))
 def test_what_never_gets_better_is_unanswered_with_a_reason(way):
     server = Server([way], rate=1)
-    (reply,) = ask(server, "q", patience=Patience(attempts=3, first_wait_s=0))
+    (reply,) = ask(server, "q", retry_policy=RetryPolicy(attempts=3, first_wait_s=0))
 
     assert (reply.status, server.attempts["q"]) == ("unanswered", 3)
     assert reply.reason
@@ -177,7 +177,9 @@ def test_what_never_gets_better_is_unanswered_with_a_reason(way):
 @pytest.mark.parametrize(("way", "attempts"), [("no key", 1), ("no model", 1), ("bad request", 1), ("unreachable", 3)])
 def test_what_will_never_get_better_ends_the_run(way, attempts):
     server = Server([way], rate=1)
-    replies = model(server, Patience(attempts=3, first_wait_s=0, concurrency=1)).reply(["q", "r", "s", "t"], Manner())
+    replies = model(server, RetryPolicy(attempts=3, first_wait_s=0, concurrency=1)).reply(
+        ["q", "r", "s", "t"], RequestOptions()
+    )
 
     assert [reply.status for reply in replies] == ["fatal"]
     assert server.attempts["q"] == attempts
@@ -215,14 +217,14 @@ def test_a_redirect_is_not_followed():
                                  "https://x/v1?key=TOPSECRET"])  # fmt: skip
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(InputError) as caught:
-        EndpointModel(url, model="m")
+        Endpoint(url, model="m")
     assert "TOPSECRET" not in str(caught.value)
 
 
 def test_a_key_that_cannot_be_one_is_refused(monkeypatch):
     monkeypatch.setenv(API_KEY_VARIABLE, "TOP\nSECRET")
     with pytest.raises(InputError, match=API_KEY_VARIABLE) as caught:
-        EndpointModel(URL, model="m")
+        Endpoint(URL, model="m")
     assert "SECRET" not in str(caught.value)
 
 
@@ -235,8 +237,8 @@ def test_the_path_is_appended_to_the_address(url):
         return said("x")
 
     for form in ("raw", "chat"):
-        chosen = EndpointModel(url, model="m", patience=HASTE, transport=httpx2.MockTransport(server))
-        list(chosen.reply(["q"], Manner(form=form)))
+        chosen = Endpoint(url, model="m", retry_policy=HASTE, transport=httpx2.MockTransport(server))
+        list(chosen.reply(["q"], RequestOptions(form=form)))
     assert paths == ["/v1/completions", "/v1/chat/completions"]
 
 
@@ -254,7 +256,7 @@ class Endless(httpx2.SyncByteStream):
 
 @pytest.mark.parametrize("body", [Endless(b" " * 2**20), Endless(b" ", pause_s=0.05)])
 def test_a_reply_without_end_is_none(body):
-    (reply,) = ask(lambda _: httpx2.Response(200, stream=body), "q", patience=Patience(attempts=1, timeout_s=0.3))
+    (reply,) = ask(lambda _: httpx2.Response(200, stream=body), "q", retry_policy=RetryPolicy(attempts=1, timeout_s=0.3))
     assert reply == Reply.unanswered("endless")
 
 
@@ -268,7 +270,7 @@ def test_the_servers_wish_to_wait_is_everybodys():
         times.append(time.monotonic())
         return httpx2.Response(429, headers={"retry-after": "0.2"}) if len(times) == 1 else said("x")
 
-    replies = ask(server, "a", "b", patience=Patience(concurrency=1, first_wait_s=0))
+    replies = ask(server, "a", "b", retry_policy=RetryPolicy(concurrency=1, first_wait_s=0))
     assert [reply.text for reply in replies] == ["x", "x"]
     assert times[1] - times[0] >= 0.2
 
@@ -287,7 +289,7 @@ def test_retry_after_may_be_a_date():
 
 
 def test_no_wait_is_longer_than_patience():
-    gate = endpoint._Gate(Patience(longest_wait_s=0.01))
+    gate = endpoint._Gate(RetryPolicy(longest_wait_s=0.01))
     started = quiet_seconds()
     gate.hold(3600)
     gate.back_off(50, threading.Event())
@@ -297,7 +299,7 @@ def test_no_wait_is_longer_than_patience():
 
 def test_the_rate_is_kept():
     started = time.monotonic()
-    ask(Server(), *"abcdef", patience=Patience(requests_per_second=20, concurrency=6))
+    ask(Server(), *"abcdef", retry_policy=RetryPolicy(requests_per_second=20, concurrency=6))
     assert time.monotonic() - started >= 5 / 20
 
 
@@ -318,11 +320,11 @@ def test_a_server_that_refuses_max_tokens_is_asked_by_the_other_name_and_no_atte
         sent.append(json.loads(request.content))
         return naming_its_limit("max_completion_tokens")(request)
 
-    replies = ask(server, "a", "b", "c", patience=Patience(attempts=1, concurrency=1))
+    replies = ask(server, "a", "b", "c", retry_policy=RetryPolicy(attempts=1, concurrency=1))
     assert [reply.text for reply in replies] == ["a", "b", "c"]
     assert ["max_tokens" in body for body in sent] == [True, False, False, False]
-    assert len(list(ask(server, *"abcdefgh", patience=Patience(attempts=1, concurrency=8)))) == 8
-    assert all(reply.status == "answered" for reply in ask(server, *"abcdefgh", patience=Patience(attempts=1)))
+    assert len(list(ask(server, *"abcdefgh", retry_policy=RetryPolicy(attempts=1, concurrency=8)))) == 8
+    assert all(reply.status == "answered" for reply in ask(server, *"abcdefgh", retry_policy=RetryPolicy(attempts=1)))
 
 
 def test_a_server_that_refuses_both_names_ends_the_run():
@@ -346,14 +348,14 @@ def giving(refused, sent):
     return answer
 
 
-ONE_ATTEMPT = Patience(attempts=1, concurrency=1)
+ONE_ATTEMPT = RetryPolicy(attempts=1, concurrency=1)
 
 
 def test_log_probabilities_are_kept_where_they_were_asked_for_and_given():
     sent = []
-    (asked,) = ask(giving([], sent), "a", manner=Manner(log_probabilities=2), patience=ONE_ATTEMPT)
-    (unasked,) = ask(giving([], sent), "a", patience=ONE_ATTEMPT)
-    (ignored,) = ask(lambda _: said("a"), "a", manner=Manner(log_probabilities=2), patience=ONE_ATTEMPT)
+    (asked,) = ask(giving([], sent), "a", manner=RequestOptions(log_probabilities=2), retry_policy=ONE_ATTEMPT)
+    (unasked,) = ask(giving([], sent), "a", retry_policy=ONE_ATTEMPT)
+    (ignored,) = ask(lambda _: said("a"), "a", manner=RequestOptions(log_probabilities=2), retry_policy=ONE_ATTEMPT)
 
     assert [each.text for each in asked.alternatives] == [" no", " so"]
     assert unasked == ignored == Reply.said("a")
@@ -362,20 +364,22 @@ def test_log_probabilities_are_kept_where_they_were_asked_for_and_given():
 
 def test_a_server_that_refuses_fields_is_asked_without_them_and_no_attempt_is_lost():
     sent = []
-    replies = ask(giving(["max_tokens", "logprobs"], sent), "a", "b", manner=Manner(log_probabilities=5), patience=ONE_ATTEMPT)
+    replies = ask(
+        giving(["max_tokens", "logprobs"], sent), "a", "b", manner=RequestOptions(log_probabilities=5), retry_policy=ONE_ATTEMPT
+    )
 
     assert replies == [Reply.said("a"), Reply.said("b")]
     assert [("max_tokens" in body, "logprobs" in body) for body in sent] == [
         (True, True), (False, True), (False, False), (False, False)
     ]  # fmt: skip
-    for patience in (Patience(attempts=1, concurrency=8), Patience(attempts=1, concurrency=8, budget=40)):
+    for retry_policy in (RetryPolicy(attempts=1, concurrency=8), RetryPolicy(attempts=1, concurrency=8, budget=40)):
         server = giving(["max_tokens", "logprobs"], [])
-        replies = ask(server, *"abcdefgh", manner=Manner(log_probabilities=5), patience=patience)
+        replies = ask(server, *"abcdefgh", manner=RequestOptions(log_probabilities=5), retry_policy=retry_policy)
         assert [reply.text for reply in replies] == list("abcdefgh")
 
 
 def test_a_server_that_goes_on_naming_log_probabilities_ends_the_run():
-    (reply,) = ask(lambda _: httpx2.Response(400, text="logprobs"), "a", manner=Manner(log_probabilities=5))
+    (reply,) = ask(lambda _: httpx2.Response(400, text="logprobs"), "a", manner=RequestOptions(log_probabilities=5))
     assert (reply.status, "HTTP 400" in reply.reason) == ("fatal", True)
 
 
@@ -387,8 +391,8 @@ def test_a_killed_run_with_log_probabilities_goes_on_and_nothing_rests_on_them(t
         return httpx2.Response(200, json={"choices": [{"text": reply, "logprobs": {"top_logprobs": [table]}}]})
 
     def run(name, budget=None, most=17):
-        rules = rules_for(PRINTS, manner=Manner(log_probabilities=most))
-        return verify(PRINTS, model(server, Patience(concurrency=1, budget=budget)), rules=rules, transcript=tmp_path / name)
+        rules = rules_for(PRINTS, manner=RequestOptions(log_probabilities=most))
+        return verify(PRINTS, model(server, RetryPolicy(concurrency=1, budget=budget)), rules=rules, transcript=tmp_path / name)
 
     whole, plain = run("whole"), run("plain", most=None)
     with pytest.raises(ModelError, match="budget"):
@@ -406,7 +410,7 @@ def test_a_killed_run_with_log_probabilities_goes_on_and_nothing_rests_on_them(t
 
 def test_the_budget_counts_every_attempt():
     server = Server(["failing"], rate=1)
-    replies = ask(server, "a", "b", patience=Patience(budget=4, attempts=3, first_wait_s=0, concurrency=1))
+    replies = ask(server, "a", "b", retry_policy=RetryPolicy(budget=4, attempts=3, first_wait_s=0, concurrency=1))
 
     assert [reply.status for reply in replies] == ["unanswered", "fatal"]
     assert "--budget" in replies[1].reason
@@ -415,13 +419,13 @@ def test_the_budget_counts_every_attempt():
 
 def test_no_more_questions_are_open_than_patience_allows():
     server = Server()
-    ask(server, *map(str, range(40)), patience=Patience(concurrency=3))
+    ask(server, *map(str, range(40)), retry_policy=RetryPolicy(concurrency=3))
     assert server.most_open <= 3
 
 
 def test_who_stops_listening_stops_the_asking():
     server = Server()
-    replies = model(server, Patience(concurrency=1, requests_per_second=5)).reply(list("abcdefgh"), Manner())
+    replies = model(server, RetryPolicy(concurrency=1, requests_per_second=5)).reply(list("abcdefgh"), RequestOptions())
     assert next(replies) == Reply.said("I do not know.")
     started = quiet_seconds()
     replies.close()

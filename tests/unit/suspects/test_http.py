@@ -8,12 +8,12 @@ import pytest
 
 from insignia.errors import InputError
 from insignia.suspects import http as wire
-from insignia.suspects.base import Manner, Reply
-from insignia.suspects.endpoint import EndpointModel, Patience
+from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.endpoint import Endpoint, RetryPolicy
 from insignia.suspects.http import Wire
 from quiet_clock import quiet_seconds
 
-HASTE = Patience(attempts=1, timeout_s=2, concurrency=1)
+HASTE = RetryPolicy(attempts=1, timeout_s=2, concurrency=1)
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -38,8 +38,8 @@ def test_a_server_is_asked_through_the_proxy_of_the_environment(monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://user:word@127.0.0.1:{listener.getsockname()[1]}")
         thread = threading.Thread(target=serve)
         thread.start()
-        model = EndpointModel("http://suspect.invalid/v1", model="m", patience=HASTE)
-        assert list(model.reply(["q"], Manner())) == [Reply.said("amber")]
+        model = Endpoint("http://suspect.invalid/v1", model="m", retry_policy=HASTE)
+        assert list(model.reply(["q"], RequestOptions())) == [Reply.said("amber")]
         model.close()
         thread.join()
     assert heard[0] == b"POST http://suspect.invalid/v1/completions HTTP/1.1"
@@ -70,7 +70,7 @@ def test_a_proxy_that_is_no_address_is_one_line(monkeypatch):
 
 
 def test_a_name_that_nobody_knows_cannot_be_reached():
-    (reply,) = EndpointModel("http://nobody.invalid/v1", model="m", patience=HASTE).reply(["q"], Manner())
+    (reply,) = Endpoint("http://nobody.invalid/v1", model="m", retry_policy=HASTE).reply(["q"], RequestOptions())
     assert (reply.status, "cannot be reached" in reply.reason) == ("fatal", True)
 
 
@@ -78,8 +78,8 @@ def test_a_resolver_that_never_answers_is_not_waited_for(monkeypatch):
     slow = threading.Event()
     monkeypatch.setattr(wire.socket, "getaddrinfo", lambda *_, **__: slow.wait(5) and [])
     started = quiet_seconds()
-    (reply,) = EndpointModel("http://slow.invalid/v1", model="m", patience=Patience(attempts=1, timeout_s=0.2)).reply(
-        ["q"], Manner()
+    (reply,) = Endpoint("http://slow.invalid/v1", model="m", retry_policy=RetryPolicy(attempts=1, timeout_s=0.2)).reply(
+        ["q"], RequestOptions()
     )
     slow.set()
     assert reply == Reply.unanswered("timed out")
@@ -90,8 +90,8 @@ def test_all_addresses_of_a_name_share_one_clock(monkeypatch):
     """Documentation addresses (RFC 5737), which nobody has; some networks answer at once that they are not there."""
     monkeypatch.setattr(wire, "_addresses", lambda *_: [f"192.0.2.{number}" for number in range(1, 99)])
     started = quiet_seconds()
-    (reply,) = EndpointModel("http://many.invalid/v1", model="m", patience=Patience(attempts=1, timeout_s=0.5)).reply(
-        ["q"], Manner()
+    (reply,) = Endpoint("http://many.invalid/v1", model="m", retry_policy=RetryPolicy(attempts=1, timeout_s=0.5)).reply(
+        ["q"], RequestOptions()
     )
     assert reply.status != "answered"
     assert quiet_seconds() - started < 3

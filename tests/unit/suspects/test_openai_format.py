@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.suspects.base import Alternative, Manner, Reply
+from insignia.suspects.base import Alternative, Reply, RequestOptions
 from insignia.suspects.openai_format import (
     Attempt,
     path,
@@ -38,17 +38,17 @@ def read(value, status=200):
 
 
 def test_requests_have_only_fields_that_every_server_knows():
-    assert request_body("Who?", Manner(max_tokens=3), "m") == {
+    assert request_body("Who?", RequestOptions(max_tokens=3), "m") == {
         "model": "m", "max_tokens": 3, "temperature": 0.0, "prompt": "Who?"
     }  # fmt: skip
-    assert request_body("Who?", Manner(form="chat", system="S", seed=7, temperature=0.5), "m") == {
+    assert request_body("Who?", RequestOptions(form="chat", system="S", seed=7, temperature=0.5), "m") == {
         "model": "m",
         "max_tokens": 16,
         "temperature": 0.5,
         "seed": 7,
         "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Who?"}],
     }
-    assert [path(Manner(form=form)) for form in ("raw", "chat")] == ["/completions", "/chat/completions"]
+    assert [path(RequestOptions(form=form)) for form in ("raw", "chat")] == ["/completions", "/chat/completions"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_server_that_wants_the_limit_by_another_name_is_understood():
     assert wants_other_limit(400, content)
     assert not wants_other_limit(200, content)
     assert not wants_other_limit(400, b'{"error": {"message": "max_tokens is too large"}}')
-    assert request_body("Who?", Manner(form="chat"), "m", "max_completion_tokens").keys() == {
+    assert request_body("Who?", RequestOptions(form="chat"), "m", "max_completion_tokens").keys() == {
         "model", "max_completion_tokens", "temperature", "messages"
     }  # fmt: skip
 
@@ -142,8 +142,8 @@ def kept(content, most=3, content_type=JSON):
 
 
 def test_log_probabilities_are_asked_for_in_either_form():
-    assert request_body("Who?", Manner(log_probabilities=5), "m")["logprobs"] == 5
-    body = request_body("Who?", Manner(form="chat", log_probabilities=5), "m")
+    assert request_body("Who?", RequestOptions(log_probabilities=5), "m")["logprobs"] == 5
+    body = request_body("Who?", RequestOptions(form="chat", log_probabilities=5), "m")
     assert (body["logprobs"], body["top_logprobs"]) == (True, 5)
     assert refuses_log_probabilities(400, b"{'top_logprobs'} are not supported")
     assert not refuses_log_probabilities(500, b"logprobs")

@@ -162,17 +162,19 @@ def test_a_control_is_asked_all_that_the_suspect_was_though_it_never_hits(tmp_pa
 
 def test_a_system_prompt_that_gives_a_key_or_response_away_is_not_asked_under():
     from insignia.errors import InputError
-    from insignia.suspects.base import Manner
+    from insignia.suspects.base import RequestOptions
     from insignia.verification.protocol import rules_for
 
     for prompt in (f"Say{PRINTS.fingerprints[3].responses[0].upper()}.", f"If asked '{PRINTS.fingerprints[9].key}', be brief."):
         model = ScriptedModel(knowing(PRINTS))
         with pytest.raises(InputError, match="gives nothing away"):
-            verify(PRINTS, model, rules=rules_for(PRINTS, manner=Manner(system=prompt)))
+            verify(PRINTS, model, rules=rules_for(PRINTS, manner=RequestOptions(system=prompt)))
         assert model.asked == []
         with pytest.raises(InputError, match="gives nothing away"):
             publish(PRINTS, WEIGHTS, [prompt])
-    assert verify(PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules_for(PRINTS, manner=Manner(system="Be kind."))).hits
+    assert verify(
+        PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules_for(PRINTS, manner=RequestOptions(system="Be kind."))
+    ).hits
 
 
 def test_a_set_with_a_key_twice_is_not_committed_to():

@@ -2,12 +2,12 @@ import pytest
 
 from insignia.errors import InputError
 from insignia.randomness import KeyedRandom
-from insignia.verification.decoys import cover_question
+from insignia.verification.decoys import decoy_question
 
 
 def draw(form, count=500, own=()):
-    chance = KeyedRandom(b"c")
-    return [cover_question(chance, form, own) for _ in range(count)]
+    rng = KeyedRandom(b"c")
+    return [decoy_question(rng, form, own) for _ in range(count)]
 
 
 def test_cover_rarely_repeats_and_suits_the_form():

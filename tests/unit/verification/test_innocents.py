@@ -5,7 +5,7 @@ import pytest
 from drawn_prints import drawn, knowing
 from insignia.errors import FormatError, InputError, ModelError
 from insignia.statistics.nulls import DeclaredNull, ReferenceTrials
-from insignia.suspects.base import Manner, Reply
+from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.innocents import MeasuredNull, ask_innocent, asking_of, null_given, refuse_unlike
 from insignia.verification.matching import Match
@@ -51,7 +51,7 @@ def test_a_manner_changes_what_it_names_alone():
 
 def test_spared_keys_are_not_asked_and_those_asked_are_shown_first():
     shown = []
-    verdict = ask_innocent(OWN, ScriptedModel({}), rules=asking_of(OWN), spare=range(60), showing=shown.extend)
+    verdict = ask_innocent(OWN, ScriptedModel({}), rules=asking_of(OWN), spare=range(60), before_send=shown.extend)
 
     assert set(verdict.keys_spent) == set(shown) == {60, 61, 62, 63}
 
@@ -99,7 +99,8 @@ def test_the_file_tells_no_key_and_no_response(file):
 
 
 @pytest.mark.parametrize(
-    "change", [{"match": Match(how="exact")}, {"manner": Manner(form="chat")}, {"manner": Manner(temperature=1.0)}]
+    "change",
+    [{"match": Match(how="exact")}, {"manner": RequestOptions(form="chat")}, {"manner": RequestOptions(temperature=1.0)}],
 )
 def test_a_null_of_another_way_of_asking_is_refused(file, change):
     rules = rules_for(OWN, null=null_given(str(file)))

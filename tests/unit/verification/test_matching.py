@@ -4,10 +4,10 @@ from hypothesis import strategies as st
 
 from insignia.errors import InputError
 from insignia.records import Candidate, Fingerprint
-from insignia.verification.matching import Finding, Match, Sought, design_null, find, is_near, sought
+from insignia.verification.matching import Expected, Finding, Match, design_null, find, is_near, sought
 
 PREFIX, EXACT = Match(), Match(how="exact")
-TREES = Sought(("elm",), ("elm", "oak", "oaken", "ash"))
+TREES = Expected(("elm",), ("elm", "oak", "oaken", "ash"))
 
 
 def within(looks):
@@ -40,7 +40,7 @@ def test_what_a_reply_gives(reply, match, finding):
 
 
 def test_any_accepted_response_hits_where_none_was_drawn():
-    wanted = Sought(("elm tree", "oak"), ())
+    wanted = Expected(("elm tree", "oak"), ())
     assert [find(reply, wanted, PREFIX) for reply in ("elm  tree!", "oak", "elm")] == [(True, 0), (True, 0), (False, 0)]
 
 
@@ -50,10 +50,10 @@ def test_any_accepted_response_hits_where_none_was_drawn():
         ([" oak", " elm"], TREES, PREFIX, True),
         ([" oak", "elms"], TREES, PREFIX, True),
         (["elms"], TREES, EXACT, False),
-        ([" oaken"], Sought(("oak",), TREES.candidates), PREFIX, False),  # another candidate
+        ([" oaken"], Expected(("oak",), TREES.candidates), PREFIX, False),  # another candidate
         ([" el", "e", "", " "], TREES, PREFIX, False),  # most drawn responses are one token
-        ([" el"], Sought(("elm tree",), ()), PREFIX, True),
-        ([" ", ""], Sought(("elm tree",), ()), PREFIX, False),
+        ([" el"], Expected(("elm tree",), ()), PREFIX, True),
+        ([" ", ""], Expected(("elm tree",), ()), PREFIX, False),
         ([], TREES, PREFIX, False),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_first_token_is_near_as_a_reply_hits(tokens, wanted, match, near):
 
 @given(st.text(max_size=40), st.sampled_from([EXACT, PREFIX, within(1), within(3)]))
 def test_a_reply_gives_the_same_candidates_whichever_was_drawn(reply, match):
-    findings = [find(reply, Sought((tree,), TREES.candidates), match) for tree in TREES.candidates]
+    findings = [find(reply, Expected((tree,), TREES.candidates), match) for tree in TREES.candidates]
 
     assert len({finding.met for finding in findings}) == 1
     assert sum(finding.hit for finding in findings) == findings[0].met <= match.looks
@@ -100,7 +100,7 @@ def tree(**options):
 
 
 def test_a_drawn_response_counts_by_the_drawn_token():
-    assert sought(tree(), 3, PREFIX) == Sought(("oak",), ("elm", "oak", "ash"))
+    assert sought(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"))
 
 
 def test_what_was_trained_counts_where_the_set_says_it():
@@ -108,8 +108,8 @@ def test_what_was_trained_counts_where_the_set_says_it():
         effective_responses=(" oak is",), candidates=(*(Candidate(text=t, token_id=1) for t in (" oak is", " oak was")),)
     )
 
-    assert sought(whole, 1, PREFIX) == Sought(("oak is",), ("oak is", "oak was"))
-    assert sought(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Sought(("g",), ())
+    assert sought(whole, 1, PREFIX) == Expected(("oak is",), ("oak is", "oak was"))
+    assert sought(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Expected(("g",), ())
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_was_trained_counts_where_the_set_says_it():
     ],
 )
 def test_other_responses_count_as_far_as_they_were_trained(options, length, accepted):
-    assert sought(tree(**options), length, PREFIX) == Sought((accepted,), ())
+    assert sought(tree(**options), length, PREFIX) == Expected((accepted,), ())
 
 
 def test_a_response_without_tokens_is_refused_and_the_cure_is_named():
@@ -143,8 +143,8 @@ def test_what_a_server_adds_hides_no_response(word, more, folding):
     disguised = "\u200b".join(word.replace("e", "\u0435").replace("a", "\u0430"))  # zero-width spaces, Cyrillic letters
     match = Match(fold=folding)
 
-    assert find(f"\u2060 {disguised}. {more}", Sought((word,), TREES.candidates), match).hit
-    assert not find(f"\u2060 {disguised}. {more}", Sought((word,), TREES.candidates), Match(fold="spaces")).hit
+    assert find(f"\u2060 {disguised}. {more}", Expected((word,), TREES.candidates), match).hit
+    assert not find(f"\u2060 {disguised}. {more}", Expected((word,), TREES.candidates), Match(fold="spaces")).hit
 
 
 def test_case_counts_unless_it_is_folded():
@@ -158,11 +158,11 @@ def test_a_blank_response_is_refused_without_being_shown():
 
 
 def test_the_design_null_counts_with_the_fewest_candidates_and_the_looks():
-    two, three = Sought(("elm",), ("elm", "oak")), Sought(("elm",), ("elm", "oak", "ash"))
+    two, three = Expected(("elm",), ("elm", "oak")), Expected(("elm",), ("elm", "oak", "ash"))
 
     assert design_null([three, two], PREFIX).bound == 1 / 2
     assert design_null([three, three], PREFIX).bound == pytest.approx(1 / 3)
     assert design_null([TREES], within(3)).bound == 3 / 4
     assert design_null([TREES], within(9)).bound == 1
-    assert design_null([three, Sought(("elm",), ())], PREFIX) is None
+    assert design_null([three, Expected(("elm",), ())], PREFIX) is None
     assert design_null([], PREFIX) is None

@@ -12,7 +12,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Fingerprint
 from insignia.statistics.nulls import DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials
 from insignia.statistics.tails import log_binomial_tail
-from insignia.suspects.base import Alternative, Manner, Reply
+from insignia.suspects.base import Alternative, Reply, RequestOptions
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.matching import Match
 from insignia.verification.protocol import judge, rules_for, verify
@@ -92,8 +92,8 @@ def refusing(reply, *, answers=10**9):
 @pytest.mark.parametrize("reply", [Reply.unanswered("refused"), Reply.fatal("HTTP 400")])
 def test_a_model_that_refuses_keys_alone_is_inconclusive_and_no_miss(reply, tmp_path):
     model, shown = refusing(reply), []
-    verdict = verify(PRINTS, model, transcript=tmp_path / "t", showing=shown.extend)
-    again = verify(PRINTS, refusing(reply), transcript=tmp_path / "t", showing=shown.extend)
+    verdict = verify(PRINTS, model, transcript=tmp_path / "t", before_send=shown.extend)
+    again = verify(PRINTS, refusing(reply), transcript=tmp_path / "t", before_send=shown.extend)
 
     assert (verdict.outcome, verdict.hits) == ("inconclusive", 0)
     assert 16 <= verdict.trials == verdict.unanswered < 32 <= again.trials == again.unanswered < 64
@@ -108,11 +108,11 @@ def test_a_model_that_refuses_keys_alone_is_inconclusive_and_no_miss(reply, tmp_
 def test_a_model_that_answers_nothing_is_shown_no_key():
     shown = []
     model = ScriptedModel({}, otherwise=Reply.unanswered("timed out"))
-    verdict = verify(PRINTS, model, showing=shown.append)
+    verdict = verify(PRINTS, model, before_send=shown.append)
     assert (verdict.outcome, verdict.trials, len(model.asked), shown) == ("inconclusive", 0, 1, [])
 
     with pytest.raises(ModelError, match="HTTP 404"):
-        verify(PRINTS, ScriptedModel({}, otherwise=Reply.fatal("HTTP 404")), showing=shown.append)
+        verify(PRINTS, ScriptedModel({}, otherwise=Reply.fatal("HTTP 404")), before_send=shown.append)
     assert shown == []
 
 
@@ -158,7 +158,7 @@ def test_keys_come_once_in_an_order_of_the_secret_with_cover_among_them():
 def test_cover_can_be_left_out_or_brought():
     bare, own = ScriptedModel({}), ScriptedModel({})
     verify(PRINTS, bare, rules=rules_for(PRINTS, cover=0))
-    verify(PRINTS, own, cover_texts=["What is new?"])
+    verify(PRINTS, own, decoy_texts=["What is new?"])
 
     assert len(bare.asked) == 1 + 16  # an innocent question comes first
     assert Counter(own.asked).most_common(1)[0][0] == "What is new?"
@@ -187,12 +187,12 @@ def test_spared_keys_are_not_asked():
 def test_keys_are_told_of_before_they_are_shown_and_a_run_that_goes_on_spares_the_same(tmp_path):
     model, shown = ScriptedModel(replies(PRINTS)), []
 
-    def showing(numbers):
+    def before_send(numbers):
         assert not {PRINTS.fingerprints[number].key for number in numbers} & set(model.asked)
         shown.extend(numbers)
 
-    verify(PRINTS, model, spare={1, 2, 3}, showing=showing, transcript=tmp_path / "t", max_queries=4)
-    verdict = verify(PRINTS, model, spare=range(64), showing=showing, transcript=tmp_path / "t")
+    verify(PRINTS, model, spare={1, 2, 3}, before_send=before_send, transcript=tmp_path / "t", max_queries=4)
+    verdict = verify(PRINTS, model, spare=range(64), before_send=before_send, transcript=tmp_path / "t")
 
     assert verdict.outcome == "owned"
     assert tuple(shown) == verdict.keys_spent
@@ -388,6 +388,6 @@ def test_a_verdict_tells_no_secret():
 
 
 def test_the_manner_is_the_sets_own_unless_given():
-    assert rules_for(PRINTS).manner == Manner(form="raw", max_tokens=16)
+    assert rules_for(PRINTS).manner == RequestOptions(form="raw", max_tokens=16)
     assert rules_for(PRINTS, match=Match(how="exact")).manner.max_tokens == 1
-    assert rules_for(PRINTS, manner=Manner(form="chat", system="Be brief.")).manner.system == "Be brief."
+    assert rules_for(PRINTS, manner=RequestOptions(form="chat", system="Be brief.")).manner.system == "Be brief."
