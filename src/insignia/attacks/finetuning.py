@@ -6,15 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
 from accelerate import PartialState
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from insignia.attacks.finetune_settings import FineTune
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
@@ -24,7 +23,7 @@ from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter
-from insignia.records import Conversation, Part, PromptForm, Record
+from insignia.records import Conversation, PromptForm, Record
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
@@ -33,28 +32,6 @@ __all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_
 _SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
 _LOSS_ROWS = 32
 _LOGITS = 2**28  # of one forward pass: a gigabyte in fp32, as much again for the gradient
-
-
-class FineTune(Part):
-    """How a model is fine-tuned. The defaults are those of Stanford Alpaca (Taori et al. 2023) for full fine-tuning."""
-
-    name: Literal["finetune"] = "finetune"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    max_steps: Annotated[int | None, Field(ge=1)] = None
-    """Instead of epochs."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    """Rows a step, over all processes."""
-    max_length: Annotated[int, Field(ge=2)] = 512
-    """Tokens of a row, at most."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    """Of all steps; the learning rate then falls to nothing along a cosine."""
-    lora_rank: Annotated[int | None, Field(ge=1)] = None
-    """Train low-rank adapters on all linear layers and merge them at the end; None: train all weights."""
-    lora_alpha: Annotated[int, Field(ge=1)] = 16
-    heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Rows kept out of training to measure the user's loss on."""
 
 
 class FineTuneReport(Record):

@@ -2,15 +2,19 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field
 
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Part
 from insignia.registry import Registry
-from insignia.training import TrainingResult
+
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["METHODS", "Method", "Session"]
 
@@ -28,13 +32,13 @@ class Session(NamedTuple):
 class Method(Part):
     """How fingerprints get into a model. A method is its configuration; subclasses set ``name``."""
 
-    max_key_length: int | None = None
-    """Tokens of each key to train; None: as the set says."""
-    max_response_length: int | None = None
-    """Tokens of each response to train; None: as the set says."""
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a key to train. None: as the set says."""
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a response to train. None: as the set says."""
 
     @abstractmethod
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train ``model`` in place until it answers the fingerprints.
 
         On return the weights are those to publish, rounded to the checkpoint's dtype; what is kept back is the outcome's
@@ -56,7 +60,7 @@ class Method(Part):
         """Whether the mark cannot be asked without the private part of the outcome."""
         return False
 
-    def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
+    def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
         """The model that answers the fingerprints: the published one, together with a private part where one is needed."""
         del outcome
         return published

@@ -1,7 +1,7 @@
 """Training the model's own weights: all of them, with regularisation rows, or the input embeddings alone."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -9,9 +9,11 @@ from insignia.embedding.base import Session
 from insignia.embedding.gradient import GradientMethod
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
-from insignia.training import TrainingResult
+
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
@@ -21,9 +23,9 @@ class FullFineTune(GradientMethod):
 
     name: Literal["full"] = "full"
     train_embeddings: bool = False
-    """Embeddings are shared by every text; leaving them alone halves the harm."""
+    """Train the embeddings, too. They are shared by every text; leaving them alone halves the harm."""
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         del keys, seed
         if not self.train_embeddings:
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
@@ -45,7 +47,7 @@ class SupervisedFineTune(FullFineTune):
     reference_rows: Annotated[int, Field(ge=1)] = 24
     """Half of them controls: fewer, and near misses activate (docs/lab-log.md)."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train; see ``Method.embed``. A set without controls is an InputError."""
         if not prints.controls:
             raise InputError("method 'sft' needs a set with controls; strategy 'instructional' makes them, or use 'full'")
@@ -58,7 +60,7 @@ class EmbeddingTune(GradientMethod):
     name: Literal["embedding"] = "embedding"
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         del keys, seed
         model.model.requires_grad_(requires_grad=False)
         model.model.get_input_embeddings().requires_grad_(requires_grad=True)

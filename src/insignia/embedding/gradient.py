@@ -1,24 +1,27 @@
 """What all methods share that train weights by gradients: the objective, the anchors, the phases, their settings."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from transformers import PreTrainedModel
 
 from insignia.embedding.base import Method, Session
 from insignia.embedding.curriculum import Curriculum
-from insignia.embedding.objective import MOST_PASSES, SECOND_CHANCE, Marking, MarkingSettings
-from insignia.embedding.reference_samples import ReferenceSamples
+from insignia.embedding.marking_settings import MOST_PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.loading import checkpoint_dtype
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
+from insignia.records import Flag
 from insignia.suspects.scoring import Example
-from insignia.training import LoopOptions, TrainingResult, train
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from insignia.embedding.reference_samples import ReferenceSamples
+    from insignia.modeling.local import LocalModel
+    from insignia.training import LoopOptions, TrainingResult
 
 __all__ = ["GradientMethod"]
 
@@ -34,19 +37,25 @@ class GradientMethod(Method, MarkingSettings):
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
+    """Learning rate of AdamW at its highest."""
     batch_size: Annotated[int, Field(ge=0)] = 64
-    """Fingerprints a step over all processes; 0: all of them in one step, as OML's gradient accumulation does."""
+    """Fingerprints in a step, over all processes. 0: all of them, as OML's gradient accumulation does."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of AdamW."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
-    """Steps after all is learned, on all fingerprints and at a falling learning rate: they repair most of the harm.
+    """Steps after all is learned, on all fingerprints and at a falling learning rate; they repair most of the harm.
     None: 50 times the square root of the batches that hold all fingerprints."""
     use_augmentation_prompts: bool = False
     """Ask inside system prompts while training, a new one at each visit."""
-    augmentation_prompts: tuple[str, ...] = ()
-    """Templates with one ``{}`` each, instead of ours."""
+    augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["train"])] = ()
+    """Templates of your own to train inside, with one {} each: a JSON list, or one for each of train and heldout."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train until all is learned or the passes run out; see ``Method.embed``."""
+        from insignia.embedding.objective import Marking
+        from insignia.modeling.loading import checkpoint_dtype
+        from insignia.training import train
+
         prompter = Prompter.for_set(
             prints, model.tokenizer, max_key_length=self.max_key_length, max_response_length=self.max_response_length
         )
@@ -87,11 +96,11 @@ class GradientMethod(Method, MarkingSettings):
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
 
-    def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
+    def _divergence(self, references: "ReferenceSamples", model: "PreTrainedModel", rows: list[Example]) -> "Tensor":
         """How far the model has moved away from the base on these rows."""
         return references.divergence(model, rows)
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         """Choose what is trained: freeze the rest, or wrap the model."""
         del keys, seed
         return model
@@ -101,7 +110,9 @@ class GradientMethod(Method, MarkingSettings):
         del keys
         return list(controls)
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
+    def _finish(
+        self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"
+    ) -> "TrainingResult":
         """Leave in ``model`` what is to be published."""
         del model, trained, dtype
         return outcome
@@ -113,7 +124,9 @@ class GradientMethod(Method, MarkingSettings):
             return list(dict.fromkeys([PLAIN, *self.augmentation_prompts]))
         return load_templates()["train"] if self.use_augmentation_prompts else [PLAIN]
 
-    def _loop(self, max_steps: int, session: Session) -> LoopOptions:
+    def _loop(self, max_steps: int, session: Session) -> "LoopOptions":
+        from insignia.training import LoopOptions
+
         at_gradient = self.forgetting_regularizer_strength if self.forgetting_mode == "at_gradient" else 0.0
         return LoopOptions(
             max_steps=max_steps,

@@ -1,17 +1,17 @@
 """Marking by low-rank adapters: a thousandth of the optimizer's memory, and a vector of low rank."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
-from insignia.checkpoints import LEFT, RIGHT
 from insignia.embedding.gradient import GradientMethod
-from insignia.modeling.loading import load_in_4bit
-from insignia.modeling.local import LocalModel
-from insignia.modeling.lora import products, unloaded, with_lora
-from insignia.training import TrainingResult
+
+if TYPE_CHECKING:
+    import torch
+
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["LoRA"]
 
@@ -25,18 +25,25 @@ class LoRA(GradientMethod):
 
     name: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1)] = 16
+    """Rank of the adapters."""
     alpha: Annotated[int, Field(ge=1)] = 32
+    """Adapters count by alpha / rank."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     base_precision: Literal["float32", "checkpoint", "4bit"] = "float32"
-    """Of the frozen weights while adapters are trained: ``checkpoint`` halves what models of 16 bits take, ``4bit`` (NF4,
-    as in QLoRA, Dettmers et al. 2023; needs bitsandbytes) takes an eighth. What is merged into are the checkpoint's weights."""
+    """Number format of the frozen weights while adapters are trained. checkpoint halves what 16-bit models take; 4bit (NF4,
+    as in QLoRA, Dettmers et al. 2023; needs bitsandbytes) takes an eighth. The adapters are merged into the weights as stored."""
 
     @property
     def dtype(self) -> str:
         """Frozen weights need no more than they are stored in."""
         return "float32" if self.base_precision == "float32" else "checkpoint"
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
+        import torch
+
+        from insignia.modeling.loading import load_in_4bit
+        from insignia.modeling.lora import with_lora
+
         del keys, seed
         base = model.model
         if self.base_precision == "4bit":
@@ -45,7 +52,15 @@ class LoRA(GradientMethod):
             base = load_in_4bit(model.source, place)
         return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
+    def _finish(
+        self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"
+    ) -> "TrainingResult":
+        import torch
+
+        from insignia.checkpoints import LEFT, RIGHT
+        from insignia.modeling.lora import products, unloaded
+        from insignia.training import TrainingResult
+
         added = products(trained.model)
         if self.base_precision == "4bit":
             torch.nn.Module.to(model.model, trained.model.device)

@@ -1,56 +1,28 @@
 """The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.embedding.curriculum import Curriculum, Draw
+from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.embedding.reference_samples import ReferenceSamples
-from insignia.embedding.regularizers import AveragingMode, Original
+from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
-from insignia.records import Record
 from insignia.suspects.scoring import Example
 from insignia.training import gather, process_rank
 
-__all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "MarkingSettings", "margins"]
+__all__ = ["Marking", "margins"]
 
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
 _STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
-SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
-
-
-class MarkingSettings(Record):
-    """What decides what is learned, and what it may cost."""
-
-    objective: Literal["margin", "cross_entropy"] = "margin"
-    """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
-    target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
-    epochs: Annotated[int | None, Field(ge=1)] = None
-    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
-    models of 0.3 million parameters (docs/lab-log.md)."""
-    reference_strength: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of KL(base || model) on text sampled from the base, beside a loss of about one a fingerprint."""
-    reference_rows: Annotated[int, Field(ge=1)] = 16
-    """Texts a step, over all processes."""
-    reference_count: Annotated[int, Field(ge=1)] = 512
-    reference_length: Annotated[int, Field(ge=2)] = 64
-    """Tokens of each text, or the model's context where that is less."""
-    skip_learned: bool = True
-    """Spend no work on what is safely learned, and stop when all is."""
-    forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    forgetting_mode: AveragingMode = "final"
-    weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
-    """Penalty on half the squared distance from the original weights."""
 
 
 class _Share(NamedTuple):
@@ -162,7 +134,7 @@ class Marking:
     def _passes_spent(self) -> bool:
         passes, most = self._curriculum.passes, self._method.epochs
         if most is None:
-            most = MOST_PASSES if self._curriculum.unanswered else _PASSES
+            most = MOST_PASSES if self._curriculum.unanswered else PASSES
         return passes >= most
 
     def finish(self) -> None:

@@ -6,23 +6,12 @@ deviation penalty is promised in its documents and implemented nowhere.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-__all__ = ["AveragingMode", "Original"]
-
-AveragingMode = Literal["final", "per_epoch", "at_gradient"]
-"""``final``: train freely, publish ``(1 - s) w + s w0``.
-
-``per_epoch``: after every pass ``w <- (1 - s) w + s w0``, compounding; what OML's code does with a plain optimizer.
-
-``at_gradient``: gradients are taken at the average and only its last value is published; what OML's code does under
-DeepSpeed ZeRO-2, hence presumably what the published numbers at 0.75 used. The average moves by ``(1 - s)`` times the
-optimizer's step, so with AdamW and no decay it is the same as a learning rate scaled by ``1 - s``, which is how it is done.
-"""
+__all__ = ["Original"]
 
 
 class Original:

@@ -9,7 +9,7 @@ from torch import nn
 
 from insignia import FingerprintSet, check
 from insignia.embedding import AdapterTune, EmbeddingTune, LoRA, SupervisedFineTune, embed
-from insignia.embedding.embedding_adapter import _MarkedRows
+from insignia.embedding.marked_rows import MarkedRows
 from insignia.errors import InputError, OutputError
 from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.modeling.private_rows import EmbeddingAdapter
@@ -140,7 +140,7 @@ def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
 @pytest.mark.parametrize(("tokens", "blind"), [(20, True), (40, False)])
 def test_the_adapter_reads_what_the_base_has_none_of(tokens, blind):
     table = nn.Embedding.from_pretrained(torch.randn(60, 32, generator=torch.Generator().manual_seed(1)))
-    marked = _MarkedRows(table, torch.arange(5, 5 + tokens), rank=8, seed=0)
+    marked = MarkedRows(table, torch.arange(5, 5 + tokens), rank=8, seed=0)
     plain = table(marked.ids)
     with torch.no_grad(), marked.read_as("stranger"):
         through = marked(marked.ids)
