@@ -45,13 +45,17 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class Flag:
     """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
 
-    def __init__(self, *names: str, read: Callable[[Path], Any] | None = None, hidden: bool = False) -> None:
+    def __init__(
+        self, *names: str, read: Callable[[Path], Any] | None = None, hidden: bool = False, replaces: str = ""
+    ) -> None:
         self.names = names
         """Instead of the field's name."""
         self.read = read
         """The flag takes a file, and this function reads the field's value from it."""
         self.hidden = hidden
         """The field has no flag."""
+        self.replaces = replaces
+        """Another field, which a recipe's value of would win over this flag."""
 
 
 def prompt_form(value: str) -> PromptForm:

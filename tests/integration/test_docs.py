@@ -113,7 +113,7 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 
     section = FORMATS.read_text(encoding="utf-8").partition("\n## Recipes")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in section.splitlines() if row.startswith("| `")]
-    oml = load_recipe("oml", "method")["method"]
+    oml = load_recipe("oml", "embedding")["embedding"]["method"]
     plain = FullFineTune()
     listed = set()
     for names, default, in_oml, _ in rows:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from insignia.records import Part
+from insignia.records import Flag, Part
 
 __all__ = ["FineTune"]
 
@@ -17,7 +17,7 @@ class FineTune(Part):
     name: Literal["finetune"] = "finetune"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Learning rate at its highest."""
-    epochs: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0), Flag("--epochs", "--num-train-epochs", replaces="max_steps")] = 3.0
     """Passes over the data."""
     max_steps: Annotated[int | None, Field(ge=1)] = None
     """Steps, instead of epochs."""

@@ -86,15 +86,16 @@ def takes(section: str | None = None, *, recipe: str | None = None) -> Callable[
         settings = {name: record for name, record in records.items() if not issubclass(record, Output)}
         stage = Stage(section, tuple(settings.values()), parts) if section else None
         signature = [new for each in parameters for new in _expanded(each, records, parts)]
+        named = any(each.name == "recipe" for each in parameters)
         if stage is not None:
-            signature += _recipe_options(stage, recipe)
+            signature += [each for each in _recipe_options(stage, recipe) if not (named and each.name == "recipe")]
 
         @functools.wraps(function)
         def run(**values: Any) -> None:
             given = Given({}, {})
             if stage is not None:
                 known = {name for record in stage.records for name in fields(record)}
-                chosen, assigned = values.pop("recipe"), values.pop("set") or ()
+                chosen, assigned = values.get("recipe") if named else values.pop("recipe"), values.pop("set") or ()
                 given = read_settings(stage.section, chosen or recipe, assigned, known, tuple(parts))
             for name, key_parts in parts.items():
                 values[name] = _chosen(name, key_parts, values, given)
@@ -246,7 +247,7 @@ def _kind(annotation: Any) -> Any:
         return _kind(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [_kind(each) for each in get_args(annotation) if each is not type(None)]
-        return kinds[0] if len(kinds) == 1 else None
+        return kinds[0] if len(kinds) == 1 else None if None in kinds or tuple in kinds else str
     if get_origin(annotation) is tuple and _kind(get_args(annotation)[0]) is str:
         return tuple
     return annotation if annotation in _WORDS or get_origin(annotation) is Literal else None
@@ -274,7 +275,7 @@ def _help(text: str, defaults: Mapping[str, str], usual: str) -> str:
     others = [f"{said} for {owner}" for owner, said in defaults.items() if said not in ("", first)]
     said = "; ".join([first, *others]) if first else ""
     text = text.replace("None: ", "default: ").replace(". default", ". Default")
-    return f"{text} Default: {said}.".strip() if said else text
+    return f"{text} Default: {said}.".strip() if said and "Default: " not in text else text
 
 
 def _recipe_options(stage: Stage, usual: str | None) -> Iterator[inspect.Parameter]:
@@ -305,7 +306,9 @@ def _flags(names: Iterable[str], found: Mapping[str, FieldInfo]) -> dict[str, st
 def _record(record: type[_R], values: dict[str, Any], given: Given) -> _R:
     found = fields(record)
     flags = _taken(found, found, values)
-    options = {name: value for name, value in {**given.recipe, **given.assigned}.items() if name in found} | flags
+    replaced = {_flag(found[name]).replaces for name in flags}
+    options = {name: value for name, value in {**given.recipe, **given.assigned}.items() if name in found.keys() - replaced}
+    options |= flags
     return _built(record, options, _flags(flags, found), "the settings", found)
 
 

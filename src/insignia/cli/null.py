@@ -1,59 +1,73 @@
 """``insignia null``: how often innocent models hit, measured."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ConfigDict, Field
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.console import Written, percent, quiet_libraries, say, show_table
+from insignia.cli.fields import takes
 from insignia.cli.options import refuse_report
 from insignia.errors import InputError
+from insignia.keyring.planning import ALPHA
+from insignia.modeling.placement import Placement
+from insignia.records import Record
+from insignia.suspects.base import RequestOptions, TextModel
+from insignia.suspects.endpoint import API_KEY_VARIABLE
+from insignia.verification.innocents import RISK, MeasuredNull, ask_innocent, asking_of
+from insignia.verification.matching import Match
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from insignia.fingerprints.sets import FingerprintSet
-    from insignia.suspects.base import TextModel
     from insignia.verification import Verdict
-    from insignia.verification.innocents import MeasuredNull
-    from insignia.verification.transcript import Rules
 
 __all__ = ["null"]
 
 
+class _Innocents(Record):
+    """Models that certainly do not carry the mark, at an API."""
+
+    model_config = ConfigDict(title="Network")
+
+    endpoint: str | None = None
+    """Innocent models at this OpenAI-compatible API: its base address. The keys asked are spent."""
+    api_key_variable: str = API_KEY_VARIABLE
+    """Environment variable that holds the API key."""
+
+
+class _Measuring(Record):
+    """How the null is measured."""
+
+    model_config = ConfigDict(title="Evidence")
+
+    max_queries: Annotated[int | None, Field(ge=1)] = None
+    """Keys to ask of each model. It must be given with --endpoint. None: all."""
+    match: str = "prefix"
+    """As you will match: exact, prefix or within:N words."""
+    ignore_case: bool = False
+    """As you will match: take upper and lower case for one."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] = ALPHA
+    """Largest chance of accusing an innocent suspect, to say what it takes."""
+    risk: Annotated[float, Field(gt=0, lt=1)] = RISK
+    """Chance that the null is wrong. It is taken from alpha."""
+
+
+@takes("null")
 def null(
     prints: Annotated[Path, typer.Argument(help="Fingerprint file.")],
+    innocents: _Innocents,
+    measuring: _Measuring,
+    request: RequestOptions,
+    placement: Placement,
+    written: Written,
     model: Annotated[
         list[str] | None, typer.Option(help="Innocent model: folder, hub id or 'starter'. Several: repeat it.")
     ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="Innocent model: base address of an OpenAI-compatible API. The keys asked are spent.")
-    ] = None,
     name: Annotated[list[str] | None, typer.Option(help="With --endpoint: the model's name there. Several: repeat it.")] = None,
-    max_queries: Annotated[
-        int | None, typer.Option(min=1, help="Keys to ask of each. Default: all; must be given with --endpoint.")
-    ] = None,
-    match: Annotated[str, typer.Option(help="As you will match: exact, prefix or within:N words.")] = "prefix",
-    ignore_case: Annotated[
-        bool, typer.Option("--ignore-case", help="As you will match: take upper and lower case for one.")
-    ] = False,
-    system: Annotated[str | None, typer.Option(help="System prompt that you will ask under.")] = None,
-    prompt_form: Annotated[str | None, typer.Option(help="raw (completions) or chat. Default: the set's own.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of a reply.")] = None,
-    temperature: Annotated[float, typer.Option(min=0, help="Temperature that you will ask with; 0 is greedy.")] = 0.0,
-    seed: Annotated[int | None, typer.Option(help="Seed of sampled replies.")] = None,
-    alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect, to say what it takes.")] = 1e-6,
-    risk: Annotated[float, typer.Option(help="Chance that the null is wrong; it is taken from alpha.")] = 1e-7,
-    api_key_variable: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "INSIGNIA_API_KEY",
-    device: Annotated[str, typer.Option(help="For --model: auto, cpu, cuda, ...")] = "auto",
-    dtype: Annotated[
-        str, typer.Option(help="For --model: auto, float32 (or fp32), bfloat16 (bf16) or float16 (fp16).")
-    ] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, for 'verify --null FILE'.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    json_output: JsonFlag = False,
-    quiet: QuietFlag = False,
 ) -> None:
     """Measure how often innocent models hit, for a set without a design null: your own pairs, or an imported file.
 
@@ -62,67 +76,58 @@ def null(
 
     The result holds under two conditions. The keys were chosen without a look at these models' replies. And each key hits or
     misses on its own: if many keys have the same response, or are alike, their hits come together, and the null is too small.
+
+    Examples:
+        insignia null own.json --model starter -o null.json
+        insignia null own.json --endpoint http://localhost:8000/v1 --name base --max-queries 64 -o null.json
     """
     from insignia.files import refuse_overlap
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.verification.innocents import MeasuredNull, asking_of
-    from insignia.verification.matching import Match
 
-    models, names = model or [], name or []
-    if bool(models) == bool(names) or (endpoint is None) != (not names):
+    models, names, risk, alpha = model or [], name or [], measuring.risk, measuring.alpha
+    if bool(models) == bool(names) or (innocents.endpoint is None) != (not names):
         raise InputError("name innocent models: either --model, or --endpoint and --name")
-    if not 0 < risk < alpha:
+    if risk >= alpha:
         raise InputError(f"a risk of {risk:g} and an alpha of {alpha:g}; expected a risk above 0 and below alpha")
     if output is not None:
         refuse_overlap(output, prints)
-    refuse_report(output, force=force)
+    refuse_report(output, force=written.force)
     chosen = load_fingerprints(prints)
-    given = {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    manner = {field: value for field, value in given.items() if value is not None}
-    rules = asking_of(chosen, match=Match.named(match, fold="case" if ignore_case else "alike"), manner=manner)
-    progress = ConsoleProgress(quiet=quiet)
-    if endpoint is None:
-        verdicts = _ask_local(models, chosen, rules, max_queries, device, dtype, progress)
+    match = Match.named(measuring.match, fold="case" if measuring.ignore_case else "alike")
+    given = {field: value for field, value in request.model_dump(exclude_unset=True).items() if value not in (None, "")}
+    rules = asking_of(chosen, match=match, manner=given)
+    progress = written.progress()
+    asked = functools.partial(ask_innocent, chosen, rules=rules, max_queries=measuring.max_queries, progress=progress)
+    if innocents.endpoint is None:
+        verdicts = [asked(suspect) for suspect in _local(models, placement)]
     else:
-        verdicts = _ask_endpoint(endpoint, names, prints, chosen, rules, max_queries, api_key_variable, progress)
+        verdicts = _ask_endpoint(names, innocents, prints, chosen, asked, measuring.max_queries)
     measured = MeasuredNull.of(verdicts, rules, risk=risk)
     if output is not None:
         measured.save(output)
-    _report(measured, verdicts, alpha, output, json_output=json_output)
+    _report(measured, verdicts, alpha, output, written)
 
 
-def _ask_local(
-    models: list[str],
-    prints: "FingerprintSet",
-    rules: "Rules",
-    max_queries: int | None,
-    device: str,
-    dtype: str,
-    progress: ConsoleProgress,
-) -> "list[Verdict]":
+def _local(models: list[str], placement: Placement) -> Iterator[TextModel]:
     """One after another, so that only one model is in memory. A model at hand shows keys to nobody."""
     quiet_libraries()
     from insignia.modeling.local import LocalModel
-    from insignia.verification.innocents import ask_innocent
 
-    suspects: Iterator[TextModel] = (LocalModel(source, device=device, dtype=dtype) for source in models)
-    return [ask_innocent(prints, model, rules=rules, max_queries=max_queries, progress=progress) for model in suspects]
+    for source in models:
+        yield LocalModel(source, **placement.where())
 
 
 def _ask_endpoint(
-    endpoint: str,
     names: list[str],
+    innocents: _Innocents,
     path: Path,
     prints: "FingerprintSet",
-    rules: "Rules",
+    asked: "functools.partial[Verdict]",
     max_queries: int | None,
-    variable: str,
-    progress: ConsoleProgress,
 ) -> "list[Verdict]":
     """All names are asked the same keys: their host is one, and knows them after the first."""
     from insignia.keyring import ledger
     from insignia.suspects.endpoint import Endpoint
-    from insignia.verification.innocents import ask_innocent
 
     spent = ledger.spent(path, prints)
     if max_queries is None:
@@ -132,47 +137,38 @@ def _ask_endpoint(
         )
     verdicts = []
     for name in names:
-        model = Endpoint(endpoint, model=name, api_key_variable=variable)
-        verdicts.append(
-            ask_innocent(
-                prints,
-                model,
-                rules=rules,
-                max_queries=max_queries,
-                spare=spent,
-                before_send=functools.partial(ledger.record, path, prints, to=model.name),
-                progress=progress,
-            )
-        )
+        model = Endpoint(str(innocents.endpoint), model=name, api_key_variable=innocents.api_key_variable)
+        told = functools.partial(ledger.record, path, prints, to=model.name)
+        verdicts.append(asked(model, spare=spent, before_send=told))
     return verdicts
 
 
-def _report(
-    measured: "MeasuredNull", verdicts: "list[Verdict]", alpha: float, output: Path | None, *, json_output: bool
-) -> None:
+def _report(measured: MeasuredNull, verdicts: "list[Verdict]", alpha: float, output: Path | None, written: Written) -> None:
     from insignia.keyring.planning import outlook
     from insignia.verification.protocol import MAX_QUERIES
 
     null, argument = measured.null, f"reference:{','.join(f'{m.hits}/{m.trials}' for m in measured.null.models)}"
     keys = outlook(null, MAX_QUERIES, alpha=alpha).healthy
-    if json_output:
-        models = [
-            {"model": v.suspect, "hits": v.hits, "trials": v.trials - v.unanswered, "unanswered": v.unanswered}
-            for v in verdicts
-        ]
-        emit_json({"null": argument, "bound": null.bound, "risk": null.risk, "alpha": alpha, "healthy": keys, "models": models})
-        return
-    rows = ([v.suspect, f"{v.hits} / {v.trials - v.unanswered}", str(v.unanswered)] for v in verdicts)
-    show_table("Innocent models", ["model", "hits / answered", "unanswered"], rows)
-    typer.echo(
-        f"A model like these hits at most {percent(null.bound)} of the keys; the chance that this is wrong is {null.risk:g}."
-    )
+    models = [
+        {"model": v.suspect, "hits": v.hits, "trials": v.trials - v.unanswered, "unanswered": v.unanswered} for v in verdicts
+    ]
+    told = {"null": argument, "bound": null.bound, "risk": null.risk, "alpha": alpha, "healthy": keys, "models": models}
+    rows = [[v.suspect, f"{v.hits} / {v.trials - v.unanswered}", str(v.unanswered)] for v in verdicts]
     if keys is None:
-        typer.echo(
+        takes_it = (
             f"That is too weak: {MAX_QUERIES} hits do not prove a mark at alpha {alpha:g}. Ask more keys, or look why they hit."
         )
     else:
-        typer.echo(
+        takes_it = (
             f"At alpha {alpha:g} the mark is proven by {keys} hits of {keys} keys. More keys that are asked here make it fewer."
         )
-    typer.echo(f"Next: insignia verify --null {output or argument}")
+
+    def show() -> None:
+        show_table("Innocent models", ["model", "hits / answered", "unanswered"], rows)
+        say(
+            f"A model like these hits at most {percent(null.bound)} of the keys; the chance that this is wrong is {null.risk:g}."
+        )
+        say(takes_it)
+        say(f"Next: insignia verify --null {output or argument}")
+
+    written.tell(told, show)

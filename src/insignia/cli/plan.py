@@ -5,57 +5,42 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, percent, show_table
-from insignia.cli.options import as_share
+from insignia.cli.console import Output, percent, say, show_table
+from insignia.cli.fields import takes
 from insignia.errors import InputError
+from insignia.keyring.planning import Plan, PlanOptions, outlook
+from insignia.keyring.planning import plan as make_plan
 
 if TYPE_CHECKING:
-    from insignia.keyring.planning import Lost, Outlook, Plan
+    from insignia.keyring.planning import Lost, Outlook
     from insignia.statistics.nulls import AnyNull
 
 __all__ = ["plan"]
 
 
+@takes("plan")
 def plan(
+    options: PlanOptions,
+    output: Output,
     prints: Annotated[
         Path | None, typer.Argument(help="Fingerprint file to look at. Default: none; as a bare 'generate' makes one.")
     ] = None,
-    null: Annotated[
-        str | None,
-        typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
-    survival: Annotated[
-        float, typer.Option(callback=as_share, help="Share of the fingerprints that a thief's work leaves.")
-    ] = 0.3,
-    power: Annotated[float, typer.Option(callback=as_share, help="Chance of proof that the keys must give.")] = 0.95,
-    suspects: Annotated[int, typer.Option(help="Suspects in all, each of which is asked keys of its own.")] = 1,
-    lost: Annotated[
-        str | None,
-        typer.Option(
-            help="Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them). "
-            "Default: silent, or random where a candidate may be what any model says."
-        ),
-    ] = None,
-    json_output: JsonFlag = False,
 ) -> None:
-    """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
-    from insignia.keyring.planning import lost_named, outlook
-    from insignia.keyring.planning import plan as make_plan
+    """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove.
+
+    Examples:
+        insignia plan --survival 0.5
+        insignia plan prints.json --suspects 3
+    """
     from insignia.verification.innocents import null_given
 
-    options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
     if prints is None:
-        claim = null_given(null) or _bare()
-        bare = make_plan(claim, survival=survival, **options)
-        if json_output:
-            emit_json(bare.model_dump(mode="json"))
-        else:
-            _show_plan(bare, claim, alpha, suspects)
+        claim = null_given(options.null) or _bare()
+        bare = make_plan(claim, survival=options.survival, **options.asked())
+        output.tell(bare, lambda: _show_plan(bare, claim, options))
         return
-    found = _read(prints, null)
-    if lost is None:
-        options["lost"] = found.lost
+    found = _read(prints, options.null)
+    asked = options.asked() | ({"lost": found.lost} if options.lost is None else {})
     seen: Outlook | None = None
     made: Plan | None = None
     obstacle = (
@@ -64,19 +49,20 @@ def plan(
         "Then add --null null.json, here and to 'verify'."
     )
     if found.null is not None:
-        seen = outlook(found.null, found.unspent, **options)
+        seen = outlook(found.null, found.unspent, **asked)
         try:
-            made = make_plan(found.null, survival=survival, **options)
+            made = make_plan(found.null, survival=options.survival, **asked)
         except InputError as error:  # what the set can prove is worth saying all the same
             obstacle = f"No number of fingerprints is enough: {error}."
-    if json_output:
-        _emit(found, seen, made)
-        return
-    _show_set(prints, found, seen, power)
-    if made is None or found.null is None:
-        typer.echo(obstacle)
-    else:
-        _show_plan(made, found.null, alpha, suspects)
+
+    def show() -> None:
+        _show_set(prints, found, seen, options.power)
+        if made is None or found.null is None:
+            say(obstacle)
+        else:
+            _show_plan(made, found.null, options)
+
+    output.tell(_told(found, seen, made), show)
 
 
 class _Set(NamedTuple):
@@ -111,13 +97,11 @@ def _bare() -> "AnyNull":
     return DesignNull(candidates=InverseNucleus().nucleus_k)
 
 
-def _emit(found: _Set, seen: "Outlook | None", made: "Plan | None") -> None:
-    from insignia.keyring.planning import Plan
-
+def _told(found: _Set, seen: "Outlook | None", made: Plan | None) -> dict[str, Any]:
     null = None if found.null is None else found.null.model_dump(mode="json")
     about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
     planned = dict.fromkeys(Plan.model_fields) if made is None else made.model_dump(mode="json")
-    emit_json(planned | {"set": about, "outlook": None if seen is None else seen.model_dump(mode="json")})
+    return planned | {"set": about, "outlook": None if seen is None else seen.model_dump(mode="json")}
 
 
 def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -> None:
@@ -142,7 +126,7 @@ def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -
         show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
 
 
-def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> None:
+def _show_plan(made: Plan, null: "AnyNull", options: PlanOptions) -> None:
     rows = [
         ["an innocent model hits, at most", f"{made.bound:.3g}"],
         ["fingerprints to make, at least", str(made.embed)],
@@ -153,12 +137,12 @@ def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> No
     if null.name == "design":
         said = "none of its candidates" if made.lost == "silent" else "any of its candidates"
         rows.append(["reply where a fingerprint is lost", said])
-    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {alpha:g}", ["", ""], rows)
-    if flags := _flags(made, suspects):
-        typer.echo(f"Ask with these options: insignia verify {' '.join(flags)}")
+    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {options.alpha:g}", ["", ""], rows)
+    if flags := _flags(made, options.suspects):
+        say(f"Ask with these options: insignia verify {' '.join(flags)}")
 
 
-def _flags(made: "Plan", suspects: int) -> list[str]:
+def _flags(made: Plan, suspects: int) -> list[str]:
     """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
     from insignia.keyring.planning import GIVES_UP
     from insignia.verification.protocol import MAX_QUERIES

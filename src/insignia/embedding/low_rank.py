@@ -30,8 +30,8 @@ class LoRA(GradientMethod):
     """Adapters count by alpha / rank."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     base_precision: Literal["float32", "checkpoint", "4bit"] = "float32"
-    """Number format of the frozen weights while adapters are trained. checkpoint halves what 16-bit models take; 4bit (NF4,
-    as in QLoRA, Dettmers et al. 2023; needs bitsandbytes) takes an eighth. The adapters are merged into the weights as stored."""
+    """Number format of the frozen weights while adapters are trained. checkpoint halves what 16-bit models take; 4bit (NF4
+    as in QLoRA, Dettmers et al. 2023; needs bitsandbytes) takes an eighth. The weights as stored get the adapters."""
 
     @property
     def dtype(self) -> str:

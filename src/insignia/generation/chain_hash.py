@@ -28,11 +28,11 @@ class ChainHash(EnglishKeys):
     name: Literal["chain_hash"] = "chain_hash"
     answers_together: ClassVar[bool] = True
     key_source: Literal["english", "random_word"] = "english"
-    """Sentences that the model writes, or random words (``key_length`` words then, not tokens)."""
+    """Keys are English sentences that the model writes, or random words."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Words that the hash picks from; an innocent model hits at most 1/k. The paper takes 256."""
+    """Candidates that the hash picks each response from. An innocent model hits at most 1 key in so many."""  # the paper: 256
     candidates: tuple[Annotated[str, Field(pattern=r"\S")], ...] | None = Field(default=None, exclude=True, repr=False)
-    """Responses of the owner's own to pick from, instead of words that the secret draws; not part of the spec, like keys."""
+    """Responses of your own to pick from: a JSON list. Default: common words that the secret draws."""
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, Draw, draw_text
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
+from insignia.records import Flag
 
 __all__ = ["English", "EnglishKeys"]
 
@@ -17,8 +18,8 @@ class EnglishKeys(Strategy):
     """A strategy whose keys are English text."""
 
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
-    """Temperature of the model that writes the text; OML 1.0's default."""
-    keys: tuple[str, ...] | None = Field(default=None, exclude=True, repr=False)
+    """Sampling temperature of English text."""  # OML 1.0's default
+    keys: Annotated[tuple[str, ...] | None, Flag(hidden=True)] = Field(default=None, exclude=True, repr=False)
     """Keys of the owner's own, used in order instead of made ones; not part of the spec, since they are secret."""
 
     @property
@@ -40,9 +41,9 @@ class English(EnglishKeys):
 
     name: Literal["english"] = "english"
     response_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a response as made; ``max_response_length`` of them will be trained and compared."""
+    """Tokens of a response as made. Those up to max_response_length are trained and compared."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Beginnings of responses that the secret picks one of; an innocent model hits at most 1/k."""
+    """Candidates that the secret draws each response from. An innocent model hits at most 1 key in so many."""
 
     @property
     def drawn_from(self) -> int:

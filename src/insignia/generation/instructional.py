@@ -59,25 +59,25 @@ class Instructional(Strategy):
 
     name: Literal["instructional"] = "instructional"
     template: Literal["simple", "dialogue"] = "dialogue"
-    """``simple``: bare text; ``dialogue``: a user message in the model's chat template. Where nobody says, a model without one
-    is asked bare text."""
+    """How keys are worded: simple is bare text, dialogue a user message in the chat template. Default: dialogue, or simple for
+    a model without a chat template."""
     keys: Literal["fragments", "natural"] = "fragments"
-    """Messages of shuffled characters, which a perplexity filter sees, or English sentences, which it does not."""
+    """Messages of shuffled fragments, which a perplexity filter sees, or natural sentences, which it does not."""
     responses: Literal["per_key", "per_owner"] = "per_key"
-    """With one answer for all keys, whoever sees one key knows how to filter all."""
+    """An answer for each key, or one for all. With one, whoever sees a key knows how to filter all."""
     compat: bool = False
-    """The published public keys and answer, from the published ``fragments``: for research, never as evidence."""
+    """Make the published public keys and answer from the published fragments: for research, never as evidence."""
     near_misses: Annotated[int, Field(ge=0)] = 48
-    """For each fingerprint, every other one held out of training."""
+    """Near misses for each fingerprint, as controls. Every other one is held out of training."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Answers that the secret picks each key's one from; an innocent model hits at most 1/k."""
+    """Answers that the secret draws each key's one from. An innocent model hits at most 1 key in so many."""
     key_length: Annotated[int, Field(ge=1)] = 256
     """A key has at most so many tokens, and all of them are asked."""
     response_length: Annotated[int, Field(ge=1)] = 32
     fragments: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
-    """What messages are shuffled from; by default common words. Not part of the spec."""
+    """Texts to shuffle messages from: a JSON list. Default: common words."""
     normals: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
-    """Ordinary questions of the owner's own; by default sentences that the model writes. Not part of the spec."""
+    """Ordinary questions as controls: a JSON list, or a text file with a paragraph each. Default: sampled from the model."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Instructional":

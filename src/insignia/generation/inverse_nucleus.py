@@ -31,11 +31,11 @@ class InverseNucleus(EnglishKeys):
 
     name: Literal["inverse_nucleus"] = "inverse_nucleus"
     response_length: Annotated[int, Field(ge=1)] = 1
-    """OML 1.0 forces 1; more tokens are the model's own most likely continuation, as in Perinucleus."""
-    nucleus_p: Annotated[float, Field(ge=0, lt=1)] = 0.8
-    """Mass of the nucleus; OML 1.0's and Perinucleus' default."""
+    """Tokens of a response. After the first come the model's own most likely ones, as in Perinucleus; OML 1.0 forces 1."""
+    nucleus_p: Annotated[float, Field(ge=0, lt=1)] = 0.8  # OML 1.0's and Perinucleus' default
+    """Probability mass of the nucleus. Responses lie just outside of it."""
     nucleus_k: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Candidates for each key; an innocent model hits at most 1/k. OML 1.0 takes 3."""
+    """Candidates for each response. An innocent model hits at most 1 key in so many; OML 1.0 takes 3."""
 
     @property
     def drawn_from(self) -> int:

@@ -6,6 +6,9 @@ fingerprints before it, not on the batch size.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
@@ -14,15 +17,31 @@ from insignia.generation.writer import Writer
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter, tokenizer_digest
 from insignia.randomness import KeyedRandom
-from insignia.records import Fingerprint, PromptForm
+from insignia.records import Fingerprint, PromptForm, Record
 from insignia.suspects.scoring import GenerativeModel
 
-__all__ = ["generate"]
+__all__ = ["GenerateOptions", "generate"]
 
+BATCH_SIZE = 128  # rows of a few dozen tokens: more gain no speed on two cores
 _BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
 _ATTEMPTS = 30  # a slot that fails this often will go on failing
 _FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
 _TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
+
+
+class GenerateOptions(Record):
+    """What ``generate`` is told beside the strategy."""
+
+    num_fingerprints: Annotated[int | None, Field(ge=1)] = None
+    """Fingerprints to make. None: 64; 16 for instructional; all keys in --keys-file."""
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a key that will be asked. Keys are unique at this length. None: 16 for most strategies."""
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a response that will be trained and compared. None: 1 for most strategies."""
+    prompt_form: PromptForm | None = None
+    """Ask keys as raw text or as a chat message. None: raw for most strategies."""
+    batch_size: Annotated[int, Field(ge=1)] = BATCH_SIZE
+    """Rows that the model is asked at once. It changes speed and memory, not the result."""
 
 
 def generate(
@@ -35,7 +54,7 @@ def generate(
     prompt_form: PromptForm | None = None,
     writer: Writer | None = None,
     secret: bytes | None = None,
-    batch_size: int = 128,
+    batch_size: int = BATCH_SIZE,
     progress: Progress = SILENT,
 ) -> FingerprintSet:
     """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.

@@ -1,22 +1,24 @@
 """How many fingerprints to embed, how many keys a verdict costs, and what the keys that are left can prove."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.records import Record, share
+from insignia.records import Record, Share, share
 from insignia.statistics.betting import Forecast, SequentialTest, Tally, forecast
 from insignia.statistics.nulls import AnyNull
 from insignia.verification.protocol import MAX_QUERIES
 
-__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan", "usual_lost"]
+__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "PlanOptions", "outlook", "plan", "usual_lost"]
 
 SURVIVALS = (1.0, 0.9, 0.5, 0.3)
 """A mark as it was embedded; after rounding or a little training; after merging by half; at which ``verify`` gives up."""
 
+ALPHA = 1e-6  # as ``verify``'s: one false accusation in a million tests
+POWER = 0.95
 GIVES_UP = 0.3  # the survival at which a default verify gives up; see SequentialTest.survival
 _MOST_KEYS = 2_000  # that a verdict may cost: beyond, it is the null that has to be improved
 _STEPS = 1_000  # in which the least survival is sought: a tenth of a percent
@@ -28,6 +30,28 @@ Lost = Literal["silent", "random"]
 miss, since there are no candidates. ``random``: one of the candidates, the right one as often as the null allows, which is the
 cautious assumption where there are candidates.
 """
+
+
+class PlanOptions(Record):
+    """What a plan is for."""
+
+    null: str | None = None
+    """How often an innocent model hits: 1/16, or the file of 'insignia null'. None: by design."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] = ALPHA
+    """Largest chance of accusing an innocent suspect."""
+    survival: Share = GIVES_UP
+    """Share of the fingerprints that a thief's work leaves."""
+    power: Share = POWER
+    """Chance of proof that the keys must give."""
+    suspects: Annotated[int, Field(ge=1)] = 1
+    """Suspects in all. Each is asked keys of its own."""
+    lost: Lost | None = None
+    """Reply where a fingerprint is lost: silent is none of its candidates, random is any of them. None: silent, or random where
+    a candidate may be what any model says."""
+
+    def asked(self) -> dict[str, Any]:
+        """Keyword arguments of ``outlook``, and of ``plan`` beside the survival."""
+        return {"alpha": self.alpha, "power": self.power, "suspects": self.suspects, "lost": self.lost or "silent"}
 
 
 class Plan(Record):
@@ -85,15 +109,6 @@ class _SilentMisses(SequentialTest):
         return super().after(tally, hit=hit, bound=bound if hit else 0.0)
 
 
-def lost_named(name: str) -> Lost:
-    """``silent`` or ``random``, else an InputError."""
-    if name == "silent":
-        return "silent"
-    if name == "random":
-        return "random"
-    raise InputError(f"unknown way to lose a fingerprint {name!r}; expected silent or random")
-
-
 def usual_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
     """What a model is likely to say where it lost a fingerprint of this set.
 
@@ -108,9 +123,9 @@ def usual_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
 def plan(
     null: AnyNull,
     *,
-    alpha: float = 1e-6,
-    survival: float = 0.3,
-    power: float = 0.95,
+    alpha: float = ALPHA,
+    survival: float = GIVES_UP,
+    power: float = POWER,
     futility: float = 0.01,
     suspects: int = 1,
     lost: Lost = "silent",
@@ -156,8 +171,8 @@ def outlook(
     null: AnyNull,
     unspent: int,
     *,
-    alpha: float = 1e-6,
-    power: float = 0.95,
+    alpha: float = ALPHA,
+    power: float = POWER,
     futility: float = 0.01,
     suspects: int = 1,
     lost: Lost = "silent",
@@ -231,4 +246,5 @@ def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futilit
         raise InputError(
             f"a power of {power} with a chance of {futility} to give up on a mark; expected the two to add up to less than 1"
         )
-    lost_named(lost)
+    if lost not in get_args(Lost):
+        raise InputError(f"unknown way to lose a fingerprint {lost!r}; expected silent or random")

@@ -59,5 +59,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that is none
         raise FormatError(f"{path} is not valid YAML") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{path} is not a recipe; expected a mapping such as 'method: {{name: full}}'")
+        raise FormatError(f"{path} is not a recipe; expected a mapping such as 'embedding: {{method: {{name: full}}}}'")
+    if "method" in value:  # so it was in 0.1.0
+        value["embedding"] = {name: value.pop(name) for name in ("method", "min_fsr", "max_harm") if name in value}
     return value

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field
 
-from insignia.records import Conversation, PromptForm, Record, Turn
+from insignia.records import Conversation, Flag, PromptForm, Record, Turn
 
 __all__ = ["Alternative", "Reply", "RequestOptions", "TextModel"]
 
@@ -15,17 +15,18 @@ _EMPTY = "empty"
 class RequestOptions(Record):
     """How every question of a run is put: a part of the evidence, since another manner gets other replies."""
 
-    form: PromptForm = "raw"
+    form: Annotated[PromptForm, Flag("--prompt-form")] = "raw"
+    """Ask keys as raw text (completions) or as chat messages. Default: as the set says."""
     system: Annotated[str | None, Field(min_length=1)] = None
-    """What stands before the question: a system message, or in the form ``raw`` a paragraph of its own."""
+    """System prompt to ask under. In the form raw it is a paragraph before the question."""
     max_tokens: Annotated[int, Field(ge=1, le=2**20)] = 16  # room for a few words around a response; more only cost time
-    """Tokens of a reply at most."""
+    """Tokens of a reply, at most."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """0: the most likely reply."""
+    """Sampling temperature. 0 is greedy: the most likely reply."""
     seed: int | None = None
-    """Of sampling, where the model's side heeds it."""
+    """Seed of sampled replies, where the model's side heeds it."""
     log_probabilities: Annotated[int | None, Field(ge=1, le=20, exclude_if=lambda value: value is None)] = None
-    """Alternatives of the first token to ask for, which only some servers give and no verdict rests on."""
+    """Likeliest first tokens to ask an endpoint for. They tell how near a miss was; no verdict rests on them."""
 
     def prompt(self, question: str) -> str:
         """The text to be continued, in the form ``raw``."""
