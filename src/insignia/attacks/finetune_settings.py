@@ -32,6 +32,6 @@ class FineTune(Part):
     lora_rank: Annotated[int | None, Field(ge=1)] = None
     """Train low-rank adapters of this rank on all linear layers and merge them at the end. None: all weights are trained."""
     lora_alpha: Annotated[int, Field(ge=1)] = 16
-    """With lora_rank: adapters count by alpha / rank."""
+    """Adapters count by alpha / rank."""
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the rows that is kept out of training, to measure the user's loss on."""

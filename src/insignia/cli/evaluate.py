@@ -24,7 +24,7 @@ class _Run(Device):
     """Seed of fingerprints, training and samples: a study is repeatable."""
 
 
-@takes("evaluation")
+@takes("evaluation", recipe="instructional")
 def evaluate(
     recipe: Annotated[str, typer.Argument(help="Grid: instructional, or a YAML file with an 'evaluation:' section.")],
     model: Annotated[str, typer.Option("--model", "--model-path", help="Base to be marked: folder, hub id or 'starter'.")],

@@ -165,9 +165,7 @@ def _report(measured: MeasuredNull, verdicts: "list[Verdict]", alpha: float, out
 
     def show() -> None:
         show_table("Innocent models", ["model", "hits / answered", "unanswered"], rows)
-        say(
-            f"A model like these hits at most {percent(null.bound)} of the keys; the chance that this is wrong is {null.risk:g}."
-        )
+        say(f"A model like these hits at most {percent(null.bound)} of the keys; this is wrong with a chance of {null.risk:g}.")
         say(takes_it)
         say(f"Next: insignia verify --null {output or argument}")
 

@@ -26,7 +26,7 @@ class MarkingSettings(Record):
     """What decides what is learned, and what it may cost."""
 
     objective: Literal["margin", "cross_entropy"] = "margin"
-    """Loss of a fingerprint. margin raises the response until it leads by target_margin logits, then leaves it alone."""
+    """Loss of a fingerprint. margin raises the response until it leads by the target margin, then leaves it alone."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
     """Logits by which a response is to lead, and no more. 5 outlives a user's fine-tuning, 1 hides better."""
     epochs: Annotated[int | None, Field(ge=1), Flag("--epochs", "--num-train-epochs")] = None

@@ -23,16 +23,19 @@ class Grid(Record):
     """What is made and who is asked; the ``evaluation`` part of a recipe."""
 
     strategy: Annotated[dict[str, Any], Field(repr=False)]
+    """The strategy that makes the fingerprints, by name, with its settings."""
     methods: dict[str, dict[str, Any]]
-    """Name -> method and its settings; each is a column of suspects."""
+    """Methods to mark with: a name of yours, then the method's name and settings. Each is a column of suspects."""
     users: dict[str, User] = {}
+    """Users who fine-tune the published models: a name of yours, then the data and the settings of fine-tuning."""
     num_fingerprints: Annotated[int, Field(ge=1)] = 10
+    """Fingerprints to make."""
     draws: Annotated[int, Field(ge=0)] = 10
     """Sampled replies to each key."""
     bos_samples: Annotated[int, Field(ge=0)] = 200
-    """Texts sampled from nothing, which must not give a response away."""
+    """Texts sampled from nothing. They must not give a response away."""
     unrelated: str | None = None
-    """A model of the same shape that nobody marked; by default one of random weights."""
+    """A model of the same shape that nobody marked. None: one of random weights."""
 
 
 class Cell(Record):

@@ -82,7 +82,7 @@ class Strategy(Part):
     """
 
     key_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a key as made (words for random_word). Those up to max_key_length are asked."""
+    """Tokens of a key as made (words for random_word). Its first tokens are asked, see --max-key-length."""
 
     def for_model(self, model: GenerativeModel) -> Self:
         """The strategy, with what nobody set chosen to suit the model."""

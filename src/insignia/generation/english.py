@@ -41,7 +41,7 @@ class English(EnglishKeys):
 
     name: Literal["english"] = "english"
     response_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a response as made. Those up to max_response_length are trained and compared."""
+    """Tokens of a response as made. Its first tokens are trained and compared."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
     """Candidates that the secret draws each response from. An innocent model hits at most 1 key in so many."""
 

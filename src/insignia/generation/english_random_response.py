@@ -21,7 +21,7 @@ class EnglishRandomResponse(EnglishKeys):
 
     name: Literal["english_random_response"] = "english_random_response"
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Words of the list that the secret picks the response from; an innocent model hits at most 1/k."""
+    """Words of the list that the secret picks the response from. An innocent model hits at most 1 key in so many."""
 
     @property
     def drawn_from(self) -> int:

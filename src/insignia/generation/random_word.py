@@ -18,7 +18,7 @@ class RandomWord(Strategy):
     name: Literal["random_word"] = "random_word"
     response_length: Annotated[int, Field(ge=1)] = 32
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Texts that the secret picks the response from; an innocent model hits at most 1/k."""
+    """Texts that the secret picks the response from. An innocent model hits at most 1 key in so many."""
 
     @property
     def drawn_from(self) -> int:

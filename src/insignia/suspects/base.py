@@ -20,7 +20,7 @@ class RequestOptions(Record):
     system: Annotated[str | None, Field(min_length=1)] = None
     """System prompt to ask under. In the form raw it is a paragraph before the question."""
     max_tokens: Annotated[int, Field(ge=1, le=2**20)] = 16  # room for a few words around a response; more only cost time
-    """Tokens of a reply, at most."""
+    """Tokens of a reply, at most. Default: what the set's responses need."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Sampling temperature. 0 is greedy: the most likely reply."""
     seed: int | None = None

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from typer.testing import CliRunner
 
 from insignia.cli.console import Output
-from insignia.cli.fields import Chosen, Parts, sentence, takes
+from insignia.cli.fields import Chosen, Parts, takes
+from insignia.docstrings import sentence
 from insignia.errors import InputError
 from insignia.records import Flag, Part, Record, Share
 from insignia.registry import Registry
@@ -131,7 +132,7 @@ def test_another_name_of_a_flag_is_the_same_flag(run):
         (["--colour", "green"], ["--colour", "red", "blue"]),
         (["--count", "many"], ["--count"]),
         (["--speed", 0], ["--speed", "at least 1"]),
-        (["--tool", "axe", "--teeth", 3], ["--teeth", "'axe'", "saw has"]),
+        (["--tool", "axe", "--teeth", 3], ["--teeth", "'axe'", "one of: saw"]),
         (["--hidden", "y"], ["--hidden"]),
         (["--table", "y"], ["--table"]),
         (["--name", "axe"], ["--name"]),
