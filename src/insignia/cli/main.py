@@ -76,10 +76,15 @@ class _Verbs(TyperGroup):
 def _loaded(verb: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     function = _function(verb)
-    text, _, examples = (inspect.getdoc(function) or "").partition("Examples:\n")
-    lines = [line.strip() for line in examples.splitlines() if line.strip()]
-    alone.command(verb, help=text, epilog="\b\nExamples:\n" + "\n".join(lines) if lines else None)(function)
+    text, examples = (inspect.getdoc(function) or "").partition("Examples:\n")[0], _examples(function)
+    epilog = "\n".join(["\b", "Examples:", *examples]) if examples else None
+    alone.command(verb, help=text, epilog=epilog)(function)
     return typer.main.get_command(alone)
+
+
+def _examples(function: Any) -> list[str]:
+    lines = (inspect.getdoc(function) or "").partition("Examples:\n")[2].splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _function(verb: str) -> Any:

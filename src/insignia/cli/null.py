@@ -16,7 +16,7 @@ from insignia.keyring.planning import ALPHA
 from insignia.modeling.placement import Placement
 from insignia.records import Record
 from insignia.suspects.base import RequestOptions, TextModel
-from insignia.suspects.endpoint import API_KEY_VARIABLE
+from insignia.suspects.retry_policy import API_KEY_VARIABLE
 from insignia.verification.innocents import RISK, MeasuredNull, ask_innocent, asking_of
 from insignia.verification.matching import Match
 

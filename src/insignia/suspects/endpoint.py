@@ -12,13 +12,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
 
 import httpx2
-from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.http import Wire
 from insignia.suspects.openai_format import (
@@ -30,32 +27,11 @@ from insignia.suspects.openai_format import (
     request_body,
     wants_other_limit,
 )
+from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 __all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
 
-_DAY = 86_400.0  # seconds; what waits longer is not waiting for a reply, and the system's clocks end somewhere beyond
 _MOST_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
-
-API_KEY_VARIABLE = "INSIGNIA_API_KEY"
-"""Not a provider's own variable: its key must not go to whatever address is being tested."""
-
-
-class RetryPolicy(Record):
-    """How hard a server is pressed, and what is put up with."""
-
-    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # few servers are slower for it; a verdict rarely needs more at once
-    """Requests at once."""
-    attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
-    """Requests for one question at most; after the last, it is unanswered."""
-    timeout_s: Annotated[float, Field(gt=0, le=_DAY)] = 120.0  # vLLM's first request may take 24 s while it warms up
-    """For a whole exchange, from connecting, which gets 10 s of it at most, to the last byte of the reply."""
-    first_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 0.5
-    """Before the second attempt, about; doubled before each further one."""
-    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 60.0
-    """Of any wait, the server's wishes included."""
-    requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
-    budget: Annotated[int | None, Field(ge=1)] = None
-    """Requests in all."""
 
 
 class Endpoint:
