@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from insignia import recipes
 from insignia.errors import InputError
-from insignia.recipes import load_recipe
 from insignia.registry import nearest
 
 __all__ = ["Given", "read_settings"]
@@ -31,7 +31,7 @@ def read_settings(
         InputError: a name that does not exist, with the nearest that does, or something that is no assignment.
     """
     names = [*known, *parts]
-    found = {} if recipe is None else load_recipe(recipe, section)[section]
+    found = {} if recipe is None else recipes.load_recipe(recipe, section)[section]
     expected = f"Expected {', '.join(sorted(names))}"
     for name in found.keys() - set(names):
         raise InputError(f"recipe {recipe!r}: '{section}:' has {name!r}.{nearest(name, names)} {expected}")

@@ -18,7 +18,7 @@ from insignia.terminal import has_controls, shown
 if TYPE_CHECKING:
     from insignia.cli.fields import Stage
 
-__all__ = ["app", "main", "stages"]
+__all__ = ["VERBS", "app", "main", "stages"]
 
 # A verb's module loads when the verb is called. So the list of verbs repeats the first sentence of each verb's docstring;
 # tests/unit/cli/test_main.py compares them.
@@ -58,7 +58,7 @@ _GROUPS = {
         "or a model as llama.cpp reads it.",
     },
 }
-_VERBS = {verb: sentence for verbs in _GROUPS.values() for verb, sentence in verbs.items()}
+VERBS = {verb: sentence for verbs in _GROUPS.values() for verb, sentence in verbs.items()}
 # What the extra 'torch' installs, by the names that a module imports first.
 _OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
 _HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and function of the others have the verb's name
@@ -94,7 +94,7 @@ def _function(verb: str) -> Any:
 
 def stages() -> "list[Stage]":
     """What the verbs that take a recipe can be told by it; loads them all."""
-    found = (getattr(_function(verb), "stage", None) for verb in _VERBS)
+    found = (getattr(_function(verb), "stage", None) for verb in VERBS)
     return [stage for stage in found if stage is not None]
 
 

@@ -36,14 +36,14 @@ def test_help_of_a_verb_loads_no_torch(verb):
     assert _loaded_by(verb, "--help") & {"torch", "transformers"} == set()
 
 
-@pytest.mark.parametrize("verb", main._VERBS)
+@pytest.mark.parametrize("verb", main.VERBS)
 def test_a_verb_is_listed_by_the_first_sentence_of_its_help(verb):
     first, *_ = inspect.getdoc(main._function(verb)).split("\n\n")
 
-    assert main._VERBS[verb] == " ".join(first.split())
+    assert main.VERBS[verb] == " ".join(first.split())
 
 
-@pytest.mark.parametrize("verb", main._VERBS)
+@pytest.mark.parametrize("verb", main.VERBS)
 def test_help_gives_every_option_a_sentence_and_examples_that_parse(verb):
     command = main._loaded(verb)
     plain = [option.name for option in command.params if not (option.help or "").strip()]
