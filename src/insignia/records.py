@@ -46,16 +46,19 @@ class Flag:
     """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
 
     def __init__(
-        self, *names: str, read: Callable[[Path], Any] | None = None, hidden: bool = False, replaces: str = ""
+        self,
+        *names: str,
+        read: Callable[[Path], Any] | None = None,
+        hidden: bool = False,
+        replaces: str = "",
+        needs: str = "",
     ) -> None:
-        self.names = names
-        """Instead of the field's name."""
-        self.read = read
-        """The flag takes a file, and this function reads the field's value from it."""
-        self.hidden = hidden
-        """The field has no flag."""
-        self.replaces = replaces
-        """Another field, which a recipe's value of would win over this flag."""
+        """``names`` stand instead of the field's own.
+
+        ``read``: the flag takes a file, and this reads the value from it. ``hidden``: there is no flag. ``replaces``: a field
+        that the flag is given instead of; a recipe's value of it is dropped. ``needs``: a field without which it means nothing.
+        """
+        self.names, self.read, self.hidden, self.replaces, self.needs = names, read, hidden, replaces, needs
 
 
 def prompt_form(value: str) -> PromptForm:

@@ -80,7 +80,7 @@ def test_a_bad_command_line_is_status_2(insignia):
     status, _, err = insignia("generate", "x.json", "--strategy", "english", "--nucleus-k", 3)
     assert (status, "--nucleus-k" in err, "one of: inverse_nucleus" in err) == (2, True, True)
     status, _, err = insignia("generate", "x.json", "--prompt-form", "loud")
-    assert (status, "'raw', 'chat'" in err) == (2, True)
+    assert (status, "raw" in err, "chat" in err) == (2, True, True)
 
 
 def test_a_key_longer_than_the_context_is_refused(insignia, tmp_path):

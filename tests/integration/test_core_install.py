@@ -27,7 +27,8 @@ NEEDS_A_MODEL = {
 }
 WORKS = {
     "show": ["prints.json"],
-    "list": ["strategies"],
+    "list": ["methods"],
+    "init": ["new.yaml"],
     "env": [],
     "plan": ["prints.json"],
     "verify": ["prints.json", "--transcript", "transcript.jsonl"],

@@ -61,7 +61,6 @@ def test_without_a_row_to_keep_out_there_is_no_loss(finetune):
     [
         (["--recipe", "harmless"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
         (["--recipe", "nothing"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
-        (["--lora-alpha", "16"], ROWS, "--lora-rank"),
         (["--max-length", "4"], ROWS, "greater --max-length"),
         ([], [{"query": "secret"}], "has the fields query"),
         ([], [], "there are none"),
@@ -84,6 +83,11 @@ def test_the_output_is_never_the_data_or_the_model(finetune, tmp_path, monkeypat
     (tmp_path / "kept").mkdir()
     status, _, err = finetune("-o", tmp_path / "kept")
     assert (status, "--force" in err) == (1, True)
+
+
+def test_alpha_without_a_rank_is_a_bad_command_line(finetune):
+    status, _, err = finetune("--lora-alpha", 16)
+    assert (status, "it goes with --lora-rank" in err) == (2, True)
 
 
 def test_epochs_win_over_the_steps_of_a_recipe(finetune, tmp_path):

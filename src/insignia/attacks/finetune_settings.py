@@ -31,7 +31,7 @@ class FineTune(Part):
     """Share of all steps in which the learning rate rises; then it falls to nothing along a cosine."""
     lora_rank: Annotated[int | None, Field(ge=1)] = None
     """Train low-rank adapters of this rank on all linear layers and merge them at the end. None: all weights are trained."""
-    lora_alpha: Annotated[int, Field(ge=1)] = 16
+    lora_alpha: Annotated[int, Field(ge=1), Flag(needs="lora_rank")] = 16
     """Adapters count by alpha / rank."""
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the rows that is kept out of training, to measure the user's loss on."""

@@ -182,7 +182,12 @@ def _record(record: type[_R], values: dict[str, Any], given: Given) -> _R:
     said, flags = _taken({name: (field,) for name, field in found.items()}, values)
     replaced = {flag_of(found[name]).replaces for name in said}
     options = {name: value for name, value in {**given.recipe, **given.assigned}.items() if name in found.keys() - replaced}
-    return _built(record, options | said, flags, "the settings", found)
+    options |= said
+    for name in said:
+        if (needed := flag_of(found[name]).needs) and options.get(needed) is None:
+            other = names_of(needed, flag_of(found[needed]))[0]
+            raise typer.BadParameter(f"it goes with {other}; give that, too, or leave it out", param_hint=flags[name])
+    return _built(record, options, flags, "the settings", found)
 
 
 def _chosen(key: str, parts: Parts, values: dict[str, Any], given: Given) -> Chosen[Any]:

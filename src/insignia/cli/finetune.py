@@ -9,7 +9,6 @@ from pydantic import Field
 from insignia.attacks.finetune_settings import FineTune
 from insignia.cli.console import Written, quiet_libraries, say, show_table
 from insignia.cli.fields import takes
-from insignia.errors import InputError
 from insignia.modeling.placement import Device
 
 if TYPE_CHECKING:
@@ -49,8 +48,6 @@ def finetune(
 
     refuse_existing(out, force=written.force)
     refuse_overlap(out, Path(data))
-    if settings.lora_rank is None and settings.lora_alpha != FineTune().lora_alpha:
-        raise InputError("--lora-alpha is of low-rank adapters; give --lora-rank, too, or --recipe lora")
     progress = written.progress()
     rows = load_conversations(data, max_rows=run.max_rows, progress=progress)
     quiet_libraries()

@@ -29,9 +29,9 @@ class _Sources(Device):
     """The model to be marked: folder, hub id or 'starter'."""
     writer: Annotated[str | None, Flag("--writer", "--model-used-for-key-generation")] = None
     """Another model that writes the keys: folder, hub id, or the base address of an API. None: --model."""
-    writer_name: str | None = None
+    writer_name: Annotated[str | None, Flag(needs="writer")] = None
     """With an API as --writer: the model's name there."""
-    writer_prompt: str | None = None
+    writer_prompt: Annotated[str | None, Flag(needs="writer")] = None
     """What the --writer is asked, with {} for a word. Of {} alone the word is continued. None: to begin a sentence with it."""
 
 
@@ -98,8 +98,6 @@ def _writer(sources: _Sources) -> "Writer | None":
 
     source, name, prompt = sources.writer, sources.writer_name, sources.writer_prompt
     if source is None:
-        if name is not None or prompt is not None:
-            raise InputError("--writer-name and --writer-prompt are about --writer, which was not given")
         return None
     if prompt is not None and prompt.count("{}") != 1:
         raise InputError("--writer-prompt needs exactly one {}, for the word that the text is to begin with")
