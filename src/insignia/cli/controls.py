@@ -47,7 +47,7 @@ class Controls(NamedTuple):
         ``models`` gives those at the endpoint first: what they are asked goes on record as shown.
         """
         from insignia.verification import verify
-        from insignia.verification.controls import beside, with_controls
+        from insignia.verification.controls import control_transcript, with_controls
         from insignia.verification.verdict import ControlFinding
 
         owned = [place for place, verdict in enumerate(verdicts) if verdict.outcome == "owned"]
@@ -64,7 +64,7 @@ class Controls(NamedTuple):
                     order=keys,
                     max_queries=len(keys),
                     all_keys=True,
-                    transcript=beside(files[place], number) if files else None,
+                    transcript=control_transcript(files[place], number) if files else None,
                     before_send=spending.showing_to(model.name) if number <= len(self.names) else None,
                     **options,
                 )
@@ -75,7 +75,7 @@ class Controls(NamedTuple):
 def judged_with_controls(verdicts: "Sequence[Verdict]", prints: "FingerprintSet", files: Sequence[Path]) -> "list[Verdict]":
     """Verdicts of transcripts in the light of the controls whose transcripts lie beside them."""
     from insignia.verification import judge
-    from insignia.verification.controls import found_beside, refuse_other_questions, with_controls
+    from insignia.verification.controls import existing_control_transcripts, require_same_questions, with_controls
     from insignia.verification.transcript import Transcript
     from insignia.verification.verdict import ControlFinding
 
@@ -83,9 +83,9 @@ def judged_with_controls(verdicts: "Sequence[Verdict]", prints: "FingerprintSet"
     for verdict, file in zip(verdicts, files, strict=True):
         controls = []
         suspect = Transcript.load(file)
-        for beside in found_beside(file):
-            control = Transcript.load(beside)
-            refuse_other_questions((suspect.header, suspect.entries), (control.header, control.entries))
-            controls.append(ControlFinding.of(judge(prints, beside)))
+        for control_transcript in existing_control_transcripts(file):
+            control = Transcript.load(control_transcript)
+            require_same_questions((suspect.header, suspect.entries), (control.header, control.entries))
+            controls.append(ControlFinding.of(judge(prints, control_transcript)))
         judged.append(with_controls(verdict, controls))
     return judged

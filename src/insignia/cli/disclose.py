@@ -32,13 +32,13 @@ def disclose(
     from insignia.files import read_bytes, refuse_ending, refuse_existing
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.keyring import ledger
-    from insignia.verification.controls import found_beside
+    from insignia.verification.controls import existing_control_transcripts
 
     refuse_ending(output, ".json")
     refuse_existing(output, force=force)
     whole = load_fingerprints(prints)
     stamp = None if timestamp is None else read_bytes(timestamp)
-    controls = found_beside(transcript) if control_transcript is None else tuple(control_transcript)
+    controls = existing_control_transcripts(transcript) if control_transcript is None else tuple(control_transcript)
     published = SignedCommitment.load(commitment)
     bundle = evidence.disclose(whole, published, transcript, nonce=challenge, timestamp=stamp, controls=controls)
     opened = [opening.number for opening in bundle.openings]

@@ -65,7 +65,7 @@ def null(
     """
     from insignia.files import refuse_overlap
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.verification.innocents import MeasuredNull, asking_of
+    from insignia.verification.innocents import MeasuredNull, measuring_rules
     from insignia.verification.matching import Match
 
     models, names = model or [], name or []
@@ -79,7 +79,7 @@ def null(
     chosen = load_fingerprints(prints)
     given = {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     manner = {field: value for field, value in given.items() if value is not None}
-    rules = asking_of(chosen, match=Match.named(match, fold="case" if ignore_case else "alike"), manner=manner)
+    rules = measuring_rules(chosen, match=Match.named(match, fold="case" if ignore_case else "alike"), manner=manner)
     progress = ConsoleProgress(quiet=quiet)
     if endpoint is None:
         verdicts = _ask_local(models, chosen, rules, max_queries, device, dtype, progress)
@@ -139,7 +139,7 @@ def _ask_endpoint(
                 model,
                 rules=rules,
                 max_queries=max_queries,
-                spare=spent,
+                exclude=spent,
                 before_send=functools.partial(ledger.record, path, prints, to=model.name),
                 progress=progress,
             )

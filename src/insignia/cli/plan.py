@@ -42,11 +42,11 @@ def plan(
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
     from insignia.keyring.planning import lost_named, outlook
     from insignia.keyring.planning import plan as make_plan
-    from insignia.verification.innocents import null_given
+    from insignia.verification.innocents import resolve_null
 
     options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
     if prints is None:
-        claim = null_given(null) or _bare()
+        claim = resolve_null(null) or _bare()
         bare = make_plan(claim, survival=survival, **options)
         if json_output:
             emit_json(bare.model_dump(mode="json"))
@@ -93,13 +93,13 @@ class _Set(NamedTuple):
 def _read(path: Path, null: str | None) -> _Set:
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.keyring import ledger
-    from insignia.keyring.planning import usual_lost
-    from insignia.verification.innocents import null_given
-    from insignia.verification.protocol import askable, usual_null
+    from insignia.keyring.planning import default_lost
+    from insignia.verification.innocents import resolve_null
+    from insignia.verification.protocol import askable, default_null
 
     prints = load_fingerprints(path)
-    keys, claim = askable(prints), null_given(null) or usual_null(prints)
-    lost = "silent" if claim is None else usual_lost(prints, claim)
+    keys, claim = askable(prints), resolve_null(null) or default_null(prints)
+    lost = "silent" if claim is None else default_lost(prints, claim)
     return _Set(len(keys), len(keys & ledger.spent(path, prints)), claim, lost)
 
 

@@ -76,13 +76,13 @@ def _file(path: Path) -> dict[str, Any]:
 def _prints(path: Path) -> dict[str, Any]:
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.keyring import ledger
-    from insignia.keyring.planning import outlook, usual_lost
-    from insignia.verification.protocol import askable, usual_null
+    from insignia.keyring.planning import default_lost, outlook
+    from insignia.verification.protocol import askable, default_null
 
     prints = load_fingerprints(path)
     keys = askable(prints)
     try:
-        null = usual_null(prints)
+        null = default_null(prints)
         unknown = "its responses were not drawn from candidates; see 'insignia null'"
     except InputError as error:  # a list of texts, of which no tokenizer has said what is trained
         null, unknown = None, str(error)
@@ -101,7 +101,7 @@ def _prints(path: Path) -> dict[str, Any]:
     }
     if null is None:
         return about | {"innocent_hit_chance": None, "tests_left": None, "note": f"What it can prove is not known: {unknown}."}
-    seen = outlook(null, len(keys) - spent, lost=usual_lost(prints, null))
+    seen = outlook(null, len(keys) - spent, lost=default_lost(prints, null))
     if seen.least_survival is None:
         note = "Its unspent keys prove nothing at alpha 1e-6, not even a whole mark; make and embed more."
     else:
@@ -164,9 +164,9 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _null(path: Path) -> dict[str, Any]:
-    from insignia.verification.innocents import null_given
+    from insignia.verification.innocents import resolve_null
 
-    null = null_given(str(path))
+    null = resolve_null(str(path))
     value = _object(path)
     return {
         "what": "a measured null",

@@ -206,7 +206,7 @@ def _ask_each(
         if ledger is not None:
             spent |= ledger.spent()
             options["before_send"] = ledger.showing_to(suspect.name)
-        verdicts.append(ask(prints, suspect, rules=rules, spare=spent, transcript=file, **options))
+        verdicts.append(ask(prints, suspect, rules=rules, exclude=spent, transcript=file, **options))
     if ledger is not None and (warning := ledger.warning()):
         options["progress"].note(warning)
     return verdicts
@@ -234,15 +234,15 @@ def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None
     from insignia.records import prompt_form
     from insignia.suspects.base import RequestOptions
     from insignia.verification import rules_for
-    from insignia.verification.innocents import null_given, refuse_unlike
+    from insignia.verification.innocents import require_same_conditions, resolve_null
 
     if manner["form"] is not None:
         prompt_form(manner["form"])
-    usual = rules_for(prints, null=null_given(null), **options)
+    usual = rules_for(prints, null=resolve_null(null), **options)
     given = {name: value for name, value in manner.items() if value is not None}
     asked = RequestOptions(**usual.manner.model_dump() | given)
     rules = rules_for(prints, **options | {"null": usual.null, "manner": asked})
-    refuse_unlike(null, rules)
+    require_same_conditions(null, rules)
     return rules
 
 

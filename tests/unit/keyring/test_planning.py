@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drawn_prints import drawn
 from insignia.errors import InputError
-from insignia.keyring.planning import SURVIVALS, outlook, plan, usual_lost
+from insignia.keyring.planning import SURVIVALS, default_lost, outlook, plan
 from insignia.statistics.betting import SequentialTest, Tally, forecast
 from insignia.statistics.nulls import DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials
 from insignia.statistics.tails import log_binomial_tail
@@ -168,6 +168,6 @@ def test_a_loss_is_silent_where_no_candidate_was_a_first_choice_and_random_where
         for fingerprint in prints
     ]
 
-    assert usual_lost(prints, DESIGN) == "random"
-    assert usual_lost(prints.model_copy(update={"fingerprints": tuple(ranked)}), DESIGN) == "silent"
-    assert usual_lost(prints, PLAIN) == "silent"
+    assert default_lost(prints, DESIGN) == "random"
+    assert default_lost(prints.model_copy(update={"fingerprints": tuple(ranked)}), DESIGN) == "silent"
+    assert default_lost(prints, PLAIN) == "silent"
