@@ -85,7 +85,7 @@ def judged_with_controls(verdicts: "Sequence[Verdict]", prints: "FingerprintSet"
         suspect = Transcript.load(file)
         for control_transcript in existing_control_transcripts(file):
             control = Transcript.load(control_transcript)
-            require_same_questions((suspect.header, suspect.entries), (control.header, control.entries))
+            require_same_questions(suspect, control)
             controls.append(ControlFinding.of(judge(prints, control_transcript)))
         judged.append(with_controls(verdict, controls))
     return judged
