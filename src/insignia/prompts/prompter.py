@@ -1,8 +1,7 @@
-"""From a fingerprint or a conversation to token ids: the one place where questions and training rows are built.
+"""Builds questions and training rows from fingerprints and conversations. All token ids are made here.
 
-What is asked is always a token prefix of what was trained, because both come from one :class:`Prompter`. Spans are
-known from list lengths, so a tokenizer's habits (BOS or none, pad equal to EOS, left padding) cannot move a label. Ids
-are chosen once and never decoded and encoded again.
+Questions and training rows come from one :class:`Prompter`, so a question is always a token prefix of its training row. Label
+spans come from list lengths and do not depend on BOS, padding or EOS. Ids are never decoded and encoded again.
 """
 
 import hashlib
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["PLAIN", "Prompter", "check_templates", "distinct", "load_templates", "tokenizer_digest"]
 
 PLAIN = "{}"
-"""The template that adds nothing to the key."""
+"""The template that is only the key."""
 
-_PROBE = "(the reply)"  # nothing that a chat template would write itself
-_LAYOUT = (  # of conversations where the tokenizer has no chat template; its special tokens apart, a layout of our own
+_PROBE = "(the reply)"  # a text that no chat template writes itself
+_LAYOUT = (  # our chat template for prompt form raw
     "{% for turn in messages %}"
     "{% if turn.role == 'user' %}Question:\n{{ turn.content }}\n\n"
     "{% elif turn.role == 'assistant' %}Answer:\n{{ turn.content }}{{ eos_token }}\n\n"
@@ -40,7 +39,7 @@ _LAYOUT = (  # of conversations where the tokenizer has no chat template; its sp
 
 
 def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """``sha256:...`` of what decides how text is split: the whole pipeline of a fast tokenizer, else the vocabulary."""
+    """Return ``sha256:...`` of a fast tokenizer's whole pipeline, or of a slow one's vocabulary."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         content: Any = sorted(tokenizer.get_vocab().items())
@@ -51,28 +50,28 @@ def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str:
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Raise InputError unless every template has exactly one ``{}``."""
+    """Raise InputError if a template does not have exactly one ``{}``."""
     for number, template in enumerate(templates):
         if template.count(PLAIN) != 1:
             raise InputError(
-                f"template {number} has {template.count(PLAIN)} places marked {{}} for the key; expected exactly one"
+                f"template {number} has {template.count(PLAIN)} places for the key, marked {{}}; expected exactly one"
             )
 
 
 def load_templates(path: Path | None = None) -> dict[str, list[str]]:
-    """Prompt templates by purpose, ``train`` and ``heldout``: ours, or a file's.
+    """Load prompt templates by purpose, ``train`` and ``heldout``, from a file or ours.
 
-    A file holds either such an object or, as OML 1.0 has it, a plain list, which then serves both purposes.
+    A file has such an object, or a list for both purposes as in OML 1.0.
 
     Raises:
-        InputError: no such file, or a template without exactly one ``{}``.
-        FormatError: not JSON of that shape.
+        InputError: the file does not exist, or a template does not have exactly one ``{}``.
+        FormatError: the file has another format.
     """
     path = path or Path(__file__).parent / "templates.json"
     value = read_json(path)
     groups = {"train": value, "heldout": value} if isinstance(value, list) else value
     if not isinstance(groups, dict) or not {"train", "heldout"} <= groups.keys() or not all(map(_is_texts, groups.values())):
-        raise FormatError(f"{path} holds no templates; expected a list of texts or {{'train': [...], 'heldout': [...]}}")
+        raise FormatError(f"{path} has no templates; expected a list of texts or {{'train': [...], 'heldout': [...]}}")
     for group in groups.values():
         check_templates(group)
     return groups
@@ -83,10 +82,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def distinct(prints: FingerprintSet, prompter: "Prompter") -> dict[int, Fingerprint]:
-    """Number -> fingerprint, without those whose asked tokens an earlier one asks already.
-
-    Published files repeat keys, some with another response: a model cannot give both.
-    """
+    """Return number -> fingerprint, without those whose asked tokens equal an earlier one's, as in some published files."""
     kept: dict[tuple[int, ...], tuple[int, Fingerprint]] = {}
     for number, fingerprint in enumerate(prints):
         kept.setdefault(prompter.key_ids(fingerprint), (number, fingerprint))
@@ -94,9 +90,9 @@ def distinct(prints: FingerprintSet, prompter: "Prompter") -> dict[int, Fingerpr
 
 
 class Prompter:
-    """Builds questions and examples for one tokenizer and one way of asking.
+    """Builds questions and examples for one tokenizer and one prompt form.
 
-    ``max_key_length`` and ``max_response_length`` are in tokens; the template's own tokens do not count.
+    ``max_key_length`` and ``max_response_length`` are in tokens, without those of templates.
     """
 
     def __init__(
@@ -121,10 +117,10 @@ class Prompter:
         max_key_length: int | None = None,
         max_response_length: int | None = None,
     ) -> "Prompter":
-        """A prompter that asks a set's keys as the set says, or at other lengths.
+        """Return a prompter for a set, optionally with other lengths.
 
         Raises:
-            TokenizerError: the set's ids are not how this tokenizer splits its keys.
+            TokenizerError: the tokenizer splits the set's keys into other tokens.
         """
         prompter = cls(
             tokenizer,
@@ -133,48 +129,47 @@ class Prompter:
             max_response_length=prints.max_response_length if max_response_length is None else max_response_length,
         )
         if prints.tokenizer is not None and prints.tokenizer != tokenizer_digest(tokenizer):
-            # An added pad token changes the digest but no key; only a different split makes the ids useless.
+            # An added pad token changes the digest but no key, so compare the ids of the keys.
             stored = [fingerprint for fingerprint in prints if fingerprint.key_ids is not None]
             differing = sum(prompter.encode(fingerprint.key) != list(fingerprint.key_ids or ()) for fingerprint in stored)
             if differing:
                 raise TokenizerError(
-                    f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys are split "
-                    "differently; "
-                    "use the tokenizer of the marked model, or make new fingerprints with it"
+                    f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys have other tokens; "
+                    "use the marked model's tokenizer, or make new fingerprints"
                 )
         return prompter
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text alone, no special tokens."""
+        """Return the ids of a text, without special tokens."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False, verbose=False)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of the ids, spaces untouched."""
+        """Return the text of the ids, with all spaces."""
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def text_after(self, key_ids: Sequence[int], ids: Sequence[int]) -> str:
-        """Text of the ids where they follow the key; some decoders drop the space before a token that stands first."""
+        """Return the text of ids that follow the key. Some decoders drop the space of a first token."""
         before = self.decode(key_ids) if self.form == "raw" else ""
         whole = self.decode((*key_ids, *ids)) if before else ""
         return whole[len(before) :] if before and whole.startswith(before) else self.decode(ids)
 
     def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
-        """The ids of the key's asked part, at most ``max_key_length``.
+        """Return the ids of the asked part of a key, at most ``max_key_length``.
 
         Raises:
-            InputError: the tokenizer drops the whole key.
+            InputError: the key has no tokens.
         """
-        ids = fingerprint.key_ids or self.encode(fingerprint.effective_key or fingerprint.key)
+        ids = fingerprint.key_ids or self.encode(fingerprint.asked_key)
         if not ids:
             raise InputError("a key has no token in this tokenizer; remove it from the file")
         return tuple(ids[: self.max_key_length])
 
     def question(self, key_ids: Sequence[int], template: str = PLAIN) -> tuple[int, ...]:
-        """The ids that are asked: special tokens, template and key.
+        """Return the ids of a question: special tokens, template and key.
 
-        The plain raw form uses the key's ids as they are; any other form is rendered as text and encoded once, since
-        that is what a server does with it.
+        Without a template, the raw form uses the key's ids as they are. Otherwise the text is rendered and encoded once, as a
+        server does.
         """
         if self.form == "raw" and template == PLAIN:
             return (*self.prefix, *key_ids)
@@ -184,26 +179,26 @@ class Prompter:
         return self.chat(text)
 
     def chat(self, content: str) -> tuple[int, ...]:
-        """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
+        """Return the ids of one user message, up to the assistant's turn, with the template's special tokens."""
         return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
 
     def asked(self, question: str, options: RequestOptions) -> tuple[int, ...]:
-        """The ids that a server makes of a question that comes as text.
+        """Return the ids that a server makes from the text of a question.
 
         Raises:
-            InputError: the tokenizer's template refuses such a conversation.
+            InputError: the chat template refuses the conversation.
         """
         if self.form == "raw":
             return (*self.prefix, *self.encode(options.prompt(question)))
         return tuple(self.encode(self._render(options.conversation(question), asking=True)))
 
     def replies(self, conversation: Conversation) -> Iterator[Example]:
-        """One training row for each assistant turn: all that a server is asked before it, then the turn and its end.
+        """Yield a training row for each assistant turn: the conversation before it, the turn, and the end of the turn.
 
-        In the form ``chat`` the tokenizer's template lays the conversation out, in the form ``raw`` a plain one of ours.
+        The prompt form ``chat`` uses the tokenizer's chat template, ``raw`` a plain one of ours.
 
         Raises:
-            InputError: the tokenizer's template refuses the conversation.
+            InputError: the chat template refuses the conversation.
         """
         for number, turn in enumerate(conversation):
             if turn.role == "assistant":
@@ -214,10 +209,10 @@ class Prompter:
                 yield Example((*question, *response), len(question))
 
     def examples(self, fingerprint: Fingerprint, template: str = PLAIN) -> tuple[Example, ...]:
-        """One training row for each accepted response; each begins with the fingerprint's question.
+        """Return a training row for each accepted response. Each begins with the fingerprint's question.
 
         Raises:
-            InputError: the tokenizer drops the whole key or a whole response, which any model would then give.
+            InputError: the key or a response has no tokens.
         """
         key_ids = self.key_ids(fingerprint)
         question = self.question(key_ids, template)
@@ -228,20 +223,20 @@ class Prompter:
         return tuple(dict.fromkeys(rows))
 
     def response_ids(self, key_ids: Sequence[int], response: str) -> list[int]:
-        """How the response is split when it follows the key."""
+        """Return the ids of a response after the key."""
         if self.form == "raw":
             return self._following(self.decode(key_ids), key_ids, response)
         return self.encode(response)
 
     def _following(self, text: str, ids: Sequence[int], more: str) -> list[int]:
-        """How ``more`` is split after the text of those ids; SentencePiece would add a space of its own to it alone."""
+        """Return the ids of ``more`` after a text with these ids. Alone, SentencePiece would add a space to it."""
         joint = self.encode(text + more)
         if tuple(joint[: len(ids)]) == tuple(ids) and len(joint) > len(ids):
             return joint[len(ids) :]
         return self.encode(more)
 
     def _render(self, conversation: Conversation, *, asking: bool) -> str:
-        """The conversation as text; ``asking``: up to where the assistant speaks next."""
+        """Return the conversation as text; with ``asking``, up to the assistant's next turn."""
         messages = [{"role": turn.role, "content": turn.text} for turn in conversation]
         if self.form == "raw":
             return str(
@@ -264,20 +259,20 @@ class Prompter:
         whole = self._render((question, Turn("assistant", _PROBE)), asking=False)
         asked = self._render((question,), asking=True)
         before, _, after = whole.partition(_PROBE)
-        opening = before.removeprefix(asked) if before.startswith(asked) else ""  # some ask with a thought begun
+        opening = before.removeprefix(asked) if before.startswith(asked) else ""  # some start a thought after the question
         return _Frame(opening, after.rstrip() or self.tokenizer.eos_token or "")
 
 
 class _Frame(NamedTuple):
-    """What a template writes around a reply that it is not asked with."""
+    """The text that a template writes around a reply."""
 
     opening: str
     closing: str
-    """The end of the turn, without the white space that parts it from the next; end of text where there is none."""
+    """End of the turn without trailing white space, or the end-of-text token if there is none."""
 
 
 def _ids_before_text(tokenizer: "PreTrainedTokenizerBase") -> tuple[int, ...]:
-    """The special tokens (usually BOS or nothing) that the tokenizer puts before a text."""
+    """Return the special tokens (usually BOS or none) that the tokenizer puts before a text."""
     probe = "a"
     bare = tokenizer.encode(probe, add_special_tokens=False)
     whole = tokenizer.encode(probe)
