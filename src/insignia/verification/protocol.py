@@ -11,6 +11,7 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
+from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.asking import SILENCE, Asking, Question
@@ -20,9 +21,7 @@ from insignia.verification.system_prompts import gives_away
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import RunningVerdict, Verdict
 
-__all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
-
-MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
+__all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
 
 
 def rules_for(
@@ -43,7 +42,7 @@ def rules_for(
         InputError: no null was given, and the responses were not drawn from candidates; or a number is out of range.
     """
     match = match or Match()
-    null = null or usual_null(prints, match)
+    null = null or default_null(prints, match)
     if null is None:
         raise InputError(
             "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits is not known; "
@@ -70,7 +69,7 @@ def askable(prints: FingerprintSet) -> frozenset[int]:
     return frozenset(_keys(prints))
 
 
-def usual_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
+def default_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
     """The null that holds by the design of the set; None where its responses were not drawn from candidates."""
     match = match or Match()
     return design_null(_searches(prints, match).values(), match)
