@@ -3,6 +3,7 @@
 ``python docs/draw_life_of_a_mark.py`` writes the picture beside this script; a test keeps it current.
 """
 
+import sys
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +90,7 @@ def picture() -> str:
     parts = [arrow(BOXES[start], BOXES[end], verb) for start, end, verb in ARROWS]
     parts += [box(thing) for thing in BOXES.values()]
     body = "\n  ".join([*parts, legend()])
-    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="The life of a mark">
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">
   <title>The life of a mark: generate, embed, vector, stamp; commit, verify, disclose, audit</title>
   <defs><marker id="head" viewBox="0 0 8 8" refX="1" refY="4" markerWidth="8" markerHeight="8" orient="auto">
     <path d="M0 0L8 4L0 8z" fill="#444"/></marker></defs>
@@ -106,5 +107,14 @@ def picture() -> str:
 """
 
 
+def main() -> int:
+    """Write, or compare with ``--check``."""
+    target = Path(__file__).parent / "life-of-a-mark.svg"
+    if "--check" in sys.argv:
+        return int(not target.is_file() or target.read_text(encoding="utf-8") != picture())
+    target.write_text(picture(), encoding="utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    (Path(__file__).parent / "life-of-a-mark.svg").write_text(picture(), encoding="utf-8")
+    sys.exit(main())
