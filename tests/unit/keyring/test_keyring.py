@@ -48,7 +48,7 @@ def test_keys_are_on_record_before_they_leave(single):
     verdict = single.verify(ScriptedModel(looking, name="host"))
 
     assert verdict.outcome == "owned"
-    assert seen and all(seen)
+    assert seen == [True] * len(seen) != []
     assert {number for line in lines(kept) for number in line["numbers"]} == set(verdict.keys_spent)
     assert {line["to"] for line in lines(kept)} == {"host"}
 
