@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import InputError
 
-__all__ = ["Registry", "explain", "nearest"]
+__all__ = ["Registry", "explain", "nearest", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 class Registry(Generic[_T]):
@@ -31,6 +32,10 @@ class Registry(Generic[_T]):
     def names(self) -> list[str]:
         """All known names, sorted; imports none of the parts."""
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
+
+    def builtin(self) -> list[str]:
+        """The names that come with insignia, sorted; their options have flags of their own."""
+        return sorted(self._builtin)
 
     def lines(self) -> dict[str, str]:
         """Name -> the first line of the part's docstring; imports the parts."""
@@ -74,9 +79,18 @@ def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
     A field that does not exist is told the nearest of the ``known`` ones.
     """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}{_meant(item, known)}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {reason(item)}{_meant(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def reason(item: Any) -> str:
+    """What is wrong, of one of the errors in a pydantic error, without the name and the value."""
+    limits = item.get("ctx", {})
+    wanted = [
+        f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
+    ]
+    return f"{'; '.join(wanted) or item['msg']}{_of_shares(limits)}"
 
 
 def _meant(item: Any, known: Iterable[str]) -> str:
