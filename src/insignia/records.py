@@ -23,8 +23,8 @@ __all__ = [
     "SecretRecord",
     "Share",
     "Turn",
+    "checked_share",
     "prompt_form",
-    "share",
 ]
 
 PromptForm = Literal["raw", "chat"]
@@ -63,7 +63,7 @@ def prompt_form(value: str) -> PromptForm:
     raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 
-def share(value: float, what: str) -> float:
+def checked_share(value: float, what: str) -> float:
     """The value where it is a share, a number from 0 to 1; else an InputError that names the share it may be meant for."""
     if 0 <= value <= 1:
         return value

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import InputError
 
-__all__ = ["Registry", "explain", "nearest", "reason"]
+__all__ = ["Registry", "did_you_mean", "explain", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -46,7 +46,7 @@ class Registry(Generic[_T]):
         target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
         if target is None:
             raise InputError(
-                f"unknown {self._kind} {name!r}.{nearest(name, self.names())} Available: {', '.join(self.names())}."
+                f"unknown {self._kind} {name!r}.{did_you_mean(name, self.names())} Available: {', '.join(self.names())}."
             )
         module, _, attribute = target.partition(":")
         return cast(type[_T], getattr(importlib.import_module(module), attribute))
@@ -67,7 +67,7 @@ class Registry(Generic[_T]):
             raise InputError(f"{self._kind} {name!r}: {explain(error, fields)}") from None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean ...?`` with the known name that is most like this one, to follow a sentence; empty where none is like."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
@@ -94,7 +94,7 @@ def reason(item: Any) -> str:
 
 
 def _meant(item: Any, known: Iterable[str]) -> str:
-    return nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+    return did_you_mean(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
 
 
 def _of_shares(limits: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from rich.table import Table
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 from insignia.records import Flag, Record
-from insignia.terminal import escaped, shown
+from insignia.terminal import escape_json, printable
 
 __all__ = [
     "ConsoleProgress",
@@ -90,7 +90,7 @@ class ConsoleProgress:
     def note(self, text: str) -> None:
         """One line on standard error."""
         if not self._quiet:
-            self._console.print(shown(text), highlight=False, markup=False)
+            self._console.print(printable(text), highlight=False, markup=False)
 
     @contextlib.contextmanager
     def _rich_bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
@@ -102,8 +102,8 @@ class ConsoleProgress:
             TextColumn("{task.fields[remark]}"),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(shown(label), total=total, remark="")
-            yield lambda units, remark: progress.update(task, advance=units, remark=shown(remark))
+            task = progress.add_task(printable(label), total=total, remark="")
+            yield lambda units, remark: progress.update(task, advance=units, remark=printable(remark))
 
     def _plain_lines(self, label: str, total: int | None) -> Callable[[int, str], None]:
         done = 0
@@ -121,23 +121,23 @@ class ConsoleProgress:
 
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
-    typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+    typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str, *, err: bool = False) -> None:
     """One line on standard output, or on standard error."""
-    typer.echo(shown(text), err=err)
+    typer.echo(printable(text), err=err)
 
 
 def show_table(
     title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None, left: bool = False
 ) -> None:
     """A table on standard output; the first column is left-aligned, with ``left`` all are, else the others right-aligned."""
-    table = Table(title=shown(title), caption=caption and shown(caption), title_justify="left", caption_justify="left")
+    table = Table(title=printable(title), caption=caption and printable(caption), title_justify="left", caption_justify="left")
     for number, name in enumerate(header):
-        table.add_column(shown(name), justify="left" if number == 0 or left else "right", overflow="fold")
+        table.add_column(printable(name), justify="left" if number == 0 or left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*map(printable, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
 
 

@@ -43,13 +43,13 @@ def plan(
     from insignia.keyring.keyring import Keyring
     from insignia.keyring.prospects import PlanOptions, planned
     from insignia.statistics.forecasts import lost_named
-    from insignia.verification.innocents import null_given
+    from insignia.verification.innocents import resolve_null
 
     options = PlanOptions(
         null=null, alpha=alpha, survival=survival, power=power, suspects=suspects, lost=lost_named(lost) if lost else None
     )
     if prints is None:
-        claim = null_given(null) or _bare()
+        claim = resolve_null(null) or _bare()
         bare = planned(claim, options, lost=options.lost or "silent")
         if json_output:
             emit_json(bare.model_dump(mode="json"))

@@ -161,9 +161,9 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _null(path: Path) -> dict[str, Any]:
-    from insignia.verification.innocents import null_given
+    from insignia.verification.innocents import resolve_null
 
-    null = null_given(str(path))
+    null = resolve_null(str(path))
     value = _object(path)
     return {
         "what": "a measured null",

@@ -14,7 +14,12 @@ from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import VerifyOptions
 from insignia.progress import SILENT, Progress
 from insignia.suspects.base import TextModel
-from insignia.verification.controls import beside, found_beside, refuse_other_questions, with_controls
+from insignia.verification.controls import (
+    control_transcript,
+    existing_control_transcripts,
+    require_same_questions,
+    with_controls,
+)
 from insignia.verification.protocol import judge, verify
 from insignia.verification.transcript import Rules, Transcript
 from insignia.verification.verdict import ControlFinding, Verdict, judged_together
@@ -91,7 +96,7 @@ class Examination:
                 rules=rules,
                 max_queries=self._options.max_queries,
                 order=self._order,
-                spare=spent | self._seen[kept.label],
+                exclude=spent | self._seen[kept.label],
                 transcript=file,
                 before_send=_recorder(kept, suspect),
                 **self._asking,
@@ -115,7 +120,7 @@ class Examination:
                     order=trial.verdict.keys_spent,
                     max_queries=len(trial.verdict.keys_spent),
                     all_keys=True,
-                    transcript=beside(trial.transcript, number) if trial.transcript else None,
+                    transcript=control_transcript(trial.transcript, number) if trial.transcript else None,
                     before_send=_recorder(trial.kept, control),
                     **self._asking,
                 )
@@ -148,9 +153,9 @@ def judge_transcripts(sets: Sequence[KeptSet], files: Sequence[Path]) -> list[Ve
     for verdict, (kept, file) in zip(judged_together(verdicts), places, strict=True):
         findings = []
         suspect = Transcript.load(file)
-        for other in found_beside(file):
+        for other in existing_control_transcripts(file):
             control = Transcript.load(other)
-            refuse_other_questions((suspect.header, suspect.entries), (control.header, control.entries))
+            require_same_questions((suspect.header, suspect.entries), (control.header, control.entries))
             findings.append(ControlFinding.of(judge(kept.prints, other)))
         judged.append(with_controls(verdict, findings))
     return judged

@@ -8,9 +8,9 @@ from pydantic import Field
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 from insignia.statistics.betting import MAX_QUERIES
-from insignia.statistics.nulls import SMALLEST_CHANCE
+from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.suspects.base import RequestOptions
-from insignia.verification.innocents import RISK, asking_of, null_given, refuse_unlike
+from insignia.verification.innocents import RISK, measuring_rules, require_same_conditions, resolve_null
 from insignia.verification.matching import Match
 from insignia.verification.protocol import rules_for
 from insignia.verification.transcript import Rules
@@ -51,7 +51,7 @@ class AskOptions(Record):
 class VerifyOptions(AskOptions):
     """The options of a test, all fixed before the first question."""
 
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
     """Largest chance of accusing an innocent suspect, all suspects and labels together."""
     survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
     """Give up when less than this share of the fingerprints is left."""
@@ -79,10 +79,10 @@ class VerifyOptions(AskOptions):
         decoys = (_REMOTE_DECOYS if remote else 0.0) if self.decoys is None else self.decoys
         fixed: dict[str, Any] = {"match": self.matching(), "alpha": self.alpha, "survival": self.survival, "cover": decoys}
         fixed["suspects"] = self.suspects or tests
-        usual = rules_for(prints, null=null_given(self.null), **fixed)
+        usual = rules_for(prints, null=resolve_null(self.null), **fixed)
         asked = RequestOptions.model_validate(usual.manner.model_dump() | self.requests())
         rules = rules_for(prints, null=usual.null, manner=asked, **fixed)
-        refuse_unlike(self.null, rules)
+        require_same_conditions(self.null, rules)
         return rules
 
     def absent(self, prints: FingerprintSet) -> Sequence[int]:
@@ -95,11 +95,11 @@ class NullOptions(AskOptions):
 
     max_queries: Annotated[int | None, Field(ge=1)] = None
     """Most keys to ask each model; all by default, and it must be given for an endpoint."""
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
     """Largest chance of accusing an innocent suspect, to say what a proof takes."""
     risk: Annotated[float, Field(gt=0, le=0.5)] = RISK
     """Chance that the null is wrong, which is taken from alpha."""
 
     def rules(self, prints: FingerprintSet) -> Rules:
         """Rules that ask as these options say and decide nothing."""
-        return asking_of(prints, match=self.matching(), manner=self.requests())
+        return measuring_rules(prints, match=self.matching(), manner=self.requests())

@@ -9,7 +9,7 @@ from insignia.keyring.kept_set import KeptSet
 from insignia.records import Record
 from insignia.statistics.forecasts import Lost, Outlook, Plan, outlook, plan
 from insignia.statistics.nulls import AnyNull
-from insignia.verification.innocents import null_given
+from insignia.verification.innocents import resolve_null
 from insignia.verification.protocol import askable
 
 __all__ = ["PlanOptions", "Prospects", "planned", "prospects"]
@@ -64,7 +64,7 @@ def prospects(kept: KeptSet, options: PlanOptions) -> Prospects:
     Raises:
         InputError: the null cannot be read, or alpha is too small for it.
     """
-    keys, null = askable(kept.prints), null_given(options.null) or kept.null()
+    keys, null = askable(kept.prints), resolve_null(options.null) or kept.null()
     found = Prospects(keys=len(keys), spent=len(keys & kept.spent()), null=null)
     if null is None:
         obstacle = (

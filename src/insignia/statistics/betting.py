@@ -183,17 +183,17 @@ def forecast(test: SequentialTest, hit_rate: float, bound: float) -> Iterator[Fo
     ended: dict[Outcome, float] = {"owned": 0.0, "not_shown": 0.0, "inconclusive": 0.0}
     for asked in range(1, test.max_queries + 1):
         reached: dict[int, tuple[float, Tally]] = {}
-        for hits, (chance, tally) in alive.items():
+        for hits, (probability, tally) in alive.items():
             for hit, share in ((False, 1 - hit_rate), (True, hit_rate)):
                 if share and hits + hit in reached:
                     known, following = reached[hits + hit]
-                    reached[hits + hit] = (known + chance * share, following)
+                    reached[hits + hit] = (known + probability * share, following)
                 elif share:
-                    reached[hits + hit] = (chance * share, test.after(tally, hit=hit, bound=bound))
+                    reached[hits + hit] = (probability * share, test.after(tally, hit=hit, bound=bound))
         alive = {}
-        for hits, (chance, tally) in reached.items():
+        for hits, (probability, tally) in reached.items():
             if outcome := test.outcome(tally):
-                ended[outcome] += chance
+                ended[outcome] += probability
             else:
-                alive[hits] = (chance, tally)
+                alive[hits] = (probability, tally)
         yield Forecast(asked, ended["owned"], ended["not_shown"])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record, share
+from insignia.records import Record, checked_share
 from insignia.statistics.betting import MAX_QUERIES, Forecast, SequentialTest, Tally, forecast
 from insignia.statistics.nulls import AnyNull
 
@@ -211,7 +211,7 @@ def _until(power: float, course: Iterator[Forecast]) -> Iterator[Forecast]:
 
 
 def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futility: float, suspects: int, lost: Lost) -> None:
-    share(survival, "survival"), share(power, "power")
+    checked_share(survival, "survival"), checked_share(power, "power")
     if suspects < 1 or not all(0 < value < 1 for value in (alpha, futility)) or not 0 < survival <= 1:
         raise InputError("expected at least one suspect, alpha and futility between 0 and 1, and a survival above 0, at most 1")
     if not 0 < power < 1 - futility:
