@@ -5,7 +5,6 @@ all that follow; the digest of the last stands for the whole. The file holds key
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
+from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import explain
@@ -159,9 +159,7 @@ class Transcript:
 
 @contextlib.contextmanager
 def sole_writer(file: Path | None) -> Iterator[None]:
-    """While this lasts no other process writes the transcript (None: it is in memory). It is read in here to be gone on with.
-
-    The lock is on a file beside it, and the system's: it ends with the process, and the file of a killed run locks nothing.
+    """While this lasts, no other process writes the transcript (None: it is in memory). Load it in here to continue it.
 
     Raises:
         OutputError: another process is writing it, or the folder cannot be written.
@@ -169,24 +167,10 @@ def sole_writer(file: Path | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    beside = file.with_name(f".{file.name}.lock")
     with _writing(file):
         make_folder(file.parent, secret=True)
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(handle), beside.stat())  # and not of one who just left, and removed it
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            raise OutputError(f"another process is writing the transcript {file}; wait until it ends, or name another file")
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    with exclusive(file, "the transcript"):
+        yield
 
 
 def read_lines(lines: Sequence[str]) -> tuple[Header, tuple[Entry, ...]]:
