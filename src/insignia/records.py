@@ -1,6 +1,7 @@
 """The frozen records that stages pass to each other. Nothing here reads or writes files."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,12 +14,14 @@ __all__ = [
     "Conversation",
     "Digest",
     "Fingerprint",
+    "Flag",
     "Part",
     "PromptForm",
     "Provenance",
     "Record",
     "Role",
     "SecretRecord",
+    "Share",
     "Turn",
     "checked_share",
     "prompt_form",
@@ -32,6 +35,26 @@ Role = Literal["system", "user", "assistant"]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal."""
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A share of a whole: 95 % is 0.95."""
+
+
+class Flag:
+    """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
+
+    def __init__(
+        self, *names: str, read: Callable[[Path], Any] | None = None, many: bool = False, hidden: bool = False
+    ) -> None:
+        self.names = names
+        """Instead of the field's name."""
+        self.read = read
+        """The flag takes a file, and this function reads the field's value from it."""
+        self.many = many
+        """The flag can be repeated, and gives a tuple."""
+        self.hidden = hidden
+        """The field has no flag."""
 
 
 def prompt_form(value: str) -> PromptForm:

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import InputError
 
-__all__ = ["Registry", "did_you_mean", "explain"]
+__all__ = ["Registry", "did_you_mean", "explain", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 class Registry(Generic[_T]):
@@ -31,6 +32,10 @@ class Registry(Generic[_T]):
     def names(self) -> list[str]:
         """Return all known names, sorted, without importing the parts."""
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
+
+    def builtin(self) -> list[str]:
+        """The names that come with insignia, sorted; their options have flags of their own."""
+        return sorted(self._builtin)
 
     def lines(self) -> dict[str, str]:
         """Return name -> first line of the part's docstring. Imports all parts."""
@@ -81,10 +86,18 @@ def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
     For an unknown field, the line suggests the nearest of the ``known`` fields.
     """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_percent_hint(item.get('ctx', {}))}"
-        f"{_suggestion(item, known)}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {reason(item)}{_suggestion(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+def reason(item: Any) -> str:
+    """Return what is wrong in one error of a pydantic error, without field name and value."""
+    limits = item.get("ctx", {})
+    expected = [
+        f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
+    ]
+    return f"{'; '.join(expected) or item['msg']}{_percent_hint(limits)}"
 
 
 def _suggestion(item: Any, known: Iterable[str]) -> str:

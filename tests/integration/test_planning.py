@@ -60,7 +60,7 @@ def words(text):
 
 def test_a_bare_plan_is_for_what_a_bare_generate_makes(insignia):
     from insignia.generation import InverseNucleus
-    from insignia.keyring.planning import plan
+    from insignia.statistics.forecasts import plan
     from insignia.statistics.nulls import DesignNull
 
     status, out, _ = insignia("plan", "--json")

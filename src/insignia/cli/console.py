@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json
+from insignia.records import Flag, Record
 from insignia.terminal import escape_json, printable
 
 __all__ = [
     "ConsoleProgress",
     "ForceFlag",
     "JsonFlag",
+    "Output",
     "QuietFlag",
     "UnrelatedFlag",
+    "Written",
     "emit_json",
     "percent",
     "quiet_libraries",
     "read_paragraphs",
+    "read_texts",
     "say",
     "show_table",
     "size",
@@ -39,6 +45,25 @@ UnrelatedFlag = Annotated[
 ]
 ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+
+
+class Output(Record):
+    """How a verb tells its result."""
+
+    model_config = ConfigDict(title="Output")
+
+    as_json: Annotated[bool, Flag("--json")] = False
+    """Print one JSON object on standard output and nothing else there."""
+    quiet: Annotated[bool, Flag("--quiet", "-q")] = False
+    """Show no progress and no notes."""
+
+
+class Written(Output):
+    """The same for a verb that writes files."""
+
+    force: bool = False
+    """Replace an existing output."""
+
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 _PLAIN_INTERVAL_S = 5.0  # between lines where there is no terminal to draw a bar on
@@ -145,3 +170,13 @@ def read_paragraphs(path: Path) -> list[str]:
         raise InputError(f"cannot read paragraphs of text from {path}: {error}") from None
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
     return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts in a file: a JSON list of them, or paragraphs separated by blank lines."""
+    if path.suffix.lower() != ".json":
+        return read_paragraphs(path)
+    value = read_json(path)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise FormatError(f"{path} holds no texts; expected a JSON list of them")
+    return value

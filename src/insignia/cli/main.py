@@ -5,6 +5,7 @@ found · 4 inconclusive.
 """
 
 import importlib
+import inspect
 import sys
 from typing import Annotated, Any
 
@@ -60,7 +61,10 @@ class _Verbs(TyperGroup):
 
 def _loaded(verb: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(verb)(_function(verb))
+    function = _function(verb)
+    text, _, examples = (inspect.getdoc(function) or "").partition("Examples:\n")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    alone.command(verb, help=text, epilog="\b\nExamples:\n" + "\n".join(lines) if lines else None)(function)
     return typer.main.get_command(alone)
 
 

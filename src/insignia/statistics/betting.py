@@ -20,7 +20,9 @@ from pydantic import Field
 from insignia.errors import InputError
 from insignia.records import Record
 
-__all__ = ["STAKES", "Evidence", "Forecast", "Outcome", "SequentialTest", "Stake", "Tally", "forecast"]
+__all__ = ["MAX_QUERIES", "STAKES", "Evidence", "Forecast", "Outcome", "SequentialTest", "Stake", "Tally", "forecast"]
+
+MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
 
 Outcome = Literal["owned", "not_shown", "inconclusive"]
 """How a test ends: the mark was proven, too few fingerprints hit, or the keys ran out first."""

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import httpx2
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from insignia.errors import InputError
-from insignia.records import Record
+from insignia.records import Flag, Record
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.http import DeadlineTransport
 from insignia.suspects.openai_format import (
@@ -43,20 +43,22 @@ API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 class RetryPolicy(Record):
     """Rate limits and retry policy of an endpoint."""
 
+    model_config = ConfigDict(title="Network")
+
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # slows few servers; a verdict rarely needs more at once
     """Most simultaneous requests."""
     attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
-    """Most requests for one question, which is then unanswered."""
-    timeout_s: Annotated[float, Field(gt=0, le=_DAY)] = 120.0  # vLLM's first request may take 24 s while it warms up
+    """Most requests for one question, which is unanswered after the last."""
+    timeout_s: Annotated[float, Field(gt=0, le=_DAY), Flag("--timeout")] = 120.0  # vLLM's first request may take 24 s
     """Time limit of a request in seconds, from connecting (at most 10 s) to the last byte of the reply."""
-    first_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 0.5
-    """Approximate wait before the second attempt, in seconds; it doubles before each further one."""
-    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 60.0
+    first_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 0.5
+    """Approximate wait before the second attempt in seconds; it doubles before each further one."""
+    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 60.0
     """Longest wait in seconds, even if the server asks for more."""
     requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
-    """Most requests per second."""
+    """Most requests per second; unlimited by default."""
     budget: Annotated[int | None, Field(ge=1)] = None
-    """Most requests in total."""
+    """Most requests in total for each suspect; unlimited by default."""
 
 
 class Endpoint:

@@ -98,7 +98,6 @@ class Interview:
         if question.number is not None:
             self.unanswered_in_a_row = 0 if reply.status == "answered" else self.unanswered_in_a_row + 1
             if self.unanswered_in_a_row >= MAX_UNANSWERED_IN_A_ROW:
-                self.ending = (
-                    f"{self.unanswered_in_a_row} keys in a row were unanswered; resume later with the same --transcript."
-                )
+                count = self.unanswered_in_a_row
+                self.ending = f"{count} keys in a row were unanswered; resume later with the same --transcript."
         return entry

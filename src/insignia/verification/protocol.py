@@ -11,6 +11,7 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
+from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.decoys import decoy_question
@@ -20,9 +21,7 @@ from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import RunningVerdict, Verdict
 
-__all__ = ["MAX_QUERIES", "askable", "default_null", "judge", "rules_for", "verify"]
-
-MAX_QUERIES = 128  # proves a mark of which 30 % survived with probability 0.975; see SequentialTest.max_queries
+__all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
 
 
 def rules_for(

@@ -5,7 +5,6 @@ ones; the digest of the last line stands for all. The file has keys and replies,
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
+from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import explain
@@ -177,32 +177,16 @@ class Transcript:
 def sole_writer(file: Path | None) -> Iterator[None]:
     """Lock the transcript (None: it is in memory) against other processes. Load it inside this block to resume it.
 
-    The operating system holds the lock on a file beside the transcript, and drops it when the process ends.
-
     Raises:
         OutputError: another process holds the lock, or the folder cannot be written.
     """
     if file is None:
         yield
         return
-    beside = file.with_name(f".{file.name}.lock")
     with _writing(file):
         make_folder(file.parent, secret=True)
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(handle), beside.stat())  # not a file that its last owner just removed
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            raise OutputError(f"another process is writing the transcript {file}; wait until it ends, or use another file")
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    with exclusive(file, "the transcript"):
+        yield
 
 
 def finished_lines(file: Path) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ class Verdict(Record):
     keys_spent: tuple[int, ...]
     """Numbers of the fingerprints whose keys the suspect has seen."""
     suspect: str
+    label: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """The set that was asked, where a keyring has several."""
     transcript: str
     """``sha256:...`` of the transcript's last line."""
     match: Match

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record, checked_share
-from insignia.statistics.betting import Forecast, SequentialTest, Tally, forecast
+from insignia.statistics.betting import MAX_QUERIES, Forecast, SequentialTest, Tally, forecast
 from insignia.statistics.nulls import AnyNull
-from insignia.verification.protocol import MAX_QUERIES
 
-__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "default_lost", "lost_named", "outlook", "plan"]
+__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan"]
 
 SURVIVALS = (1.0, 0.9, 0.5, 0.3)
 """A mark as it was embedded; after rounding or a little training; after merging by half; at which ``verify`` gives up."""
@@ -92,17 +90,6 @@ def lost_named(name: str) -> Lost:
     if name == "random":
         return "random"
     raise InputError(f"unknown way to lose a fingerprint {name!r}; expected silent or random")
-
-
-def default_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
-    """What a model is likely to say where it lost a fingerprint of this set.
-
-    ``silent`` where none of the candidates was the first choice of the model that they were ranked by, as with inverse-nucleus
-    sets: a model says its first choice (9 of 272 replies of the unmarked starter gave a candidate, as the beginning of a word).
-    Where that is not known, the cautious ``random``. Without candidates a loss is a miss.
-    """
-    candidates = (candidate for fingerprint in prints for candidate in fingerprint.candidates or ())
-    return "silent" if null.name != "design" or all(candidate.rank for candidate in candidates) else "random"
 
 
 def plan(
