@@ -24,7 +24,6 @@ __all__ = [
     "Share",
     "Turn",
     "checked_share",
-    "prompt_form",
 ]
 
 PromptForm = Literal["raw", "chat"]
@@ -35,7 +34,6 @@ Role = Literal["system", "user", "assistant"]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal."""
-
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share of a whole: 95 % is 0.95."""
@@ -55,15 +53,6 @@ class Flag:
         """The flag can be repeated, and gives a tuple."""
         self.hidden = hidden
         """The field has no flag."""
-
-
-def prompt_form(value: str) -> PromptForm:
-    """Return the name as a prompt form, or raise InputError."""
-    if value == "raw":
-        return "raw"
-    if value == "chat":
-        return "chat"
-    raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 
 def checked_share(value: float, what: str) -> float:

@@ -4,18 +4,20 @@ A registry maps a name to ``"module:Class"`` and imports the module when the par
 through an entry point group.
 """
 
+import contextlib
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
 
-__all__ = ["Registry", "did_you_mean", "explain", "reason"]
+__all__ = ["Registry", "did_you_mean", "errors_about", "explain", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -89,6 +91,17 @@ def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
         f"{'.'.join(map(str, item['loc'])) or 'value'}: {reason(item)}{_suggestion(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
+
+
+@contextlib.contextmanager
+def errors_about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in the errors of the block. A pydantic error would quote secrets, so it becomes a FormatError."""
+    try:
+        yield
+    except ValidationError as error:
+        raise FormatError(f"{path}: {explain(error)}") from None
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
 def reason(item: Any) -> str:
