@@ -36,7 +36,7 @@ class Registry(Generic[_T]):
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
 
     def builtin(self) -> list[str]:
-        """The names that come with insignia, sorted; their options have flags of their own."""
+        """Return the names of the built-in parts, sorted."""
         return sorted(self._builtin)
 
     def lines(self) -> dict[str, str]:

@@ -1,10 +1,12 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from insignia.errors import InputError
-from insignia.records import Fingerprint, checked_share
+from insignia.records import Fingerprint, checked_share, prompt_form
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,15 @@ def test_a_record_does_not_change():
     with pytest.raises(ValidationError, match="frozen"):
         fingerprint.key = "other"
     assert fingerprint.key == "k"
+
+
+@given(st.text())
+def test_a_prompt_form_is_raw_or_chat(value):
+    if value in ("raw", "chat"):
+        assert prompt_form(value) == value
+    else:
+        with pytest.raises(InputError, match="raw or chat"):
+            prompt_form(value)
 
 
 def test_what_is_no_share_is_refused_with_the_share_that_it_may_be_meant_for():
