@@ -49,7 +49,7 @@ def fields(record, needed, optional=""):
     must(needed <= set(record) <= needed | optional, f"fields missing or unknown; expected {sorted(needed | optional)}")
 
 
-def whole(value, low, high):
+def integer(value, low, high):
     must(type(value) is int and low <= value <= high, f"expected a whole number from {low} to {high}")
     return value
 
@@ -78,7 +78,7 @@ def read_bundle(content):
     must(len(content) <= 2**26 and content.endswith(b"\n"), "the file is too long or cut short")
     bundle = parse(content[:-1])
     fields(bundle, "kind schema_version commitment openings transcript claim public_key signature", "nonce timestamp controls")
-    must(bundle["kind"] == "insignia/evidence" and whole(bundle["schema_version"], 1, 1), "not an evidence bundle")
+    must(bundle["kind"] == "insignia/evidence" and integer(bundle["schema_version"], 1, 1), "not an evidence bundle")
     must(len(text(bundle.get("nonce", "n" * 16), 1000)) >= 16, "the nonce is shorter than 16 characters")
     must(re.fullmatch("([0-9a-f]{2})+", text(bundle.get("timestamp", "00"), 2**20)), "the time stamp is not hexadecimal")
     fields(bundle["claim"], "outcome hits trials unanswered p_value")
@@ -135,16 +135,16 @@ def read_commitment(signed):
     fields(commitment["terms"], "prompt_form max_key_length max_response_length", "tokenizer chain systems")
     kinds = (signed["kind"], commitment["kind"])
     must(kinds == ("insignia/signed-commitment", "insignia/commitment"), "not a commitment")
-    must(whole(signed["schema_version"], 1, 1) and whole(commitment["schema_version"], 1, 1), "a newer schema")
-    whole(commitment["size"], 1, MAX_FINGERPRINTS)
-    whole(commitment["terms"]["max_response_length"], 1, math.inf)
+    must(integer(signed["schema_version"], 1, 1) and integer(commitment["schema_version"], 1, 1), "a newer schema")
+    integer(commitment["size"], 1, MAX_FINGERPRINTS)
+    integer(commitment["terms"]["max_response_length"], 1, math.inf)
     digest(commitment["root"])
     for system in sequence(commitment["terms"].get("systems", [""]), 1, 64):
         text(system)
     return commitment
 
 
-def root_above(leaf, place, size, path):
+def root_from_path(leaf, place, size, path):
     """Return the root that a path of digests leads to from a leaf (RFC 9162, section 2.1.3.2)."""
     last, node = size - 1, leaf
     for beside in [digest(each) for each in sequence(path, 0, 64)]:
@@ -165,20 +165,20 @@ def check_opening(opening, commitment):
     fields(opening, "number fingerprint salt path", "chain")
     fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
     fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates")
-    place, salt = whole(opening["number"], 0, size - 1), digest(opening["salt"])
+    place, salt = integer(opening["number"], 0, size - 1), digest(opening["salt"])
     content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
     must(
-        root_above(leaf, place, size, opening["path"]) == digest(commitment["root"]),
+        root_from_path(leaf, place, size, opening["path"]) == digest(commitment["root"]),
         "a fingerprint is not in the committed set",
     )
     must(("chain" in terms) == ("chain" in opening), "a path in the chain is missing or not expected")
     if "chain" not in terms:
         return
     options, chain = fingerprint["candidates"], digest(terms["chain"])
-    content = {"candidates": options, "key": key_of(fingerprint), "number": place, "size": size}
+    content = {"candidates": options, "key": asked_key(fingerprint), "number": place, "size": size}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
-    must(root_above(leaf, place, size, opening["chain"]) == chain, "a key is not in the chain")
+    must(root_from_path(leaf, place, size, opening["chain"]) == chain, "a key is not in the chain")
     draw = hmac.digest(salt, b"insignia chain 1" + chain + leaf, "sha256")
     pick = options[int.from_bytes(draw, "big") % len(options)]
     tokens, words = {each["token_id"] for each in options}, {" ".join(each["text"].split()) for each in options}
@@ -189,7 +189,7 @@ def check_opening(opening, commitment):
     must(fingerprint["response_ids"][0][0] == pick["token_id"], "a response token is not the one that the chain picks")
 
 
-def key_of(fingerprint):
+def asked_key(fingerprint):
     return fingerprint.get("effective_key") or fingerprint["key"]
 
 
@@ -200,7 +200,7 @@ def read_transcript(lines):
     """Return the rules, the suspect's name, and the asked keys as (number, question, reply or None)."""
     header, *entries = [parse(text(line).encode()) for line in sequence(lines, 2, 2**17)]
     fields(header, "kind schema_version suspect rules spared provenance previous")
-    must(header["kind"] == "insignia/transcript" and whole(header["schema_version"], 1, 1), "not a transcript")
+    must(header["kind"] == "insignia/transcript" and integer(header["schema_version"], 1, 1), "not a transcript")
     check_rules(header["rules"])
     asked = []
     for entry in entries:
@@ -213,7 +213,7 @@ def read_transcript(lines):
             number(each["log_probability"], -math.inf, 0)
         if entry["number"] is not None:  # else a decoy question
             said = text(reply["text"]) if reply["status"] == "answered" else None
-            asked.append((whole(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), said))
+            asked.append((integer(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), said))
     digests = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
     must([line["previous"] for line in (header, *entries)] == digests[:-1], "a line does not follow the line before it")
     return header["rules"], text(header["suspect"], 4096), asked
@@ -225,7 +225,7 @@ def check_rules(rules):
     number(rules["futility"], MIN_PROBABILITY, 1 - 2**-53)
     number(rules["survival"], 1e-6, 1 - 1e-6)
     number(rules["cover"], 0, 0.9)
-    whole(rules["suspects"], 1, 10**6)
+    integer(rules["suspects"], 1, 10**6)
     null, match, manner = rules["null"], rules["match"], rules["manner"]
     names = {"design": "candidates accepted looks", "reference": "models risk", "declared": "chance"}
     must(type(null) is dict and text(null.get("name")) in names, "an unknown null")
@@ -236,18 +236,18 @@ def check_rules(rules):
         number(null["risk"], MIN_PROBABILITY, 0.5)
         for model in sequence(null["models"], 1, 64):
             fields(model, "hits trials")
-            whole(model["hits"], 0, whole(model["trials"], 1, 10**7))
+            integer(model["hits"], 0, integer(model["trials"], 1, 10**7))
         must(sum(model["trials"] for model in null["models"]) <= 10**7, "more than 10 million trials in all")
     fields(match, "how looks", "fold")
     must(match["how"] in {"exact", "prefix", "within"}, "an unknown match")
     must(match.get("fold", "spaces") in {"spaces", "alike", "case"}, "an unknown folding")
-    whole(match["looks"], 1, 256 if match["how"] == "within" else 1)
+    integer(match["looks"], 1, 256 if match["how"] == "within" else 1)
     fields(manner, "form system max_tokens temperature seed", "log_probabilities")
     must(manner["form"] in {"raw", "chat"}, "an unknown prompt form")
     must(manner["system"] is None or text(manner["system"], 100_000), "an empty system prompt")
-    must(manner["seed"] is None or whole(manner["seed"], 1 - 2**63, 2**63 - 1) is not None, "an invalid seed")
-    whole(manner["max_tokens"], 1, 65_536)
-    whole(manner.get("log_probabilities", 1), 1, 20)
+    must(manner["seed"] is None or integer(manner["seed"], 1 - 2**63, 2**63 - 1) is not None, "an invalid seed")
+    integer(manner["max_tokens"], 1, 65_536)
+    integer(manner.get("log_probabilities", 1), 1, 20)
     number(manner["temperature"], 0, 100)
 
 
@@ -258,7 +258,7 @@ def check_questions(asked, openings, commitment, nonce, rules):
     numbers = [place for place, _, _ in asked]
     questions = [question for _, question, _ in asked]
     must(numbers == [opening["number"] for opening in openings], "the opened keys are not those that were asked")
-    must(questions == [key_of(opening["fingerprint"]) for opening in openings], "a question is not the committed key")
+    must(questions == [asked_key(opening["fingerprint"]) for opening in openings], "a question is not the committed key")
     must(len(set(questions)) == len(questions), "a key was asked twice")
     if nonce is not None:
         root, tail = digest(commitment["root"]), nonce.encode()
@@ -320,7 +320,7 @@ def expected_responses(fingerprint, match, terms):
     return accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else []
 
 
-def look(reply, accepted, candidates, match):
+def search(reply, accepted, candidates, match):
     """Return whether the reply is a hit, and how many candidates it matches; of several at one place, the longest."""
     string, given, options = fold(reply, match.get("fold", "spaces")), set(), candidates or accepted
     if match["how"] == "exact":
@@ -359,7 +359,7 @@ def upper_limit(hits, trials, risk):
     return high
 
 
-def null_of(rules, fewest):
+def null_bound(rules, fewest):
     """Return the bound on an unrelated model's probability of a hit, and the probability that the bound is wrong."""
     null, looks = rules["null"], rules["match"]["looks"]
     if null["name"] == "declared":
@@ -372,30 +372,44 @@ def null_of(rules, fewest):
     return min(looks, fewest) / fewest, 0.0
 
 
-def weigh(asked, openings, rules, terms):
+def log_sum(logarithms):
+    """Return the logarithm of a sum of numbers that are given as logarithms."""
+    largest = max(logarithms)
+    return largest + math.log(sum(math.exp(each - largest) for each in logarithms))
+
+
+def evaluate(asked, openings, rules, terms):
     """Return the result under the transcript's rules, with the null's bound and error."""
-    expected = [expected_responses(opening["fingerprint"], rules["match"], terms) for opening in openings]
-    fewest = min(len(candidates) for _, candidates in expected)
-    bound, error = null_of(rules, fewest)
+    searches = [expected_responses(opening["fingerprint"], rules["match"], terms) for opening in openings]
+    fewest = min(len(candidates) for _, candidates in searches)
+    bound, error = null_bound(rules, fewest)
     level = rules["alpha"] / rules["suspects"] - error
     must(level > 0, "alpha does not exceed the probability that the null is wrong")
-    gains, doubt, peak, hits, unanswered = [0.0] * len(STAKES), 0.0, 0.0, 0, 0
-    for (_, _, reply), (accepted, candidates) in zip(asked, expected, strict=True):
+
+    capital = [math.log(share) for _, share in STAKES]  # logarithms; the whole capital is 1 at the start
+    peak = 0.0  # logarithm of the largest capital so far
+    doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
+    hits = unanswered = 0
+    for (_, _, reply), (accepted, candidates) in zip(asked, searches, strict=True):
         if reply is None:
             unanswered += 1
             continue
-        hit, met = look(reply, accepted, candidates, rules["match"])
+        hit, met = search(reply, accepted, candidates, rules["match"])
+        hits += hit
         p = min(met, fewest) / fewest if rules["null"]["name"] == "design" else bound
         must(p > 0 or not hit, "an impossible hit")
         if 0 < p < 1:  # else nothing is staked
-            gains = [gain + math.log1p(s * (1 - p) / p if hit else -s) for gain, (s, _) in zip(gains, STAKES, strict=True)]
-        largest = max(gains)
-        shares = zip(gains, STAKES, strict=True)
-        peak = max(peak, largest + math.log(sum(share * math.exp(gain - largest) for gain, (_, share) in shares)))
+            for place, (fraction, _) in enumerate(STAKES):
+                capital[place] += math.log1p(fraction * (1 - p) / p if hit else -fraction)
+        peak = max(peak, log_sum(capital))
         doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
-        hits += hit
-    given_up = doubt >= -math.log(rules["futility"])
-    outcome = "owned" if peak >= -math.log(level) else "not_shown" if given_up else "inconclusive"
+
+    if peak >= -math.log(level):
+        outcome = "owned"
+    elif doubt >= -math.log(rules["futility"]):
+        outcome = "not_shown"
+    else:
+        outcome = "inconclusive"
     p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
     found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
     return found, (bound, error)
@@ -411,7 +425,7 @@ def check_controls(bundle, rules, asked, terms, alpha):
         own_rules, name, own_asked = read_transcript(lines)
         must(own_rules == rules, f"control {count} was asked under other rules or request options")
         must([each[:2] for each in own_asked] == [each[:2] for each in asked], f"control {count} was asked other keys")
-        found, _ = weigh(own_asked, bundle["openings"], rules, terms)
+        found, _ = evaluate(own_asked, bundle["openings"], rules, terms)
         must(found["p_value"] > max(alpha, rules["alpha"]), f"control {count} also gives the responses: this proves nothing")
         results.append({"name": name} | found)
     return results
@@ -445,7 +459,7 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
     return "not_shown" if found["outcome"] == "not_shown" else outcome, p_value, reasons
 
 
-def notes_on(nonce, published, controls):
+def notes_about(nonce, published, controls):
     notes = ["The owner wrote the transcript: ask suspect and controls yourself, or watch."]
     if nonce is None:
         notes.append("The owner chose which keys to show.")
@@ -471,7 +485,7 @@ def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",),
     for opening in openings:
         check_opening(opening, commitment)
     check_questions(asked, openings, commitment, bundle.get("nonce"), rules)
-    found, null = weigh(asked, openings, rules, terms)
+    found, null = evaluate(asked, openings, rules, terms)
     claim = bundle["claim"]
     must(math.isclose(found["p_value"], number(claim["p_value"], 0, 1), rel_tol=1e-6), "the claimed p-value is wrong")
     must(canonical(found | {"p_value": claim["p_value"]}) == canonical(claim), "the claimed result is wrong")
@@ -479,10 +493,10 @@ def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",),
     nonce, judge = bundle.get("nonce"), {"alpha": alpha, "nulls": nulls, "any_manner": any_manner}
     known = {"controls": controls, "commitment": commitment, "nonce": nonce, "judge": judge}
     outcome, p_value, reasons = decide(found, null, rules, **known)
-    shown = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
+    result = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
     about = {"suspect": suspect, "rules": rules, "bound": null[0], "controls": controls, "nonce": nonce}
     source = {"root": commitment["root"], "size": commitment["size"], "signed_by": signed["public_key"]}
-    return shown | about | source | {"notes": notes_on(nonce, published, controls)}
+    return result | about | source | {"notes": notes_about(nonce, published, controls)}
 
 
 def main():
@@ -497,11 +511,11 @@ def main():
     try:
         published = given.commitment and given.commitment.read_bytes()
         options = {"alpha": given.alpha, "nulls": given.accept_null.split(","), "any_manner": given.accept_manner}
-        shown = audit(given.bundle.read_bytes(), published, given.challenge, **options)
+        result = audit(given.bundle.read_bytes(), published, given.challenge, **options)
     except Exception as error:  # noqa: BLE001  any error means that the bundle is invalid
-        sys.exit(f"rejected: {error!r}")
-    print(json.dumps(shown, indent=1))
-    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[shown["outcome"]])
+        sys.exit(f"rejected: {error}" if type(error) is ValueError else f"rejected: malformed, {error!r}")
+    print(json.dumps(result, indent=1))
+    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[result["outcome"]])
 
 
 if __name__ == "__main__":

@@ -215,11 +215,11 @@ def test_replies_outside_the_candidates_do_not_count_against_the_mark():
     assert sharp.trials < plain.trials
 
 
-ADVERSARIES = {  # what each says, drawn from chance of the test's own
-    "some of the candidates": lambda chance: " ".join(chance.sample(WORDS, 3)),
+ADVERSARIES = {  # what each says, drawn from the test's own generator
+    "some of the candidates": lambda rng: " ".join(rng.sample(WORDS, 3)),
     "always the same candidates": lambda _: " ".join(WORDS[:3]),
     "all of the candidates": lambda _: " ".join(WORDS),
-    "a candidate or a refusal": lambda chance: chance.choice([chance.choice(WORDS), Reply.unanswered("refused")]),
+    "a candidate or a refusal": lambda rng: rng.choice([rng.choice(WORDS), Reply.unanswered("refused")]),
 }
 
 
@@ -227,8 +227,8 @@ ADVERSARIES = {  # what each says, drawn from chance of the test's own
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, adversary):
     """All that is random is the owner's draw, so each run has a fresh secret."""
-    smallest, chance = [], random.Random(adversary)
-    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](chance))
+    smallest, rng = [], random.Random(adversary)
+    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](rng))
     for run in range(200):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
         verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))
