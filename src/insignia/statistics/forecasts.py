@@ -212,5 +212,5 @@ def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futilit
     if suspects < 1 or not all(0 < value < 1 for value in (alpha, futility)) or not 0 < survival <= 1:
         raise InputError("expected at least one suspect, alpha and futility between 0 and 1, and a survival above 0, at most 1")
     if not 0 < power < 1 - futility:
-        raise InputError(f"power {power} and futility {futility} must be above 0 and add up to less than 1; lower one of them")
+        raise InputError(f"the power is {power} and futility {futility}; expected numbers above 0 that add up to less than 1")
     parse_lost(lost)
