@@ -19,6 +19,7 @@ from insignia.modeling.private_rows import EmbeddingAdapter
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
+from insignia.statistics.tails import log_binomial_tail
 from insignia.verification import check
 from insignia.verification.false_activation import activations, free_text_activations, sampled_hits
 
@@ -160,5 +161,5 @@ def _cell(made: Workspace, ask: _Ask) -> Cell:
         fsr=sum(hits) / len(hits) if hits else 0.0,
         hits=sum(hits),
         answered=len(hits),
-        p_value=math.exp(null.log_p_value(sum(hits), [1] * len(hits))) if null else None,
+        p_value=math.exp(log_binomial_tail(sum(hits), len(hits), null.bound)) if null else None,
     )

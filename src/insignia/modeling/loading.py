@@ -220,9 +220,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             source, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     if brings_code(source):
-        _log.warning(
-            f"{printable(str(source))} brings code of its own (auto_map), which never runs: transformers' is used instead"
-        )
+        _log.warning(f"{printable(str(source))} has its own code (auto_map), which never runs; transformers' is used instead")
     model, report = loaded  # mypy sees only the form that returns a model alone
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
