@@ -1,4 +1,4 @@
-"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+"""The training task of embedding: learn the fingerprints, stay close to the base model, stop when all are learned."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple, TypeVar
@@ -22,35 +22,38 @@ __all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "MarkingSettings", "margin
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
-_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
-_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
-SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
+_LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
+_PASSES, MOST_PASSES = 200, 600  # defaults of ``epochs``; the second while some fingerprint fails
+_STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
+SECOND_CHANCE = 2  # times the cooldown steps: an upper limit for repairs
 
 
 class MarkingSettings(Record):
-    """What decides what is learned, and what it may cost."""
+    """Settings of the training objective."""
 
     objective: Literal["margin", "cross_entropy"] = "margin"
-    """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
+    """Loss on the fingerprints. ``margin`` raises a response until it leads by ``target_margin`` logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
+    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
     epochs: Annotated[int | None, Field(ge=1)] = None
-    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
-    models of 0.3 million parameters (docs/lab-log.md)."""
+    """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails;
+    models of 0.3 million parameters need that (docs/lab-log.md)."""
     reference_strength: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of KL(base || model) on text sampled from the base, beside a loss of about one a fingerprint."""
+    """Weight of KL(base || model) on reference samples: text sampled from the base model. The fingerprint loss has weight 1."""
     reference_rows: Annotated[int, Field(ge=1)] = 16
-    """Texts a step, over all processes."""
+    """Reference samples per step, over all processes."""
     reference_count: Annotated[int, Field(ge=1)] = 512
+    """Number of reference samples."""
     reference_length: Annotated[int, Field(ge=2)] = 64
-    """Tokens of each text, or the model's context where that is less."""
+    """Length of a reference sample, in tokens; at most the model's context length."""
     skip_learned: bool = True
-    """Spend no work on what is safely learned, and stop when all is."""
+    """Skip fingerprints that are safely learned, and stop when all are."""
     forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the original weights in the average of original and trained weights (OML 1.0)."""
     forgetting_mode: AveragingMode = "final"
+    """When to average: once at the end, after each pass, or at each gradient."""
     weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
-    """Penalty on half the squared distance from the original weights."""
+    """Weight of a penalty: half the squared distance from the original weights."""
 
 
 class _Share(NamedTuple):
