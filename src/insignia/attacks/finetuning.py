@@ -23,7 +23,7 @@ from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
-from insignia.prompts.prompter import Prompter
+from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Part, PromptForm, Record
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
@@ -140,13 +140,13 @@ def finetune(
 
 def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[Example]:
     """Cut texts into rows of at most ``max_length`` tokens; each starts with the tokenizer's special tokens."""
-    prompter = Prompter(local.tokenizer, max_key_length=1, max_response_length=1)
-    prefix = prompter.prefix
+    tokens = Tokens(local.tokenizer)
+    prefix = tokens.prefix
     size = min(max_length, local.context_length or max_length) - len(prefix)
     start = max(1, len(prefix))
     rows: list[tuple[int, ...]] = []
     for text in texts:
-        ids = prompter.encode(text)
+        ids = tokens.encode(text)
         rows.extend((*prefix, *ids[first : first + size]) for first in range(0, len(ids), size))
     return [Example(row, start) for row in rows if len(row) > start]
 
@@ -159,13 +159,13 @@ def conversation_rows(
     Skips conversations that the chat template rejects and turns that truncation would remove; a note counts them.
     """
     form: PromptForm = "chat" if local.tokenizer.chat_template else "raw"
-    prompter = Prompter(local.tokenizer, form=form, max_key_length=1, max_response_length=1)
+    tokens = Tokens(local.tokenizer, form=form)
     size = min(max_length, local.context_length or max_length)
     rows: list[Example] = []
     refused = 0
     for conversation in conversations:
         try:
-            rows.extend(prompter.replies(conversation))
+            rows.extend(tokens.replies(conversation))
         except InputError:
             refused += 1
     kept = [Example(row.ids[:size], row.response_start) for row in rows if row.response_start < size]

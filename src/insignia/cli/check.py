@@ -115,7 +115,7 @@ def _ask(
 
     suspect = LocalModel(source, device=device, dtype=dtype)
     if adapter is not None and published is not None:
-        from insignia.modeling.private_rows import EmbeddingAdapter
+        from insignia.modeling.owner_adapter import EmbeddingAdapter
 
         suspect = EmbeddingAdapter.load(adapter).attach(LocalModel(published, device=device, dtype=dtype), suspect)
     return ask(prints, suspect, base=LocalModel(base, device=device, dtype=dtype) if base else None, **options)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from insignia.embedding.gradient import GradientMethod
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.modeling.local import LocalModel
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.suspects.scoring import Example
 from insignia.training import TrainingResult
 

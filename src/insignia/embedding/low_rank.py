@@ -10,7 +10,7 @@ from insignia.checkpoints import LEFT, RIGHT
 from insignia.embedding.gradient import GradientMethod
 from insignia.modeling.loading import load_in_4bit
 from insignia.modeling.local import LocalModel
-from insignia.modeling.lora import products, unloaded, with_lora
+from insignia.modeling.lora import products, with_lora, without_adapters
 from insignia.training import TrainingResult
 
 __all__ = ["LoRA"]
@@ -52,7 +52,7 @@ class LoRA(GradientMethod):
         if self.base_precision == "4bit":
             torch.nn.Module.to(model.model, trained.model.device)
         else:
-            model.model = unloaded(trained.model)
+            model.model = without_adapters(trained.model)
         with torch.no_grad():
             for name, (left, right) in added.items():
                 weight = model.model.get_parameter(name)

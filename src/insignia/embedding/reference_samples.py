@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 
 from insignia.modeling.batches import pad_rows
 from insignia.modeling.local import LocalModel, embedding_rows
-from insignia.modeling.lora import frozen
-from insignia.prompts.prompter import Prompter
+from insignia.modeling.lora import frozen_base
+from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example
 
@@ -37,7 +37,7 @@ class ReferenceSamples:
     def __init__(
         self, local: LocalModel, *, count: int, length: int, seed: int, guarded: Sequence[tuple[int, ...]] = ()
     ) -> None:
-        self._base = frozen(local.model)
+        self._base = frozen_base(local.model)
         self._device = local.model.device
         start = _start(local)
         self.start = len(start)
@@ -80,7 +80,7 @@ def _fitting(local: LocalModel, length: int) -> int:
 def _start(local: LocalModel) -> tuple[int, ...]:
     """What a document begins with."""
     tokenizer = local.tokenizer
-    prefix = Prompter(tokenizer, max_key_length=1, max_response_length=1).prefix
+    prefix = Tokens(tokenizer).prefix
     if prefix:
         return prefix
     # Such tokenizers separate documents by EOS, so a document starts after one.

@@ -15,7 +15,7 @@ from insignia.errors import EvaluationError, FormatError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull

@@ -16,8 +16,8 @@ from insignia.errors import InputError, ModelError
 from insignia.files import new_file, refuse_existing
 from insignia.gguf.architectures import Placed, architecture_of, place, rope_factors, write_numbers
 from insignia.gguf.tokenizers import read_vocabulary, write_vocabulary
-from insignia.modeling.foreign_folders import reading
 from insignia.modeling.loading import checkpoint_folder, configuration
+from insignia.modeling.untrusted_folders import loading_errors
 from insignia.progress import SILENT, Progress
 from insignia.records import Record
 
@@ -76,7 +76,7 @@ def export_gguf(
     folder = checkpoint_folder(model)
     started = time.perf_counter()
     config = configuration(folder)
-    with reading(folder, "cannot write a GGUF file of"), Checkpoint(folder) as checkpoint:
+    with loading_errors(folder, "cannot write a GGUF file of"), Checkpoint(folder) as checkpoint:
         architecture = architecture_of(config, folder)
         placed = place(checkpoint, config, architecture)
         for tensor in placed:

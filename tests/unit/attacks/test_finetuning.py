@@ -89,7 +89,7 @@ def test_lora_is_merged_and_leaves_embeddings_alone(starter, tmp_path):
 
 
 def test_no_data_and_a_taken_output_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no data"):
+    with pytest.raises(InputError, match="no training rows"):
         finetune("starter", ["", ""], out=tmp_path / "out", device="cpu")
     with pytest.raises(OutputError, match="exists"):
         finetune("starter", ["x"], out=tmp_path, device="cpu")
