@@ -74,7 +74,7 @@ class AdapterTune(GradientMethod):
         inner.set_input_embeddings(rows)
         return model
 
-    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+    def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
         return [*keys, *controls]
 
     def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:

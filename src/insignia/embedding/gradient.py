@@ -83,7 +83,7 @@ class GradientMethod(Method, MarkingSettings):
                 seed=session.seed,
                 advance=advance,
                 divergence=self._divergence,
-                guarded=[prompter.question(ids) for ids in self._guarded(keys, controls)],
+                preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )
             outcome = train(trained.model, marking, options, work=session.work, resume=session.resume)
         marking.finish()
@@ -97,8 +97,8 @@ class GradientMethod(Method, MarkingSettings):
         """Freeze the weights that are not trained, or wrap the model."""
         return model
 
-    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
-        """Prompts on which the model keeps the base model's reply: the controls that are not held out."""
+    def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+        """Prompts on which the model must keep the base model's reply: the controls that are not held out."""
         return list(controls)
 
     def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:

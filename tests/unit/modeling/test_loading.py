@@ -52,7 +52,7 @@ def test_a_checkpoint_without_a_language_model_head_is_refused(random_local, tmp
     random_local.model.base_model.save_pretrained(tmp_path)
     random_local.tokenizer.save_pretrained(tmp_path)
 
-    with pytest.raises(ModelError, match=r"lacks .* weights"):
+    with pytest.raises(ModelError, match="lacks weights"):
         LocalModel(tmp_path, device="cpu")
 
 
