@@ -1,7 +1,6 @@
-"""The bundled model: a 4.6-million-parameter Llama trained on the English that every Python carries.
+"""The bundled model: a Llama of 4.6 million parameters, trained on the English text of Python's standard library.
 
-It makes keys on a machine that has no other model, carries the demo and the tests, and gives held-out text for measuring
-what a mark costs. ``training.json`` beside the weights says how it was trained; :mod:`insignia.starter.train` is the script.
+The demo and the tests use it. :mod:`insignia.starter.train` trains it; ``training.json`` beside the weights has the settings.
 """
 
 from pathlib import Path
@@ -12,5 +11,5 @@ __all__ = ["heldout_paragraphs", "model_folder", "source_code"]
 
 
 def model_folder() -> Path:
-    """The folder of the weights and the tokenizer, in the Hugging Face layout."""
+    """Folder of weights and tokenizer, in the Hugging Face layout."""
     return Path(__file__).parent / "model"

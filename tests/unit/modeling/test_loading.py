@@ -78,7 +78,7 @@ def test_a_model_folder_without_a_tokenizer_is_a_model_error(folder):
 def test_an_empty_weights_file_is_damaged(folder):
     (folder / "model.safetensors").write_bytes(b"")
 
-    with pytest.raises(ModelError, match="damaged or cut short"):
+    with pytest.raises(ModelError, match="damaged or truncated"):
         LocalModel(folder, device="cpu")
 
 

@@ -154,8 +154,8 @@ def cut(path, size):
     [
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "not a JSON object"),
-        (lambda folder: cut(folder / "model.safetensors", 100_000), "damaged or cut short"),
-        (lambda folder: cut(folder / "model.safetensors", 5), "damaged or cut short"),
+        (lambda folder: cut(folder / "model.safetensors", 100_000), "damaged or truncated"),
+        (lambda folder: cut(folder / "model.safetensors", 5), "damaged or truncated"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "no safetensors"),
         (
             lambda folder: (folder / "model.safetensors.index.json").write_text(
