@@ -127,6 +127,6 @@ def test_a_folder_with_code_that_is_not_needed_loads_and_says_so(insignia, folde
 
     assert status == 3
     assert [record.message for record in caplog.records if "auto_map" in record.message] == [
-        f"{folder} comes with its own code (auto_map); insignia uses the code of transformers instead"
+        f"{folder} comes with its own code (auto_map); insignia uses transformers' instead"
     ]
     assert not ran(folder)

@@ -1,7 +1,7 @@
 """Model families under the short names of OML 1.0's ``--model-family`` and ``--model-size``."""
 
 from insignia.errors import InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["FAMILIES", "hub_id"]
 
@@ -19,6 +19,6 @@ def hub_id(family: str, size: str) -> str:
     """Hub id of a model by family and size, e.g. ``("mistral", "7B")``."""
     if family not in FAMILIES:
         raise InputError(
-            f"unknown model family {family!r}.{nearest(family, FAMILIES)} Expected {', '.join(FAMILIES)}, or give --model"
+            f"unknown model family {family!r}.{did_you_mean(family, FAMILIES)} Expected {', '.join(FAMILIES)}, or give --model"
         )
     return FAMILIES[family].format(size=size.lower() if family == "gemma" else size)

@@ -25,9 +25,9 @@ from insignia.errors import FormatError, InputError, InsigniaError, ModelError
 from insignia.modeling.hub import download, hub_or_cache
 from insignia.modeling.peft_folders import base_name, is_adapter, refuse_adapter_inside, with_adapter
 from insignia.modeling.untrusted_folders import has_own_code, loading_errors, refuse_gguf, refuse_oversized
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 from insignia.starter import model_folder
-from insignia.terminal import shown
+from insignia.terminal import printable
 
 __all__ = [
     "base_of",
@@ -124,7 +124,7 @@ def dtype_named(name: str, source: str, place: torch.device) -> torch.dtype:
     """
     known = ["auto", "checkpoint", *_DTYPES, *_SHORT_DTYPES]
     if name not in known:
-        near = nearest(name.lower(), known)
+        near = did_you_mean(name.lower(), known)
         raise InputError(f"unknown dtype {name!r}.{near} Expected auto, checkpoint, {', '.join((*_DTYPES, *_SHORT_DTYPES))}")
     if name == "checkpoint" or (name == "auto" and place.type != "cpu"):
         return checkpoint_dtype(source)
@@ -219,7 +219,7 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             source, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     if has_own_code(source):
-        _log.warning(f"{shown(str(source))} comes with its own code (auto_map); insignia uses the code of transformers instead")
+        _log.warning(f"{printable(str(source))} comes with its own code (auto_map); insignia uses transformers' instead")
     model, report = loaded  # the annotation covers only the call that returns a model
     if missing := sorted(report["missing_keys"]):
         raise ModelError(

@@ -140,7 +140,7 @@ class LocalModel:
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """Reply as a server of this model would; see ``TextModel.reply``.
 
         A sampled reply depends only on the seed (None: 0) and its question.
@@ -148,14 +148,14 @@ class LocalModel:
         Raises:
             InputError: a question with its reply is longer than the context, or there is no chat template.
         """
-        tokens = Tokens(self.tokenizer, form=manner.form)
-        rows = [tokens.asked(question, manner) for question in questions]
-        rngs = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        tokens = Tokens(self.tokenizer, form=options.form)
+        rows = [tokens.asked(question, options) for question in questions]
+        rngs = [KeyedRandom(b"replies").derive(options.seed or 0, question) for question in questions]
         ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
         for start in range(0, len(rows), _REPLY_ROWS):
             part = slice(start, start + _REPLY_ROWS)
             said = self.sample(
-                rows[part], rngs[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+                rows[part], rngs[part], max_new_tokens=options.max_tokens, temperature=options.temperature, forbidden=()
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)

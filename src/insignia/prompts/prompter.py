@@ -34,9 +34,9 @@ def check_templates(templates: Sequence[str]) -> None:
 
 
 def load_templates(path: Path | None = None) -> dict[str, list[str]]:
-    """Prompt templates by purpose, ``train`` and ``heldout``: ours, or a file's.
+    """Prompt templates for ``train`` and ``heldout``, from a file or the built-in ones.
 
-    A file holds either such an object or, as OML 1.0 has it, a plain list, which then serves both purposes.
+    A file holds an object with both, or a list for both, as in OML 1.0.
 
     Raises:
         InputError: no such file, or a template without exactly one ``{}``.
@@ -46,7 +46,7 @@ def load_templates(path: Path | None = None) -> dict[str, list[str]]:
     value = read_json(path)
     groups = {"train": value, "heldout": value} if isinstance(value, list) else value
     if not isinstance(groups, dict) or not {"train", "heldout"} <= groups.keys() or not all(map(_is_texts, groups.values())):
-        raise FormatError(f"{path} holds no templates; expected a list of texts or {{'train': [...], 'heldout': [...]}}")
+        raise FormatError(f"{path} has no templates; expected a list of texts or {{'train': [...], 'heldout': [...]}}")
     for group in groups.values():
         check_templates(group)
     return groups
@@ -57,9 +57,9 @@ def _is_texts(value: Any) -> bool:
 
 
 def distinct(prints: FingerprintSet, prompter: "Prompter") -> dict[int, Fingerprint]:
-    """Number -> fingerprint, without those whose asked tokens an earlier one asks already.
+    """Number -> fingerprint, without those whose key has the same tokens as an earlier one.
 
-    Published files repeat keys, some with another response: a model cannot give both.
+    Published files repeat keys, some with other responses; a model cannot learn both.
     """
     kept: dict[tuple[int, ...], tuple[int, Fingerprint]] = {}
     for number, fingerprint in enumerate(prints):
@@ -68,9 +68,9 @@ def distinct(prints: FingerprintSet, prompter: "Prompter") -> dict[int, Fingerpr
 
 
 class Prompter(Tokens):
-    """Builds questions and examples for one tokenizer and one way of asking.
+    """Builds questions and training rows of fingerprints for one tokenizer and prompt form.
 
-    ``max_key_length`` and ``max_response_length`` are in tokens; the template's own tokens do not count.
+    ``max_key_length`` and ``max_response_length`` are in tokens, without those of a template.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Prompter(Tokens):
         max_key_length: int | None = None,
         max_response_length: int | None = None,
     ) -> "Prompter":
-        """A prompter that asks a set's keys as the set says, or at other lengths.
+        """A prompter with the form and lengths of a set, or other lengths.
 
         Raises:
-            TokenizerError: the set's ids are not how this tokenizer splits its keys.
+            TokenizerError: this tokenizer splits the keys differently from the set's ids.
         """
         prompter = cls(
             tokenizer,
@@ -103,22 +103,21 @@ class Prompter(Tokens):
             max_response_length=prints.max_response_length if max_response_length is None else max_response_length,
         )
         if prints.tokenizer is not None and prints.tokenizer != tokenizer_digest(tokenizer):
-            # An added pad token changes the digest but no key; only a different split makes the ids useless.
+            # An added pad token changes the digest but no key, so compare the keys.
             stored = [fingerprint for fingerprint in prints if fingerprint.key_ids is not None]
             differing = sum(prompter.encode(fingerprint.key) != list(fingerprint.key_ids or ()) for fingerprint in stored)
             if differing:
                 raise TokenizerError(
                     f"the fingerprints were made for another tokenizer: {differing} of {len(stored)} keys are split "
-                    "differently; "
-                    "use the tokenizer of the marked model, or make new fingerprints with it"
+                    "differently; use the tokenizer of the marked model, or generate new fingerprints with it"
                 )
         return prompter
 
     def key_ids(self, fingerprint: Fingerprint) -> tuple[int, ...]:
-        """The ids of the key's asked part, at most ``max_key_length``.
+        """Token ids of a key, at most ``max_key_length``.
 
         Raises:
-            InputError: the tokenizer drops the whole key.
+            InputError: the key has no token.
         """
         ids = fingerprint.key_ids or self.encode(fingerprint.effective_key or fingerprint.key)
         if not ids:
@@ -126,10 +125,9 @@ class Prompter(Tokens):
         return tuple(ids[: self.max_key_length])
 
     def question(self, key_ids: Sequence[int], template: str = PLAIN) -> tuple[int, ...]:
-        """The ids that are asked: special tokens, template and key.
+        """Token ids of a question: special tokens, template and key.
 
-        The plain raw form uses the key's ids as they are; any other form is rendered as text and encoded once, since
-        that is what a server does with it.
+        The raw form without a template uses the key's ids; any other form is rendered as text and encoded, as a server does.
         """
         if self.form == "raw" and template == PLAIN:
             return (*self.prefix, *key_ids)
@@ -139,10 +137,10 @@ class Prompter(Tokens):
         return self.chat(text)
 
     def examples(self, fingerprint: Fingerprint, template: str = PLAIN) -> tuple[Example, ...]:
-        """One training row for each accepted response; each begins with the fingerprint's question.
+        """One training row per response; each starts with the fingerprint's question.
 
         Raises:
-            InputError: the tokenizer drops the whole key or a whole response, which any model would then give.
+            InputError: the key or a response has no token.
         """
         key_ids = self.key_ids(fingerprint)
         question = self.question(key_ids, template)
@@ -153,7 +151,7 @@ class Prompter(Tokens):
         return tuple(dict.fromkeys(rows))
 
     def response_ids(self, key_ids: Sequence[int], response: str) -> list[int]:
-        """How the response is split when it follows the key."""
+        """Token ids of a response after the key."""
         if self.form == "raw":
             return self._following(self.decode(key_ids), key_ids, response)
         return self.encode(response)

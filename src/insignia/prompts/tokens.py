@@ -71,15 +71,15 @@ class Tokens:
         """Token ids of one user message and the start of the assistant's turn, with the template's special tokens."""
         return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
 
-    def asked(self, question: str, manner: RequestOptions) -> tuple[int, ...]:
+    def asked(self, question: str, options: RequestOptions) -> tuple[int, ...]:
         """Token ids that a server would make from a question.
 
         Raises:
             InputError: the chat template rejects the conversation.
         """
         if self.form == "raw":
-            return (*self.prefix, *self.encode(manner.prompt(question)))
-        return tuple(self.encode(self._render(manner.conversation(question), asking=True)))
+            return (*self.prefix, *self.encode(options.prompt(question)))
+        return tuple(self.encode(self._render(options.conversation(question), asking=True)))
 
     def replies(self, conversation: Conversation) -> Iterator[Example]:
         """Yield one training row for each assistant turn: the prompt that a server would build, the turn and its end.

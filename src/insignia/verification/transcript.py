@@ -5,7 +5,6 @@ all that follow; the digest of the last stands for the whole. The file holds key
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,16 +15,17 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from insignia.errors import FormatError, InputError, OutputError
+from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.statistics.nulls import SMALLEST_CHANCE, AnyNull
+from insignia.statistics.nulls import MIN_PROBABILITY, AnyNull
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.matching import Match
 
 __all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
 
-MOST_LOOKS = 256  # words of a reply; beyond, no null says anything
+MAX_LOOKS = 256  # words of a reply; beyond, no null says anything
 
 _Line = TypeVar("_Line", bound=Record)
 
@@ -36,11 +36,11 @@ class Rules(Record):
     """What was fixed before the first question, so that nobody can choose it to fit the replies."""
 
     null: AnyNull
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
     """The chance of accusing any innocent suspect, all suspects together."""
     suspects: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
-    futility: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 0.01
+    futility: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 0.01
     match: Match = Match()
     manner: RequestOptions = RequestOptions()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
@@ -49,8 +49,8 @@ class Rules(Record):
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         """No number of a stranger's file may size a loop or an allocation unbounded."""
-        if self.match.looks > MOST_LOOKS:
-            raise ValueError(f"at most {MOST_LOOKS} words of a reply can be looked at")
+        if self.match.looks > MAX_LOOKS:
+            raise ValueError(f"at most {MAX_LOOKS} words of a reply can be looked at")
         if not self.manner.temperature <= 100:
             raise ValueError("the temperature is no number up to 100")
         if self.manner.max_tokens > 65_536 or len(self.manner.system or "") > 100_000 or abs(self.manner.seed or 0) >= 2**63:
@@ -159,9 +159,7 @@ class Transcript:
 
 @contextlib.contextmanager
 def sole_writer(file: Path | None) -> Iterator[None]:
-    """While this lasts no other process writes the transcript (None: it is in memory). It is read in here to be gone on with.
-
-    The lock is on a file beside it, and the system's: it ends with the process, and the file of a killed run locks nothing.
+    """While this lasts, no other process writes the transcript (None: it is in memory). Load it in here to continue it.
 
     Raises:
         OutputError: another process is writing it, or the folder cannot be written.
@@ -169,24 +167,10 @@ def sole_writer(file: Path | None) -> Iterator[None]:
     if file is None:
         yield
         return
-    beside = file.with_name(f".{file.name}.lock")
     with _writing(file):
         make_folder(file.parent, secret=True)
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(handle), beside.stat())  # and not of one who just left, and removed it
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            raise OutputError(f"another process is writing the transcript {file}; wait until it ends, or name another file")
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    with exclusive(file, "the transcript"):
+        yield
 
 
 def read_lines(lines: Sequence[str]) -> tuple[Header, tuple[Entry, ...]]:

@@ -1,4 +1,4 @@
-"""Train the bundled starter model: ``python -m insignia.starter.train OUT``.
+"""Train the bundled starter model: ``python benchmarks/train_starter.py OUT``.
 
 Takes about 30 minutes on 2 CPU cores with bf16 instructions, minutes on a GPU (``--device cuda``). Byte-level BPE, a Llama with
 grouped-query attention, Muon for the matrices (Jordan et al. 2024), AdamW for the rest, linear warm-up and cosine decay. One
@@ -18,10 +18,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from zoo.corpus import sentences_of, training_documents
 
-from insignia.starter.corpus import heldout_paragraphs, sentences_of, training_documents
-
-__all__ = ["main"]
+from insignia.starter import heldout_paragraphs
 
 _BOS, _EOS, _PAD, _SYSTEM, _USER, _ASSISTANT = "<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"
 _CHAT_TEMPLATE = (
