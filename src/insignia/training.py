@@ -68,7 +68,7 @@ class TrainingResult:
 
     steps: int
     seconds: float
-    private: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    owner_weights: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     """Trained weights that are not published, by name."""
 
 

@@ -51,7 +51,7 @@ class AdapterTune(GradientMethod):
 
     def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
         """The published model with the adapter."""
-        return EmbeddingAdapter(**outcome.private).attach(published)
+        return EmbeddingAdapter(**outcome.owner_weights).attach(published)
 
     def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
         """KL divergence of the published model from the base, and of base rows with the adapter where they differ."""
@@ -86,8 +86,8 @@ class AdapterTune(GradientMethod):
             head = nn.Linear(rows.table.embedding_dim, rows.table.num_embeddings, bias=False, device="meta")
             head.weight = rows.table.weight
             model.model.set_output_embeddings(head)
-        private = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
-        return TrainingResult(outcome.steps, outcome.seconds, private=private)
+        owner_weights = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=owner_weights)
 
 
 class _MarkedRows(nn.Module):

@@ -58,4 +58,4 @@ class LoRA(GradientMethod):
                 weight = model.model.get_parameter(name)
                 weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
         parts = {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}
-        return TrainingResult(outcome.steps, outcome.seconds, private=parts)
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=parts)

@@ -184,8 +184,8 @@ def _private_path(private: str | Path | None, out: Path, method: Method, *, forc
 def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
     if path is None:
         return
-    if outcome.private:
-        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    if outcome.owner_weights:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.owner_weights.items()}), secret=True)
     else:
         progress.note(f"this method has no owner weights; {path} was not written")
 
