@@ -12,7 +12,8 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.writer import Writer
 from insignia.progress import SILENT, Progress
-from insignia.prompts.prompter import Prompter, tokenizer_digest
+from insignia.prompts.prompter import Prompter
+from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
 from insignia.suspects.scoring import GenerativeModel
