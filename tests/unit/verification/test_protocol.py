@@ -229,7 +229,7 @@ def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, a
     """All that is random is the owner's draw, so each run has a fresh secret."""
     smallest, chance = [], random.Random(adversary)
     suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](chance))
-    for run in range(200):
+    for run in range(100):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
         verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))
         smallest.append(verdict.p_value)  # the smallest that was ever seen, as one who stops when it suits would report it
