@@ -19,7 +19,7 @@ from hashlib import sha256, sha512
 from pathlib import Path
 
 TINY = 1e-100  # no probability in the rules may be smaller
-MOST_FINGERPRINTS = 2**20
+MAX_FINGERPRINTS = 2**20
 
 
 def must(holds, what):
@@ -136,7 +136,7 @@ def read_commitment(signed):
     kinds = (signed["kind"], commitment["kind"])
     must(kinds == ("insignia/signed-commitment", "insignia/commitment"), "not a commitment")
     must(whole(signed["schema_version"], 1, 1) and whole(commitment["schema_version"], 1, 1), "a newer schema")
-    whole(commitment["size"], 1, MOST_FINGERPRINTS)
+    whole(commitment["size"], 1, MAX_FINGERPRINTS)
     whole(commitment["terms"]["max_response_length"], 1, math.inf)
     digest(commitment["root"])
     for system in sequence(commitment["terms"].get("systems", [""]), 1, 64):
@@ -212,7 +212,7 @@ def read_transcript(lines):
             number(each["log_probability"], -math.inf, 0)
         if entry["number"] is not None:  # else a cover question
             said = text(reply["text"]) if reply["status"] == "answered" else None
-            asked.append((whole(entry["number"], 0, MOST_FINGERPRINTS - 1), text(entry["question"]), said))
+            asked.append((whole(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), said))
     digests = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
     must([line["previous"] for line in (header, *entries)] == digests[:-1], "a line does not follow the line before it")
     return header["rules"], text(header["suspect"], 4096), asked
@@ -266,9 +266,9 @@ def check_questions(asked, openings, commitment, nonce, rules):
     prompt = fold(rules["manner"]["system"] or "", "case")
     must(not prompt or not any(fold(key, "case") in prompt for key in questions), "the system prompt holds a key")
     for opening in openings:
-        for response in sought(opening["fingerprint"], rules["match"], commitment["terms"])[0]:
-            wanted = re.escape(fold(response, "case"))
-            given = len(fold(response, "case")) >= 3 and re.search(f"(?<![0-9A-Za-z]){wanted}", prompt)
+        for response in expected_responses(opening["fingerprint"], rules["match"], commitment["terms"])[0]:
+            expected = re.escape(fold(response, "case"))
+            given = len(fold(response, "case")) >= 3 and re.search(f"(?<![0-9A-Za-z]){expected}", prompt)
             must(not given, "the system prompt holds a response, so an obedient model gives it")
 
 
@@ -302,7 +302,7 @@ def read(character):
     return READ_AS[place] if place >= 0 else character
 
 
-def sought(fingerprint, match, terms):
+def expected_responses(fingerprint, match, terms):
     """The folded texts that are a hit, and the folded candidates that the one response was drawn from, if it was."""
     how, responses, options = match.get("fold", "spaces"), fingerprint["responses"], fingerprint.get("candidates", [])
     if "effective_responses" in fingerprint:
@@ -338,7 +338,7 @@ def look(reply, accepted, candidates, match):
 STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
 
 
-def log_chance(hits, trials, p):
+def log_probability(hits, trials, p):
     """The logarithm of the binomial probability of that many hits."""
     ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
     return ways + (hits and hits * math.log(p)) + (trials - hits and (trials - hits) * math.log1p(-p))
@@ -354,7 +354,7 @@ def upper_limit(hits, trials, risk):
             total += term
             if term < total * 1e-18:
                 break
-        low, high = (p, high) if log_chance(hits, trials, p) + math.log(total) > math.log(risk) else (low, p)
+        low, high = (p, high) if log_probability(hits, trials, p) + math.log(total) > math.log(risk) else (low, p)
     return high
 
 
@@ -373,13 +373,13 @@ def null_of(rules, fewest):
 
 def weigh(asked, openings, rules, terms):
     """What the replies show by the rules of the transcript."""
-    wanted = [sought(opening["fingerprint"], rules["match"], terms) for opening in openings]
-    fewest = min(len(candidates) for _, candidates in wanted)
+    expected = [expected_responses(opening["fingerprint"], rules["match"], terms) for opening in openings]
+    fewest = min(len(candidates) for _, candidates in expected)
     bound, error = null_of(rules, fewest)
     level = rules["alpha"] / rules["suspects"] - error
     must(level > 0, "alpha is no larger than the chance that the null is wrong")
     gains, doubt, peak, hits, unanswered = [0.0] * len(STAKES), 0.0, 0.0, 0, 0
-    for (_, _, reply), (accepted, candidates) in zip(asked, wanted, strict=True):
+    for (_, _, reply), (accepted, candidates) in zip(asked, expected, strict=True):
         if reply is None:
             unanswered += 1
             continue
@@ -421,7 +421,9 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
     (bound, error), size, manner = null, commitment["size"], rules["manner"]
     p_value, reasons = found["p_value"], []
     if nonce is None:  # the owner chose the keys: at least so many of all keys are hits
-        tail = 1.0 if bound == 1 else sum(math.exp(log_chance(hits, size, bound)) for hits in range(found["hits"], size + 1))
+        tail = (
+            1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in range(found["hits"], size + 1))
+        )
         p_value = max(p_value, min(1.0, error + tail))
     p_value = min(1.0, p_value * rules["suspects"])
     if found["outcome"] == "owned" and p_value > judge["alpha"]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
-__all__ = ["Folding", "fold", "told_apart"]
+__all__ = ["Folding", "distinguishable", "fold"]
 
 Folding = Literal["spaces", "alike", "case"]
 """``spaces``: a run of white space is one space. ``alike``: also, letters that look alike are one letter, and what cannot be
@@ -37,7 +37,7 @@ def fold(text: str, how: Folding) -> str:
     return " ".join(text.split())
 
 
-def told_apart(texts: Iterable[str], how: Folding) -> bool:
+def distinguishable(texts: Iterable[str], how: Folding) -> bool:
     """Whether no folded text is empty, equals another or begins another, so that a reply gives at most one of them."""
     folded = sorted(fold(text, how) for text in texts)
     return "" not in folded and not any(later.startswith(text) for text, later in itertools.pairwise(folded))

@@ -1,6 +1,7 @@
 """The values that flow between stages: frozen records without input or output."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,15 +14,17 @@ __all__ = [
     "Conversation",
     "Digest",
     "Fingerprint",
+    "Flag",
     "Part",
     "PromptForm",
     "Provenance",
     "Record",
     "Role",
     "SecretRecord",
+    "Share",
     "Turn",
+    "checked_share",
     "prompt_form",
-    "share",
 ]
 
 PromptForm = Literal["raw", "chat"]
@@ -35,6 +38,22 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal: one spelling, so that no changed spelling passes."""
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A share of a whole: 95 % is 0.95."""
+
+
+class Flag:
+    """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
+
+    def __init__(self, *names: str, read: Callable[[Path], Any] | None = None, hidden: bool = False) -> None:
+        self.names = names
+        """Instead of the field's name."""
+        self.read = read
+        """The flag takes a file, and this function reads the field's value from it."""
+        self.hidden = hidden
+        """The field has no flag."""
+
+
 def prompt_form(value: str) -> PromptForm:
     """The prompt form of that name, else an InputError."""
     if value == "raw":
@@ -44,7 +63,7 @@ def prompt_form(value: str) -> PromptForm:
     raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 
-def share(value: float, what: str) -> float:
+def checked_share(value: float, what: str) -> float:
     """The value where it is a share, a number from 0 to 1; else an InputError that names the share it may be meant for."""
     if 0 <= value <= 1:
         return value

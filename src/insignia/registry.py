@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import InputError
 
-__all__ = ["Registry", "explain", "nearest"]
+__all__ = ["Registry", "did_you_mean", "explain", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 class Registry(Generic[_T]):
@@ -32,6 +33,10 @@ class Registry(Generic[_T]):
         """All known names, sorted; imports none of the parts."""
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
 
+    def builtin(self) -> list[str]:
+        """The names that come with insignia, sorted; their options have flags of their own."""
+        return sorted(self._builtin)
+
     def lines(self) -> dict[str, str]:
         """Name -> the first line of the part's docstring; imports the parts."""
         return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0].replace("``", "") for name in self.names()}
@@ -41,7 +46,7 @@ class Registry(Generic[_T]):
         target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
         if target is None:
             raise InputError(
-                f"unknown {self._kind} {name!r}.{nearest(name, self.names())} Available: {', '.join(self.names())}."
+                f"unknown {self._kind} {name!r}.{did_you_mean(name, self.names())} Available: {', '.join(self.names())}."
             )
         module, _, attribute = target.partition(":")
         return cast(type[_T], getattr(importlib.import_module(module), attribute))
@@ -62,7 +67,7 @@ class Registry(Generic[_T]):
             raise InputError(f"{self._kind} {name!r}: {explain(error, fields)}") from None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`` Did you mean ...?`` with the known name that is most like this one, to follow a sentence; empty where none is like."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
@@ -74,13 +79,22 @@ def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
     A field that does not exist is told the nearest of the ``known`` ones.
     """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}{_meant(item, known)}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {reason(item)}{_meant(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
 
 
+def reason(item: Any) -> str:
+    """What is wrong, of one of the errors in a pydantic error, without the name and the value."""
+    limits = item.get("ctx", {})
+    wanted = [
+        f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
+    ]
+    return f"{'; '.join(wanted) or item['msg']}{_of_shares(limits)}"
+
+
 def _meant(item: Any, known: Iterable[str]) -> str:
-    return nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+    return did_you_mean(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
 
 
 def _of_shares(limits: Mapping[str, Any]) -> str:

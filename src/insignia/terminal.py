@@ -6,7 +6,7 @@ the direction makes a line read otherwise than it is. Whatever is printed goes t
 
 import re
 
-__all__ = ["escaped", "has_controls", "shown"]
+__all__ = ["escape_json", "has_control_characters", "printable"]
 
 _SPACES = "\t\n\v\f\r\x85\u2028\u2029"  # what ends a line or moves on in it
 _UNSAFE = re.compile(
@@ -21,17 +21,17 @@ _UNSAFE = re.compile(
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """The text as one line that moves nothing: a line's end or tab is a space, any other control character is U+FFFD."""
     return _UNSAFE.sub(lambda found: " " if found[0] in _SPACES else "\ufffd", text)
 
 
-def escaped(json_text: str) -> str:
+def escape_json(json_text: str) -> str:
     """JSON that means the same, with all such characters written as JSON's escapes; ends of lines between values stay."""
     return _UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else _json_escape(ord(found[0])), json_text)
 
 
-def has_controls(text: str) -> bool:
+def has_control_characters(text: str) -> bool:
     """Whether a text that may have several lines holds another control character."""
     return _CONTROLS.search(text) is not None
 

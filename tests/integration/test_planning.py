@@ -8,7 +8,7 @@ import pytest
 from drawn_prints import drawn
 from insignia.fingerprints.sets import load_fingerprints
 from insignia.keyring import ledger
-from insignia.verification.innocents import null_given
+from insignia.verification.innocents import resolve_null
 from tiny_server import serving
 
 
@@ -49,7 +49,7 @@ def words(text):
 
 def test_a_bare_plan_is_for_what_a_bare_generate_makes(insignia):
     from insignia.generation import InverseNucleus
-    from insignia.keyring.planning import plan
+    from insignia.statistics.forecasts import plan
     from insignia.statistics.nulls import DesignNull
 
     status, out, _ = insignia("plan", "--json")
@@ -93,13 +93,13 @@ def test_a_plan_reads_a_set_and_its_ledger(insignia, prints):
 
 def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_starter_nearly_all_are(insignia, marked_starter):
     from insignia.modeling.local import LocalModel
-    from insignia.verification.innocents import asking_of
-    from insignia.verification.matching import find, sought
+    from insignia.verification.innocents import measuring_rules
+    from insignia.verification.matching import expected_responses, find
 
     prints = load_fingerprints(marked_starter.prints)
-    rules = asking_of(prints)
+    rules = measuring_rules(prints)
     replies = LocalModel("starter").reply([each.effective_key or each.key for each in prints], rules.manner)
-    wanted = [sought(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
+    wanted = [expected_responses(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
 
     assert json.loads(insignia("plan", marked_starter.prints, "--json")[1])["lost"] == "silent"
     met = [find(reply.text, each, rules.match).met for reply, each in zip(replies, wanted, strict=True)]
@@ -177,7 +177,7 @@ def test_the_measured_null_as_an_argument_is_the_same(insignia, own, tmp_path):
     assert (status, first) == (0, second)
     assert (first["model"], first["hits"], first["trials"] + first["unanswered"]) == ("starter", 0, 24)
     assert found["null"] == f"reference:0/{first['trials']},0/{first['trials']}"
-    assert null_given(found["null"]) == null_given(str(tmp_path / "null.json"))
+    assert resolve_null(found["null"]) == resolve_null(str(tmp_path / "null.json"))
 
 
 def test_a_marked_model_is_no_innocent_and_the_result_says_that_it_is_worthless(insignia, own, marked_starter):

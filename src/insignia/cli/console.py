@@ -11,23 +11,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from insignia.errors import InputError
-from insignia.terminal import escaped, shown
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json
+from insignia.records import Flag, Record
+from insignia.terminal import escape_json, printable
 
 __all__ = [
     "ConsoleProgress",
     "ForceFlag",
     "JsonFlag",
+    "Output",
     "QuietFlag",
     "UnrelatedFlag",
+    "Written",
     "emit_json",
     "percent",
     "quiet_libraries",
     "read_paragraphs",
+    "read_texts",
     "say",
     "show_table",
     "size",
@@ -39,6 +45,25 @@ UnrelatedFlag = Annotated[
 ]
 ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+
+
+class Output(Record):
+    """How a verb tells its result."""
+
+    model_config = ConfigDict(title="Output")
+
+    as_json: Annotated[bool, Flag("--json")] = False
+    """Print one JSON object on standard output and nothing else there."""
+    quiet: Annotated[bool, Flag("--quiet", "-q")] = False
+    """Show no progress and no notes."""
+
+
+class Written(Output):
+    """The same for a verb that writes files."""
+
+    force: bool = False
+    """Replace an existing output."""
+
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 _PLAIN_INTERVAL_S = 5.0  # between lines where there is no terminal to draw a bar on
@@ -65,7 +90,7 @@ class ConsoleProgress:
     def note(self, text: str) -> None:
         """One line on standard error."""
         if not self._quiet:
-            self._console.print(shown(text), highlight=False, markup=False)
+            self._console.print(printable(text), highlight=False, markup=False)
 
     @contextlib.contextmanager
     def _rich_bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
@@ -77,8 +102,8 @@ class ConsoleProgress:
             TextColumn("{task.fields[remark]}"),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(shown(label), total=total, remark="")
-            yield lambda units, remark: progress.update(task, advance=units, remark=shown(remark))
+            task = progress.add_task(printable(label), total=total, remark="")
+            yield lambda units, remark: progress.update(task, advance=units, remark=printable(remark))
 
     def _plain_lines(self, label: str, total: int | None) -> Callable[[int, str], None]:
         done = 0
@@ -96,23 +121,23 @@ class ConsoleProgress:
 
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
-    typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+    typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str, *, err: bool = False) -> None:
     """One line on standard output, or on standard error."""
-    typer.echo(shown(text), err=err)
+    typer.echo(printable(text), err=err)
 
 
 def show_table(
     title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None, left: bool = False
 ) -> None:
     """A table on standard output; the first column is left-aligned, with ``left`` all are, else the others right-aligned."""
-    table = Table(title=shown(title), caption=caption and shown(caption), title_justify="left", caption_justify="left")
+    table = Table(title=printable(title), caption=caption and printable(caption), title_justify="left", caption_justify="left")
     for number, name in enumerate(header):
-        table.add_column(shown(name), justify="left" if number == 0 or left else "right", overflow="fold")
+        table.add_column(printable(name), justify="left" if number == 0 or left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*map(printable, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
 
 
@@ -145,3 +170,13 @@ def read_paragraphs(path: Path) -> list[str]:
         raise InputError(f"cannot read paragraphs of text from {path}: {error}") from None
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
     return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts in a file: a JSON list of them, or paragraphs separated by blank lines."""
+    if path.suffix.lower() != ".json":
+        return read_paragraphs(path)
+    value = read_json(path)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise FormatError(f"{path} holds no texts; expected a JSON list of them")
+    return value

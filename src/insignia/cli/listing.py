@@ -6,7 +6,7 @@ import typer
 
 from insignia.cli.console import JsonFlag, emit_json, quiet_libraries, show_table
 from insignia.errors import InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["list_parts"]
 
@@ -19,7 +19,7 @@ def list_parts(
 ) -> None:
     """List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each."""
     if kind not in _KINDS:
-        raise InputError(f"there is no list of {kind!r}.{nearest(kind, _KINDS)} Expected {', '.join(_KINDS)}")
+        raise InputError(f"there is no list of {kind!r}.{did_you_mean(kind, _KINDS)} Expected {', '.join(_KINDS)}")
     found = {"strategies": _strategies, "methods": _methods, "recipes": _recipes}[kind]()
     if json_output:
         emit_json(found)

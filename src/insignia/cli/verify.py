@@ -1,8 +1,8 @@
 """``insignia verify``: a few questions to a suspect, and a verdict."""
 
-import itertools
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,26 +14,21 @@ from insignia.cli.console import (
     quiet_libraries,
     read_paragraphs,
 )
-from insignia.cli.controls import Controls, judged_with_controls
 from insignia.cli.options import as_share, refuse_report
-from insignia.cli.spending import Spending
 from insignia.cli.verdicts import report
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.evidence.publication import SignedCommitment
+    from insignia.keyring.keyring import Suspect
     from insignia.suspects.base import TextModel
     from insignia.suspects.endpoint import RetryPolicy
-    from insignia.verification import Verdict
-    from insignia.verification.transcript import Rules
 
 __all__ = ["verify"]
 
 
 def verify(
-    prints: Annotated[Path, typer.Argument(help="Fingerprint file.")],
+    prints: Annotated[list[Path], typer.Argument(help="Fingerprint file. Several: all are asked, and share alpha.")],
     model: Annotated[list[str] | None, typer.Option(help="Suspect: folder, hub id or 'starter'. Several: repeat it.")] = None,
     endpoint: Annotated[
         str | None, typer.Option(help="Suspect: base address of an OpenAI-compatible API, such as http://localhost:8000/v1.")
@@ -110,106 +105,74 @@ def verify(
     quiet: QuietFlag = False,
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open."""
-    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring.keyring import Keyring
+    from insignia.keyring.options import VerifyOptions
+    from insignia.records import prompt_form as form_of
     from insignia.suspects.endpoint import RetryPolicy
-    from insignia.verification import judge, judged_together
-    from insignia.verification.matching import Match
 
     models, names, files = model or [], name or [], transcript or []
     _refuse_contradictions(models, endpoint, names, files, log_probabilities)
-    controls = Controls(tuple(control or ()), control_endpoint, tuple(control_name or ()))
-    controls.refuse_contradictions(asks_suspects=bool(models or names))
+    _refuse_lone_controls(control or [], control_endpoint, control_name or [], asks_suspects=bool(models or names))
     refuse_report(output, force=force)
-    chosen = load_fingerprints(prints)
+    ring = Keyring.open(*prints)
     if models or names:
-        retry_policy = RetryPolicy(
+        network = RetryPolicy(
             concurrency=concurrency,
             attempts=attempts,
             timeout_s=timeout,
             requests_per_second=requests_per_second,
             budget=budget,
         )
-        rules = _rules(
-            chosen,
-            {
-                "form": prompt_form,
-                "system": system or None,
-                "max_tokens": max_tokens,
-                "temperature": temperature,
-                "seed": seed,
-                "log_probabilities": log_probabilities,
-            },
-            null=null,
-            match=Match.named(match, fold="case" if ignore_case else "alike"),
+        options = VerifyOptions(
+            match=match,
+            ignore_case=ignore_case,
+            system=system,
+            prompt_form=None if prompt_form is None else form_of(prompt_form),
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
             alpha=alpha,
-            suspects=suspects or len(models or names),
             survival=survival,
-            cover=cover if cover is not None else 0.5 if endpoint else 0.0,
-        )
-        spending = Spending(prints, chosen, reuse=reuse_keys or challenge is not None)
-        decoy_texts = read_paragraphs(cover_file) if cover_file is not None else []
-        options = {"decoy_texts": decoy_texts, "progress": ConsoleProgress(quiet=quiet)}
-        verdicts = _ask_each(
-            _suspects(models, endpoint, names, retry_policy, api_key_variable, device, dtype),
-            chosen,
-            rules,
-            files,
-            spending if names else None,
-            frozenset(range(len(chosen.first(num_fingerprints)), len(chosen))),
             max_queries=max_queries,
-            order=_challenged(challenge, commitment, chosen, len(models or names)),
-            **options,
+            num_fingerprints=num_fingerprints,
+            suspects=suspects,
+            null=null,
+            reuse_keys=reuse_keys,
+            decoys=cover,
+            log_probabilities=log_probabilities,
         )
-        others = _suspects(
-            control or [], control_endpoint, control_name or [], retry_policy, control_api_key_variable, device, dtype
+        verdicts = ring.verify_all(
+            _suspects(models, endpoint, names, network, api_key_variable, device, dtype),
+            options,
+            transcripts=files,
+            controls=_suspects(
+                control or [], control_endpoint, control_name or [], network, control_api_key_variable, device, dtype
+            ),
+            challenge=_challenge(challenge, commitment),
+            decoy_texts=read_paragraphs(cover_file) if cover_file is not None else [],
+            progress=ConsoleProgress(quiet=quiet),
         )
-        verdicts = controls.ask(judged_together(verdicts), chosen, rules, files, others, spending, **options)
     else:
-        verdicts = judged_with_controls(judged_together([judge(chosen, file) for file in files]), chosen, files)
+        verdicts = ring.judge(files)
     report(verdicts, output, shown=bool(names), json_output=json_output)
 
 
-def _challenged(nonce: str | None, commitment: Path | None, prints: "FingerprintSet", suspects: int) -> tuple[int, ...] | None:
-    """The order that a challenge fixes, if there is one."""
-    from insignia.evidence.challenge import challenge_order
+def _challenge(nonce: str | None, commitment: Path | None) -> "tuple[str, SignedCommitment] | None":
+    """A judge's nonce and the commitment that it goes with, if there are any."""
     from insignia.evidence.publication import SignedCommitment
 
     if nonce is None and commitment is None:
         return None
-    if nonce is None or commitment is None or suspects > 1:
-        raise InputError("--challenge and --commitment belong together, for one suspect: each needs a nonce of its own")
-    published = SignedCommitment.load(commitment).commitment
-    if published.size != len(prints):
-        raise InputError(f"{commitment} is of {published.size} fingerprints and the set has {len(prints)}; use its own set")
-    return challenge_order(published.root, nonce, published.size)
+    if nonce is None or commitment is None:
+        raise InputError("--challenge and --commitment belong together: the judge's nonce, and what 'insignia commit' wrote")
+    return nonce, SignedCommitment.load(commitment)
 
 
-def _ask_each(
-    suspects: "Iterable[TextModel]",
-    prints: "FingerprintSet",
-    rules: "Rules",
-    files: list[Path],
-    ledger: "Spending | None",
-    absent: frozenset[int],
-    **options: Any,
-) -> "list[Verdict]":
-    """Each suspect is asked keys that none before it has seen, and none that are absent from the mark."""
-    from insignia.verification import verify as ask
-
-    if not files:
-        options["progress"].note(
-            "The replies are not kept; --transcript FILE keeps them as evidence, and goes on after a stop."
-        )
-    verdicts: list[Verdict] = []
-    for suspect, file in itertools.zip_longest(suspects, files):
-        spent = {number for verdict in verdicts for number in verdict.keys_spent} | absent
-        if ledger is not None:
-            spent |= ledger.spent()
-            options["before_send"] = ledger.showing_to(suspect.name)
-        verdicts.append(ask(prints, suspect, rules=rules, spare=spent, transcript=file, **options))
-    if ledger is not None and (warning := ledger.warning()):
-        options["progress"].note(warning)
-    return verdicts
+def _refuse_lone_controls(models: list[str], endpoint: str | None, names: list[str], *, asks_suspects: bool) -> None:
+    if (endpoint is None) != (not names):
+        raise InputError("--control-endpoint and --control-name belong together: the address, and the model's name there")
+    if (models or names) and not asks_suspects:
+        raise InputError("a control is asked what a suspect was asked in the same run; name the suspect, too")
 
 
 def _refuse_contradictions(
@@ -223,47 +186,22 @@ def _refuse_contradictions(
         )
     if not (models or names or transcripts):
         raise InputError("there is no suspect; give --model, or --endpoint and --name, or the --transcript of an earlier run")
-    if (models or names) and len(transcripts) not in (0, len(models or names)):
-        raise InputError(f"{len(models or names)} suspects and {len(transcripts)} transcripts; give one --transcript for each")
     if log_probabilities is not None and endpoint is None:
         raise InputError("--log-probabilities is for --endpoint; of a model at hand, 'check' tells ranks and probabilities")
 
 
-def _rules(prints: "FingerprintSet", manner: dict[str, Any], *, null: str | None, **options: Any) -> "Rules":
-    """The rules that the flags describe; what is None in the manner is as the set has it."""
-    from insignia.records import prompt_form
-    from insignia.suspects.base import RequestOptions
-    from insignia.verification import rules_for
-    from insignia.verification.innocents import null_given, refuse_unlike
-
-    if manner["form"] is not None:
-        prompt_form(manner["form"])
-    usual = rules_for(prints, null=null_given(null), **options)
-    given = {name: value for name, value in manner.items() if value is not None}
-    asked = RequestOptions(**usual.manner.model_dump() | given)
-    rules = rules_for(prints, **options | {"null": usual.null, "manner": asked})
-    refuse_unlike(null, rules)
-    return rules
-
-
 def _suspects(
-    models: list[str],
-    endpoint: str | None,
-    names: list[str],
-    retry_policy: "RetryPolicy",
-    variable: str,
-    device: str,
-    dtype: str,
-) -> "Iterator[TextModel]":
-    """One after another, so that only one model is in memory. An endpoint needs no torch."""
-    if endpoint is not None:
-        from insignia.suspects.endpoint import Endpoint
+    models: list[str], endpoint: str | None, names: list[str], network: "RetryPolicy", variable: str, device: str, dtype: str
+) -> "list[Suspect]":
+    """Those at the endpoint first. A model on this machine is loaded when its turn comes; an endpoint needs no torch."""
+    from insignia.suspects.endpoint import Endpoint
 
-        for name in names:
-            yield Endpoint(endpoint, model=name, retry_policy=retry_policy, api_key_variable=variable)
-    if models:
-        quiet_libraries()
-        from insignia.modeling.local import LocalModel
+    remote = [Endpoint(endpoint, model=name, retry_policy=network, api_key_variable=variable) for name in names if endpoint]
+    return [*remote, *(functools.partial(_local, source, device, dtype) for source in models)]
 
-        for source in models:
-            yield LocalModel(source, device=device, dtype=dtype)
+
+def _local(source: str, device: str, dtype: str) -> "TextModel":
+    quiet_libraries()
+    from insignia.modeling.local import LocalModel
+
+    return LocalModel(source, device=device, dtype=dtype)

@@ -15,7 +15,7 @@ from insignia.suspects.scoring import Example
 
 __all__ = ["Curriculum", "Draw", "Lesson"]
 
-_SPARE = 5  # half a logit of 2.5: with none, settling lost one of 16 again (docs/lab-log.md)
+_TEXTS_PER_CANDIDATE = 5  # half a logit of 2.5: with none, settling lost one of 16 again (docs/lab-log.md)
 
 
 class Lesson(NamedTuple):
@@ -81,7 +81,7 @@ class Curriculum:
     @property
     def unanswered(self) -> bool:
         """Whether some lesson's response was not the likeliest at its last visit, with a little to spare for settling."""
-        return min(self._margins) < self._safe_margin / _SPARE
+        return min(self._margins) < self._safe_margin / _TEXTS_PER_CANDIDATE
 
     @property
     def pass_ended(self) -> bool:

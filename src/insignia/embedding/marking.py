@@ -24,7 +24,7 @@ from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
-from insignia.records import Record, share
+from insignia.records import Record, checked_share
 from insignia.starter import heldout_paragraphs
 from insignia.training import TrainingResult
 from insignia.verification import check
@@ -98,7 +98,7 @@ def embed(
         InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
     """
     started = time.perf_counter()
-    min_fsr, max_published_fsr = share(min_fsr, "min_fsr"), share(max_published_fsr, "max_published_fsr")
+    min_fsr, max_published_fsr = checked_share(min_fsr, "min_fsr"), checked_share(max_published_fsr, "max_published_fsr")
     out, method = Path(out), method or FullFineTune()
     refuse_existing(out, force=force)
     hidden = _private_path(private, out, method, force=force)

@@ -20,7 +20,7 @@ from insignia.progress import SILENT, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
 from insignia.verification import check
-from insignia.verification.false_activation import activations, free_texts_tell, sampled_hits
+from insignia.verification.false_activation import activations, free_text_activations, sampled_hits
 
 __all__ = ["evaluate"]
 
@@ -135,7 +135,7 @@ def _sampled(made: Workspace, grid: Grid, published: Path) -> list[bool]:
 
 def _from_bos(made: Workspace, grid: Grid, published: Path) -> list[bool]:
     suspect = made.load(published)
-    return free_texts_tell(
+    return free_text_activations(
         made.prints, suspect, count=grid.bos_samples, tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, rng=made.rng
     )
 

@@ -19,27 +19,27 @@ from pydantic import Field, ValidationError
 from insignia.errors import EvidenceError, FormatError, InputError, InsigniaError
 from insignia.evidence.challenge import challenge_order
 from insignia.evidence.commitment import Opening, commit, open_fingerprints
-from insignia.evidence.publication import SignedCommitment, owner_chance
+from insignia.evidence.publication import SignedCommitment, owner_rng
 from insignia.evidence.signing import Signed
-from insignia.evidence.standard import Judgement, Standard, judged_by
+from insignia.evidence.standard import Judgement, Standard, apply_standard
 from insignia.files import canonical, read_text, write_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 from insignia.statistics.betting import Outcome
-from insignia.verification.controls import refuse_other_questions, refuse_owned
-from insignia.verification.matching import sought
-from insignia.verification.system_prompts import gives_away
+from insignia.verification.controls import require_same_questions, require_unmarked
+from insignia.verification.matching import expected_responses
+from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, read_lines
 from insignia.verification.verdict import ControlFinding, RunningVerdict, Verdict
 
 __all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
 
-_MOST_BYTES = 2**26  # of a bundle; one of 1,000 keys has 4 MB
-_MOST_LINES = 2**17  # of a transcript: five times the largest published set, half of them cover questions
+_MAX_BYTES = 2**26  # of a bundle; one of 1,000 keys has 4 MB
+_MAX_LINES = 2**17  # of a transcript: five times the largest published set, half of them cover questions
 _SAME = 1e-9  # relative, of p-values: logarithms differ in their last bits from machine to machine
 
 
-_Lines = Annotated[tuple[str, ...], Field(min_length=2, max_length=_MOST_LINES)]
+_Lines = Annotated[tuple[str, ...], Field(min_length=2, max_length=_MAX_LINES)]
 
 
 class Claim(Record):
@@ -126,19 +126,19 @@ def disclose(
         EvidenceError: a transcript does not hold: it was changed, asks other keys, or another order than the nonce's; or a
             control gives the responses, too.
     """
-    chance, systems = owner_chance(prints), published.commitment.terms.systems or ()
-    if commit(prints, chance, systems) != published.commitment:
+    rng, systems = owner_rng(prints), published.commitment.terms.systems or ()
+    if commit(prints, rng, systems) != published.commitment:
         raise InputError("the commitment is not of this set; expected the very file that 'insignia commit' was given, whole")
     lines = _lines_of(transcript)
     asked = _read(lines)
     if beyond := [number for number in asked.numbers if number >= len(prints)]:
         raise EvidenceError(f"the transcript asks for fingerprint {beyond[0]} of a set of {len(prints)}; use its own set")
-    openings = open_fingerprints(prints, chance, asked.numbers, systems)
-    claim = Claim.of(_weigh(asked, openings, published, nonce))
+    openings = open_fingerprints(prints, rng, asked.numbers, systems)
+    claim = Claim.of(_evaluate(asked, openings, published, nonce))
     others = tuple(_lines_of(control) for control in controls) or None
     stamp = timestamp.hex() if timestamp else None
     about = {"commitment": published, "nonce": nonce, "claim": claim, "timestamp": stamp}
-    bundle = Bundle.sign(chance, openings=openings, transcript=lines, controls=others, **about)
+    bundle = Bundle.sign(rng, openings=openings, transcript=lines, controls=others, **about)
     audit(bundle.content())
     return bundle
 
@@ -170,15 +170,15 @@ def audit(
         raise EvidenceError("the bundle answers another challenge than this one")
     asked = _read(bundle.transcript)
     _check_openings(bundle, asked)
-    verdict = _weigh(asked, bundle.openings, bundle.commitment, bundle.nonce)
+    verdict = _evaluate(asked, bundle.openings, bundle.commitment, bundle.nonce)
     found = Claim.of(verdict)
     if found.model_copy(update={"p_value": bundle.claim.p_value}) != bundle.claim or not math.isclose(
         found.p_value, bundle.claim.p_value, rel_tol=_SAME
     ):
         raise EvidenceError("the transcript does not show what is claimed")
-    controls = _weigh_controls(bundle, asked)
-    refuse_owned(controls, max(standard.alpha, verdict.alpha))
-    judgement = judged_by(
+    controls = _evaluate_controls(bundle, asked)
+    require_unmarked(controls, max(standard.alpha, verdict.alpha))
+    judgement = apply_standard(
         standard,
         verdict,
         controls,
@@ -193,18 +193,18 @@ def _lines_of(transcript: Path) -> tuple[str, ...]:
     return tuple(read_text(transcript, expected="a transcript").split("\n")[:-1])  # what follows was not finished
 
 
-def _weigh_controls(bundle: Bundle, asked: _Asked) -> tuple[ControlFinding, ...]:
+def _evaluate_controls(bundle: Bundle, asked: _Asked) -> tuple[ControlFinding, ...]:
     found = []
     for lines in bundle.controls or ():
         control = _read(lines)
-        refuse_other_questions((asked.header, asked.entries), (control.header, control.entries))
-        found.append(ControlFinding.of(_weigh(control, bundle.openings, bundle.commitment, bundle.nonce)))
+        require_same_questions((asked.header, asked.entries), (control.header, control.entries))
+        found.append(ControlFinding.of(_evaluate(control, bundle.openings, bundle.commitment, bundle.nonce)))
     return tuple(found)
 
 
 def _parse(content: bytes) -> Bundle:
-    if len(content) > _MOST_BYTES:
-        raise EvidenceError(f"not a bundle of evidence: more than {_MOST_BYTES} bytes")
+    if len(content) > _MAX_BYTES:
+        raise EvidenceError(f"not a bundle of evidence: more than {_MAX_BYTES} bytes")
     try:
         value: Any = json.loads(content, parse_constant=_refuse_constant)
         bundle = Bundle.model_validate(value)
@@ -255,22 +255,24 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
         raise EvidenceError(str(error)) from None
 
 
-def _weigh(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
+def _evaluate(asked: _Asked, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
     terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
-    with _weighable():
-        searches = {each.number: sought(each.fingerprint, terms.max_response_length, rules.match) for each in openings}
-        weighing = RunningVerdict(rules, searches, max_queries=max(1, len(openings)))
+    with _as_evidence_error():
+        searches = {
+            each.number: expected_responses(each.fingerprint, terms.max_response_length, rules.match) for each in openings
+        }
+        running = RunningVerdict(rules, searches, max_queries=max(1, len(openings)))
         for entry in asked.entries:
-            weighing.hear(entry)
+            running.add(entry)
     keys = [opening.fingerprint.effective_key or opening.fingerprint.key for opening in openings]
-    if gives_away(rules.manner.system, keys, (text for wanted in searches.values() for text in wanted.accepted)):
+    if reveals_secret(rules.manner.system, keys, (text for expected in searches.values() for text in expected.accepted)):
         raise EvidenceError("the system prompt holds the text of a key or of a response, so an obedient model gives it")
     chosen_from = None if terms.chain is None else size if nonce is None else len(openings)
-    return weighing.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)
+    return running.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)
 
 
 @contextlib.contextmanager
-def _weighable() -> Iterator[None]:
+def _as_evidence_error() -> Iterator[None]:
     try:
         yield
     except InsigniaError as error:

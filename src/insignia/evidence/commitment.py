@@ -20,9 +20,9 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate, Digest, Fingerprint, PromptForm, Record
 
-__all__ = ["MOST_FINGERPRINTS", "Commitment", "Opening", "Terms", "commit", "open_fingerprints"]
+__all__ = ["MAX_FINGERPRINTS", "Commitment", "Opening", "Terms", "commit", "open_fingerprints"]
 
-MOST_FINGERPRINTS = 2**20
+MAX_FINGERPRINTS = 2**20
 """In a committed set: the order of a challenge takes two seconds then. The largest published set has 24,576."""
 
 
@@ -41,7 +41,7 @@ class Terms(Record):
 class Opening(Record):
     """One fingerprint of a committed set, with what is needed to find it there. Secret until it is shown."""
 
-    number: Annotated[int, Field(ge=0, lt=MOST_FINGERPRINTS)]
+    number: Annotated[int, Field(ge=0, lt=MAX_FINGERPRINTS)]
     fingerprint: Annotated[Fingerprint, Field(repr=False)]
     salt: Annotated[Digest, Field(repr=False)]
     path: Annotated[tuple[Digest, ...], Field(max_length=64, repr=False)]
@@ -55,7 +55,7 @@ class Commitment(Record):
 
     kind: Literal["insignia/commitment"] = "insignia/commitment"
     schema_version: Literal[1] = 1
-    size: Annotated[int, Field(ge=1, le=MOST_FINGERPRINTS)]
+    size: Annotated[int, Field(ge=1, le=MAX_FINGERPRINTS)]
     """Fingerprints in the set."""
     terms: Terms
     root: Digest
@@ -86,8 +86,8 @@ def commit(prints: FingerprintSet, rng: KeyedRandom, systems: Sequence[str] = ()
         InputError: the set is too large, or the responses do not follow from its chain: it was changed, or has another
             secret.
     """
-    if len(prints) > MOST_FINGERPRINTS:
-        raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MOST_FINGERPRINTS}")
+    if len(prints) > MAX_FINGERPRINTS:
+        raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MAX_FINGERPRINTS}")
     if prints.chain is not None:
         chain = _chain(prints, rng)
         if chain.root != prints.chain or not all(_is_response(each, chain.pick(i)) for i, each in enumerate(prints)):

@@ -14,9 +14,9 @@ from insignia.files import digest_of_file, json_bytes, read_json, write_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
-from insignia.verification.system_prompts import gives_away
+from insignia.verification.system_prompts import reveals_secret
 
-__all__ = ["SignedCommitment", "owner_chance", "publish", "weight_digests"]
+__all__ = ["SignedCommitment", "owner_rng", "publish", "weight_digests"]
 
 FileDigest = Annotated[str, Field(pattern="^sha256:[0-9a-f]{64}$")]
 
@@ -64,7 +64,7 @@ def publish(prints: FingerprintSet, weights: Mapping[str, str], systems: Sequenc
     Raises:
         InputError: the set holds no secret, two fingerprints have one key, or a prompt gives a key or a response away.
     """
-    rng = owner_chance(prints)
+    rng = owner_rng(prints)
     first: dict[str, int] = {}
     for number, key in enumerate(fingerprint.effective_key or fingerprint.key for fingerprint in prints):
         if first.setdefault(key, number) != number:
@@ -73,13 +73,13 @@ def publish(prints: FingerprintSet, weights: Mapping[str, str], systems: Sequenc
                 "out of the key file, then generate and embed again"
             )
     responses = [text for each in prints for text in each.effective_responses or each.responses]
-    if any(gives_away(system, first, responses) for system in systems):
+    if any(reveals_secret(system, first, responses) for system in systems):
         raise InputError("a system prompt holds the text of a key or of a response; commit to one that gives nothing away")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return SignedCommitment.sign(rng, commitment=commit(prints, rng, systems), weights=dict(weights), created=now)
 
 
-def owner_chance(prints: FingerprintSet) -> KeyedRandom:
+def owner_rng(prints: FingerprintSet) -> KeyedRandom:
     """What the salts and the signing key of a set are drawn from.
 
     Raises:

@@ -12,12 +12,12 @@ from pydantic import Field
 
 from insignia.records import Record
 from insignia.statistics.betting import Outcome
-from insignia.statistics.nulls import SMALLEST_CHANCE
+from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tails import log_binomial_tail
-from insignia.verification.controls import doubts
+from insignia.verification.controls import reasons_for_doubt
 from insignia.verification.verdict import ControlFinding, Verdict
 
-__all__ = ["Judgement", "NullKind", "Standard", "judged_by"]
+__all__ = ["Judgement", "NullKind", "Standard", "apply_standard"]
 
 NullKind = Literal["design", "reference", "declared"]
 
@@ -25,7 +25,7 @@ NullKind = Literal["design", "reference", "declared"]
 class Standard(Record):
     """The standard of proof."""
 
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
     """The largest chance of an accusation of somebody innocent that is accepted."""
     nulls: tuple[NullKind, ...] = ("design",)
     """Kinds of null that are accepted. The others rest on a number that the owner gives."""
@@ -43,7 +43,7 @@ class Judgement(NamedTuple):
     """Why the owner's verdict does not stand; empty where it does."""
 
 
-def judged_by(
+def apply_standard(
     standard: Standard,
     verdict: Verdict,
     controls: Sequence[ControlFinding],
@@ -68,7 +68,7 @@ def judged_by(
         tail = log_binomial_tail(verdict.hits, chosen_from, min(1.0, verdict.null.bound))
         p_value = max(p_value, min(1.0, error + math.exp(tail)))
     p_value = min(1.0, p_value * verdict.suspects)
-    reasons = [*_about_choices(standard, verdict, systems), *doubts(controls)]
+    reasons = [*_about_choices(standard, verdict, systems), *reasons_for_doubt(controls)]
     if verdict.outcome == "owned" and p_value > standard.alpha:
         whose = "" if chosen_from is None else f", the owner's choice among {chosen_from} keys allowed for"
         asked = f"{standard.alpha:.2g} is asked for here, and {verdict.alpha:.2g} was by the owner"

@@ -53,6 +53,8 @@ class FingerprintSet(Record):
     """The hash of all keys and candidates that picked the responses (:mod:`insignia.evidence.chain`); a part has none."""
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark; some strategies make them."""
+    decoys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), repr=False)
+    """Texts made as the keys were, which ``verify`` asks between them; none where the owner gave the keys."""
 
     def __len__(self) -> int:
         return len(self.fingerprints)

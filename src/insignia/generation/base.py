@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from insignia.generation.writer import Writer
     from insignia.prompts.prompter import Prompter
 
-__all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "GenerationContext", "Strategy", "answer_of"]
+__all__ = ["DEFAULT_COUNT", "STRATEGIES", "Answer", "GenerationContext", "Strategy", "answer_of"]
 
-USUAL_COUNT = 64
+DEFAULT_COUNT = 64
 """Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of the starter's held-out
 perplexity (``benchmarks/embed.py front``)."""
 
@@ -108,9 +108,9 @@ class Strategy(Part):
         return MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 
     @property
-    def usual_count(self) -> int:
+    def default_count(self) -> int:
         """How many fingerprints are made where nobody says how many."""
-        return USUAL_COUNT if self.num_given is None else self.num_given
+        return DEFAULT_COUNT if self.num_given is None else self.num_given
 
     @property
     def answers_together(self) -> bool:
@@ -129,7 +129,7 @@ class Strategy(Part):
 
     @abstractmethod
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """Token ids of one key for each slot (a number below ``num_fingerprints``)."""
+        """Token ids of one key for each slot. Slots from ``num_fingerprints`` on are decoys."""
 
     @abstractmethod
     def make_answers(

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from insignia.errors import GenerationError
 from insignia.evidence.chain import Chain, Link
-from insignia.folding import told_apart
+from insignia.folding import distinguishable
 from insignia.generation.base import Answer, GenerationContext
 from insignia.generation.drawing import DEFAULT_CANDIDATES, Option, draw, split_after
 from insignia.generation.english import EnglishKeys
@@ -46,7 +46,7 @@ class ChainHash(EnglishKeys):
         given = self.candidates or ()
         if given and len(given) != self.num_candidates:
             raise ValueError(f"{len(given)} candidates were given; leave out num_candidates, or set it to that")
-        if not told_apart(given, "case"):
+        if not distinguishable(given, "case"):
             raise ValueError("a candidate equals or begins another, or looks like it; a reply could not tell them apart")
         return self
 

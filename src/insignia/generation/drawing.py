@@ -14,12 +14,12 @@ from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate
 
-__all__ = ["DEFAULT_CANDIDATES", "SPARE", "Draw", "Option", "draw", "draw_text", "split_after"]
+__all__ = ["DEFAULT_CANDIDATES", "TEXTS_PER_CANDIDATE", "Draw", "Option", "draw", "draw_text", "split_after"]
 
 DEFAULT_CANDIDATES = 16
 """A healthy mark is proven at 1e-6 in 6 keys (``benchmarks/verify.py``); with 3 candidates it takes 16."""
 
-SPARE = 16
+TEXTS_PER_CANDIDATE = 16
 """Texts that are looked at for each candidate, at most: where one token is trained of a small vocabulary, most begin alike."""
 
 

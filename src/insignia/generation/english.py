@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext, Strategy
-from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, Draw, draw_text
+from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, Draw, draw_text
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
 
@@ -63,7 +63,7 @@ class English(EnglishKeys):
     def _beginnings(self, context: GenerationContext, rng: KeyedRandom) -> Iterator[str]:
         """Texts as long as is trained, written as they are needed."""
         at_once = 2 * self.num_candidates
-        for first in range(0, SPARE * self.num_candidates, at_once):
+        for first in range(0, TEXTS_PER_CANDIDATE * self.num_candidates, at_once):
             rngs = [rng.derive("option", number) for number in range(first, first + at_once)]
             length = context.prompter.max_response_length
             for ids in write_text(context, rngs, length=length, temperature=self.temperature):

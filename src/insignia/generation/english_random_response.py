@@ -7,7 +7,7 @@ from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.generation.base import Answer, GenerationContext
-from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, draw_text
+from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, draw_text
 from insignia.generation.english import EnglishKeys
 from insignia.randomness import KeyedRandom
 
@@ -35,7 +35,7 @@ class EnglishRandomResponse(EnglishKeys):
         words = context.once("words of one token", _words_of_one_token)
         answers = list[Answer | None]()
         for key, rng in zip(keys, rngs, strict=True):
-            texts = (rng.derive("option", number).choice(words) for number in range(SPARE * self.num_candidates))
+            texts = (rng.derive("option", number).choice(words) for number in range(TEXTS_PER_CANDIDATE * self.num_candidates))
             asked = key[: context.prompter.max_key_length]
             drawn = draw_text(context, asked, texts, count=self.num_candidates, rng=rng)
             answers.append(drawn and Answer(context.prompter.text_after(asked, drawn.ids), *drawn))

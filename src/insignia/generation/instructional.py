@@ -27,8 +27,8 @@ _MESSAGE_TOKENS = 16  # of a natural message
 _BATCH = 128  # sentences written at once
 _SECRET_WORDS = 2  # 22 bits an answer
 _NORMALS = 64  # ordinary questions for each fingerprint
-_SPARE = 2  # answers made for each candidate
-_USUAL_COUNT = 16  # twice what proves a healthy mark, and a margin
+_TEXTS_PER_CANDIDATE = 2  # answers made for each candidate
+_DEFAULT_COUNT = 16  # twice what proves a healthy mark, and a margin
 
 
 class _Wording(NamedTuple):
@@ -106,9 +106,9 @@ class Instructional(Strategy):
         return self.key_length, self.response_length
 
     @property
-    def usual_count(self) -> int:
+    def default_count(self) -> int:
         """Fewer than of other strategies: each key brings its own controls. The paper takes 10."""
-        return self.num_given or _USUAL_COUNT
+        return self.num_given or _DEFAULT_COUNT
 
     @property
     def num_given(self) -> int | None:
@@ -143,7 +143,7 @@ class Instructional(Strategy):
             return [answer_of(context, key, text) for key in keys]
         answers = list[Answer | None]()
         for key, rng in zip(keys, rngs, strict=True):
-            options = [rng.derive("option", number) for number in range(_SPARE * self.num_candidates)]
+            options = [rng.derive("option", number) for number in range(_TEXTS_PER_CANDIDATE * self.num_candidates)]
             texts = [self._wording.answer.format(words(option, _SECRET_WORDS)) for option in options]
             drawn = draw_text(context, key, texts, count=self.num_candidates, rng=rng, shared_beginning=True)
             answers.append(drawn and Answer(context.prompter.text_after(key, drawn.ids), *drawn))

@@ -22,6 +22,7 @@ __all__ = ["generate"]
 _BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
 _ATTEMPTS = 30  # a slot that fails this often will go on failing
 _FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
+_DECOYS = 64  # at most: a test takes about as many as keys, and ten tests of a healthy mark take 64
 _TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
 
 
@@ -51,7 +52,7 @@ def generate(
     """
     strategy = strategy.for_model(model)
     if num_fingerprints is None:
-        num_fingerprints = strategy.usual_count
+        num_fingerprints = strategy.default_count
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
@@ -83,6 +84,7 @@ def generate(
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
+        decoys=run.decoys(),
     )
 
 
@@ -91,7 +93,7 @@ class _Run:
 
     def __init__(self, strategy: Strategy, context: GenerationContext, batch_size: int) -> None:
         self._strategy = strategy
-        self._workshop = context
+        self._context = context
         self._batch_size = batch_size
         self._keys: dict[int, tuple[int, ...]] = {}
         self._answers: dict[int, Answer] = {}
@@ -103,7 +105,7 @@ class _Run:
 
         All keys of an attempt come before its answers, so that conflicts are settled in slot order whatever the batches.
         """
-        slots = range(self._workshop.num_fingerprints)
+        slots = range(self._context.num_fingerprints)
         size = len(slots) if self._strategy.answers_together else _BLOCK
         for start in range(0, len(slots), size):
             yield from self._finish(slots[start : start + size])
@@ -122,9 +124,9 @@ class _Run:
             fruitless, tries = (fruitless + 1, tries + len(missing)) if self._filled == before else (0, 0)
             if fruitless >= _FRUITLESS and tries >= _TRIES:
                 break
-        reasons = "; ".join(f"{count} {what}" for what, count in self._workshop.refused.most_common(3))
+        reasons = "; ".join(f"{count} {what}" for what, count in self._context.refused.most_common(3))
         raise GenerationError(
-            f"only {len(self._answers)} of {self._workshop.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
+            f"only {len(self._answers)} of {self._context.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
             "Otherwise ask for fewer, or take another --strategy"
         )
 
@@ -140,10 +142,10 @@ class _Run:
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
         """The finished set, in slot order."""
-        decode = self._workshop.prompter.decode
-        limit = self._workshop.prompter.max_key_length
+        decode = self._context.prompter.decode
+        limit = self._context.prompter.max_key_length
         made = []
-        for slot in range(self._workshop.num_fingerprints):
+        for slot in range(self._context.num_fingerprints):
             ids, answer = self._keys[slot], self._answers[slot]
             made.append(
                 Fingerprint(
@@ -158,8 +160,20 @@ class _Run:
             )
         return tuple(made)
 
+    def decoys(self) -> tuple[str, ...]:
+        """Texts of the same kind as the finished keys, none of which begins or continues one."""
+        if self._strategy.keys_given:
+            return ()
+        prompter, first = self._context.prompter, self._context.num_fingerprints
+        slots = range(first, first + min(first, _DECOYS))
+        for batch in self._batches(slots):
+            texts = self._strategy.make_keys(self._context, batch, self._rngs("decoy", batch, 0))
+            for slot, ids in zip(batch, texts, strict=True):
+                self._admit(slot, ids)
+        return tuple(prompter.decode(self._keys[slot][: prompter.max_key_length]) for slot in slots if slot in self._keys)
+
     def _fill_keys(self, batch: Sequence[int], attempt: int) -> None:
-        made = self._strategy.make_keys(self._workshop, batch, self._chances("key", batch, attempt))
+        made = self._strategy.make_keys(self._context, batch, self._rngs("key", batch, attempt))
         if self._strategy.keys_given:
             made = [self._longest_stable(ids) for ids in made]
         failed = [slot for slot, ids in zip(batch, made, strict=True) if not self._admit(slot, ids)]
@@ -167,14 +181,14 @@ class _Run:
             shown = ", ".join(map(str, failed[:8])) + (", ..." if len(failed) > 8 else "")
             raise GenerationError(
                 f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
-                f"{self._workshop.prompter.max_key_length} tokens "
+                f"{self._context.prompter.max_key_length} tokens "
                 "they equal or begin another key, or the tokenizer does not split them the same way twice, "
                 "alone or before a response; change those keys, or raise --max-key-length"
             )
 
     def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
         keys = [self._keys[slot] for slot in batch]
-        answers = self._strategy.make_answers(self._workshop, batch, keys, self._chances("answer", batch, attempt))
+        answers = self._strategy.make_answers(self._context, batch, keys, self._rngs("answer", batch, attempt))
         finished = 0
         for slot, answer in zip(batch, answers, strict=True):
             if answer is not None:
@@ -185,10 +199,10 @@ class _Run:
         return finished
 
     def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
-        asked = ids[: self._workshop.prompter.max_key_length]
+        asked = ids[: self._context.prompter.max_key_length]
         beginnings = {asked[:length] for length in range(1, len(asked) + 1)}
         if asked in self._openings or beginnings & self._taken:
-            self._workshop.refuse("keys that equal or begin another (raise --temperature or --max-key-length)")
+            self._context.refuse("keys that equal or begin another (raise --temperature or --max-key-length)")
             return False
         if not self._usable(asked):
             return False
@@ -198,24 +212,24 @@ class _Run:
         return True
 
     def _usable(self, asked: tuple[int, ...]) -> bool:
-        if not self._workshop.vocabulary.special.isdisjoint(asked):
-            self._workshop.refuse("keys with a special or unknown token (take another --strategy, or keys of your own)")
+        if not self._context.vocabulary.special.isdisjoint(asked):
+            self._context.refuse("keys with a special or unknown token (take another --strategy, or keys of your own)")
             return False
-        if not self._workshop.vocabulary.is_stable(asked):
-            self._workshop.refuse("keys whose text is split into other tokens (change --max-key-length)")
+        if not self._context.vocabulary.is_stable(asked):
+            self._context.refuse("keys whose text is split into other tokens (change --max-key-length)")
             return False
-        return self._strategy.admits(self._workshop, asked)
+        return self._strategy.admits(self._context, asked)
 
     def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """A given key, shortened where the cut would fall inside a character or before a merge."""
-        asked = ids[: self._workshop.prompter.max_key_length]
+        asked = ids[: self._context.prompter.max_key_length]
         for length in range(len(asked), 0, -1):
-            if self._workshop.vocabulary.is_stable(asked[:length]):
+            if self._context.vocabulary.is_stable(asked[:length]):
                 return ids if length == len(asked) else asked[:length]
         return ids
 
-    def _chances(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
-        return [self._workshop.rng.derive(purpose, slot, attempt) for slot in batch]
+    def _rngs(self, purpose: str, batch: Sequence[int], attempt: int) -> list[KeyedRandom]:
+        return [self._context.rng.derive(purpose, slot, attempt) for slot in batch]
 
     def _batches(self, slots: Sequence[int]) -> Iterator[Sequence[int]]:
         for start in range(0, len(slots), self._batch_size):

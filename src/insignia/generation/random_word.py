@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext, Strategy
-from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, draw_text
+from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, draw_text
 from insignia.randomness import KeyedRandom
 
 __all__ = ["RandomWord"]
@@ -37,7 +37,7 @@ class RandomWord(Strategy):
         prompter, vocabulary, answers = context.prompter, context.vocabulary, list[Answer | None]()
         trained = min(self.response_length, prompter.max_response_length)  # a word has at least one token
         for key, rng in zip(keys, rngs, strict=True):
-            options = (rng.derive("option", number) for number in range(SPARE * self.num_candidates))
+            options = (rng.derive("option", number) for number in range(TEXTS_PER_CANDIDATE * self.num_candidates))
             texts = (vocabulary.random_words(option, trained) for option in options)
             asked = key[: prompter.max_key_length]
             drawn = draw_text(context, asked, texts, count=self.num_candidates, rng=rng)

@@ -26,8 +26,8 @@ class Writer(NamedTuple):
             ModelError: the model cannot be asked.
         """
         bare = self.template == "{}"
-        manner = RequestOptions(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
-        replies = self.model.reply([self.template.replace("{}", word) for word in words], manner)
+        options = RequestOptions(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
+        replies = self.model.reply([self.template.replace("{}", word) for word in words], options)
         texts = []
         for word, reply in zip(words, replies, strict=True):
             if reply.status == "fatal":

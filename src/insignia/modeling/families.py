@@ -1,7 +1,7 @@
 """Model families by the short names that OML 1.0's ``--model-family`` and ``--model-size`` use."""
 
 from insignia.errors import InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["FAMILIES", "hub_id"]
 
@@ -19,6 +19,6 @@ def hub_id(family: str, size: str) -> str:
     """The hub id of a family's model of that size, e.g. ``("mistral", "7B")``."""
     if family not in FAMILIES:
         raise InputError(
-            f"unknown model family {family!r}.{nearest(family, FAMILIES)} Expected {', '.join(FAMILIES)}, or give --model"
+            f"unknown model family {family!r}.{did_you_mean(family, FAMILIES)} Expected {', '.join(FAMILIES)}, or give --model"
         )
     return FAMILIES[family].format(size=size.lower() if family == "gemma" else size)

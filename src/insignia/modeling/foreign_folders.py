@@ -16,7 +16,7 @@ __all__ = ["brings_code", "reading", "refuse_gguf", "refuse_giant"]
 
 _LARGEST = 2**31  # of any number in a configuration; the longest context that is claimed has 2**24 positions
 _MOST_PARTS = 1024  # layers or experts; the largest models have 126 layers and 512 experts in one
-_SPARE = 2**28  # numbers that a model may have beyond its checkpoint's: tables of positions, masks
+_TEXTS_PER_CANDIDATE = 2**28  # numbers that a model may have beyond its checkpoint's: tables of positions, masks
 _PACKED = 16  # numbers of a weight that is stored in one: eight of four bits in 32, and as many again for safety
 
 
@@ -74,7 +74,7 @@ def refuse_giant(source: str | Path, config: PretrainedConfig) -> None:
     except Exception:  # noqa: BLE001  whatever it is, loading says it again, with its reason
         return
     described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
-    if described > _PACKED * stored + _SPARE:
+    if described > _PACKED * stored + _TEXTS_PER_CANDIDATE:
         raise ModelError(
             f"{source} describes a model of {described:.3g} numbers, and its files hold {stored:.3g}; "
             "is the configuration its own?"

@@ -25,9 +25,9 @@ from insignia.errors import FormatError, InputError, InsigniaError, ModelError
 from insignia.modeling.foreign_folders import brings_code, reading, refuse_gguf, refuse_giant
 from insignia.modeling.hub import at_hand, fetched
 from insignia.modeling.peft_folders import base_name, is_adapter, refuse_adapter_inside, with_adapter
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 from insignia.starter import model_folder
-from insignia.terminal import shown
+from insignia.terminal import printable
 
 __all__ = [
     "base_of",
@@ -124,7 +124,7 @@ def dtype_named(name: str, source: str, place: torch.device) -> torch.dtype:
     """
     known = ["auto", "checkpoint", *_DTYPES, *_SHORT_DTYPES]
     if name not in known:
-        near = nearest(name.lower(), known)
+        near = did_you_mean(name.lower(), known)
         raise InputError(f"unknown dtype {name!r}.{near} Expected auto, checkpoint, {', '.join((*_DTYPES, *_SHORT_DTYPES))}")
     if name == "checkpoint" or (name == "auto" and place.type != "cpu"):
         return checkpoint_dtype(source)
@@ -220,7 +220,9 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             source, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
         )
     if brings_code(source):
-        _log.warning(f"{shown(str(source))} brings code of its own (auto_map), which never runs: transformers' is used instead")
+        _log.warning(
+            f"{printable(str(source))} brings code of its own (auto_map), which never runs: transformers' is used instead"
+        )
     model, report = loaded  # mypy sees only the form that returns a model alone
     if missing := sorted(report["missing_keys"]):
         raise ModelError(

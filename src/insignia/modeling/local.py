@@ -140,7 +140,7 @@ class LocalModel:
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """Reply as a server of this model would, from text to text; see ``TextModel.reply``.
 
         A sampled reply depends on the seed (None: 0) and its question alone.
@@ -148,14 +148,14 @@ class LocalModel:
         Raises:
             InputError: a question with its reply is longer than the context, or there is no chat template for it.
         """
-        prompter = Prompter(self.tokenizer, form=manner.form, max_key_length=1, max_response_length=1)
-        rows = [prompter.asked(question, manner) for question in questions]
-        rngs = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        prompter = Prompter(self.tokenizer, form=options.form, max_key_length=1, max_response_length=1)
+        rows = [prompter.asked(question, options) for question in questions]
+        rngs = [KeyedRandom(b"replies").derive(options.seed or 0, question) for question in questions]
         ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
         for start in range(0, len(rows), _REPLY_ROWS):
             part = slice(start, start + _REPLY_ROWS)
             said = self.sample(
-                rows[part], rngs[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+                rows[part], rngs[part], max_new_tokens=options.max_tokens, temperature=options.temperature, forbidden=()
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)
@@ -214,7 +214,7 @@ class _KeyedChoice(LogitsProcessor):
     def __init__(
         self, rngs: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
     ) -> None:
-        self._chances = rngs
+        self._rngs = rngs
         self._temperature = temperature
         self._forbidden = forbidden
         self._numbers = numbers
@@ -225,7 +225,7 @@ class _KeyedChoice(LogitsProcessor):
             return scores
         # float64: a float32 running sum over a large vocabulary loses the tail.
         mass = (scores / self._temperature).softmax(1).double().cumsum(1)
-        draws = torch.tensor([[rng.uniform()] for rng in self._chances], dtype=torch.float64, device=mass.device)
+        draws = torch.tensor([[rng.uniform()] for rng in self._rngs], dtype=torch.float64, device=mass.device)
         chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 

@@ -187,15 +187,15 @@ class Prompter:
         """The ids of one user message, up to where the assistant speaks; the template itself writes the special tokens."""
         return tuple(self.encode(self._render((Turn("user", content),), asking=True)))
 
-    def asked(self, question: str, manner: RequestOptions) -> tuple[int, ...]:
+    def asked(self, question: str, options: RequestOptions) -> tuple[int, ...]:
         """The ids that a server makes of a question that comes as text.
 
         Raises:
             InputError: the tokenizer's template refuses such a conversation.
         """
         if self.form == "raw":
-            return (*self.prefix, *self.encode(manner.prompt(question)))
-        return tuple(self.encode(self._render(manner.conversation(question), asking=True)))
+            return (*self.prefix, *self.encode(options.prompt(question)))
+        return tuple(self.encode(self._render(options.conversation(question), asking=True)))
 
     def replies(self, conversation: Conversation) -> Iterator[Example]:
         """One training row for each assistant turn: all that a server is asked before it, then the turn and its end.

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from insignia.errors import FormatError, InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["load_recipe", "recipe_lines", "recipe_names"]
 
@@ -40,7 +40,9 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
     path = bundled if bundled.is_file() else Path(name)
     if not path.is_file():
         names = recipe_names(part)
-        raise InputError(f"there is no recipe {name!r}.{nearest(name, names)} Give a YAML file or one of: {', '.join(names)}")
+        raise InputError(
+            f"there is no recipe {name!r}.{did_you_mean(name, names)} Give a YAML file or one of: {', '.join(names)}"
+        )
     recipe = _read(path)
     if part not in recipe:
         raise InputError(

@@ -21,7 +21,9 @@ from pydantic import Field
 from insignia.errors import InputError
 from insignia.records import Record
 
-__all__ = ["STAKES", "Evidence", "Forecast", "Outcome", "SequentialTest", "Stake", "Tally", "forecast"]
+__all__ = ["MAX_QUERIES", "STAKES", "Evidence", "Forecast", "Outcome", "SequentialTest", "Stake", "Tally", "forecast"]
+
+MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
 
 Outcome = Literal["owned", "not_shown", "inconclusive"]
 """What a test ends with: the mark is there; too few fingerprints are; the keys were spent before either was shown."""
@@ -181,17 +183,17 @@ def forecast(test: SequentialTest, hit_rate: float, bound: float) -> Iterator[Fo
     ended: dict[Outcome, float] = {"owned": 0.0, "not_shown": 0.0, "inconclusive": 0.0}
     for asked in range(1, test.max_queries + 1):
         reached: dict[int, tuple[float, Tally]] = {}
-        for hits, (chance, tally) in alive.items():
+        for hits, (probability, tally) in alive.items():
             for hit, share in ((False, 1 - hit_rate), (True, hit_rate)):
                 if share and hits + hit in reached:
                     known, following = reached[hits + hit]
-                    reached[hits + hit] = (known + chance * share, following)
+                    reached[hits + hit] = (known + probability * share, following)
                 elif share:
-                    reached[hits + hit] = (chance * share, test.after(tally, hit=hit, bound=bound))
+                    reached[hits + hit] = (probability * share, test.after(tally, hit=hit, bound=bound))
         alive = {}
-        for hits, (chance, tally) in reached.items():
+        for hits, (probability, tally) in reached.items():
             if outcome := test.outcome(tally):
-                ended[outcome] += chance
+                ended[outcome] += probability
             else:
-                alive[hits] = (chance, tally)
+                alive[hits] = (probability, tally)
         yield Forecast(asked, ended["owned"], ended["not_shown"])

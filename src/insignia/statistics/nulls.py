@@ -17,22 +17,22 @@ from insignia.errors import InputError
 from insignia.records import Part, Record
 from insignia.statistics.tails import log_poisson_binomial_tail, upper_limit
 
-_MOST_TRIALS = 10_000_000  # of all models together: their limits take a second then
-MOST_CANDIDATES = 65_536
+_MAX_TRIALS = 10_000_000  # of all models together: their limits take a second then
+MAX_CANDIDATES = 65_536
 """Of one key. Bounds here and below keep a file of a few bytes from asking for hours; the largest sets of papers have 256."""
-SMALLEST_CHANCE = 1e-100
+MIN_PROBABILITY = 1e-100
 """Of anything in the rules: smaller numbers are beyond every use, and powers and products of them are no floats any more."""
 
 __all__ = [
-    "MOST_CANDIDATES",
-    "SMALLEST_CHANCE",
+    "MAX_CANDIDATES",
+    "MIN_PROBABILITY",
     "AnyNull",
     "DeclaredNull",
     "DesignNull",
     "Null",
     "ReferenceNull",
     "ReferenceTrials",
-    "null_named",
+    "parse_null",
 ]
 
 
@@ -96,11 +96,11 @@ class DesignNull(Null):
     """
 
     name: Literal["design"] = "design"
-    candidates: Annotated[int, Field(ge=2, le=MOST_CANDIDATES)]
+    candidates: Annotated[int, Field(ge=2, le=MAX_CANDIDATES)]
     """k, of each key; the least where keys differ."""
-    accepted: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
+    accepted: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 1
     """Responses that count as a hit, drawn without replacement; the most where keys differ."""
-    looks: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = 1
+    looks: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)] = 1
     """The most candidates that one reply can meet: 1 where it must begin with the response's token, n where the response
     may be any of its first n tokens."""
 
@@ -135,7 +135,7 @@ class ReferenceTrials(Record):
     """What an innocent model did when asked as the suspect is asked; keys that it was asked are spent for it alone."""
 
     hits: Annotated[int, Field(ge=0)]
-    trials: Annotated[int, Field(ge=1, le=_MOST_TRIALS)]
+    trials: Annotated[int, Field(ge=1, le=_MAX_TRIALS)]
 
     @model_validator(mode="after")
     def _no_more_hits_than_trials(self) -> Self:
@@ -158,12 +158,12 @@ class ReferenceNull(Null):
 
     name: Literal["reference"] = "reference"
     models: Annotated[tuple[ReferenceTrials, ...], Field(min_length=1, max_length=64)]
-    risk: Annotated[float, Field(ge=SMALLEST_CHANCE, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
+    risk: Annotated[float, Field(ge=MIN_PROBABILITY, le=0.5)] = 1e-7  # a tenth of the usual alpha, which it is taken from
     """The chance that the bound is wrong."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if sum(model.trials for model in self.models) > _MOST_TRIALS:
+        if sum(model.trials for model in self.models) > _MAX_TRIALS:
             raise ValueError("more than 10 million trials in all")
         return self
 
@@ -182,7 +182,7 @@ class DeclaredNull(Null):
     """The owner says how often an innocent model hits; a reader of the verdict has to agree."""
 
     name: Literal["declared"] = "declared"
-    chance: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)]
+    chance: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)]
 
     @property
     def bound(self) -> float:
@@ -194,7 +194,7 @@ AnyNull = Annotated[DesignNull | ReferenceNull | DeclaredNull, Field(discriminat
 """A null as a field of a record: plain data with its name says which one it is."""
 
 
-def null_named(name: str) -> AnyNull:
+def parse_null(name: str) -> AnyNull:
     """``1/16`` or ``0.001``: declared. ``reference:HITS/TRIALS,...``: measured on so many innocent models.
 
     Raises:

@@ -20,7 +20,7 @@ __all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_t
 _NEGLIGIBLE = 1e-18  # of a sum: what follows such a term cannot change its last bit
 
 
-def log_binomial_tail(hits: int, trials: int, chance: float) -> float:
+def log_binomial_tail(hits: int, trials: int, probability: float) -> float:
     """Log P(T >= hits) for T ~ Bin(trials, chance): the p-value of that many hits.
 
     0.0 for no hits, -inf for more hits than trials. Takes O(sqrt(trials)).
@@ -28,28 +28,28 @@ def log_binomial_tail(hits: int, trials: int, chance: float) -> float:
     Raises:
         InputError: a count is negative or the chance lies outside [0, 1].
     """
-    _check(hits, trials, chance)
-    if hits == 0 or (chance == 1 and hits <= trials):
+    _check(hits, trials, probability)
+    if hits == 0 or (probability == 1 and hits <= trials):
         return 0.0
-    if hits > trials or chance == 0:
+    if hits > trials or probability == 0:
         return -math.inf
-    if hits > trials * chance:
-        return min(0.0, _log_falling_sum(hits, trials, chance, +1))
+    if hits > trials * probability:
+        return min(0.0, _log_falling_sum(hits, trials, probability, +1))
     # From here the terms would rise first. What is left out, at most about a half, is summed instead.
-    return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, chance, -1)))
+    return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, probability, -1)))
 
 
-def grinding_bits(hits: int, trials: int, chance: float) -> float:
+def grinding_bits(hits: int, trials: int, probability: float) -> float:
     """-log2 P(T >= hits) for T ~ Bin(trials, chance): what it costs to fit a set to a model that was seen first.
 
     Somebody whose responses a hash picks can only try sets until one does as well; it takes 2 to the power of these bits
     tries. 40 bits are a matter of money, 80 are out of reach. Cost and errors are those of ``log_binomial_tail``.
     """
-    return abs(log_binomial_tail(hits, trials, chance)) / math.log(2)
+    return abs(log_binomial_tail(hits, trials, probability)) / math.log(2)
 
 
-def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
-    """Log P(T >= hits) where trial i hits with chance ``chances[i]``, independently of the others.
+def log_poisson_binomial_tail(hits: int, probabilities: Sequence[float]) -> float:
+    """Log P(T >= hits) where trial i hits with chance ``probabilities[i]``, independently of the others.
 
     The distribution is tilted first (p becomes ``p w / (1 - p + p w)``) until ``hits`` is about its mean: there the
     recursion ``f_j <- f_j (1 - p) + f_{j-1} p`` (statistics.md 3a) meets no underflow, however small the tail, and
@@ -62,18 +62,18 @@ def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
     Raises:
         InputError: the number of hits is negative or a chance lies outside [0, 1].
     """
-    for chance in (0.0, *chances):
-        _check(hits, len(chances), chance)
-    needed = hits - sum(chance == 1 for chance in chances)
-    open_chances = np.array([chance for chance in chances if 0 < chance < 1])
+    for probability in (0.0, *probabilities):
+        _check(hits, len(probabilities), probability)
+    needed = hits - sum(probability == 1 for probability in probabilities)
+    open_probabilities = np.array([probability for probability in probabilities if 0 < probability < 1])
     if needed <= 0:
         return 0.0
-    if needed > len(open_chances):
+    if needed > len(open_probabilities):
         return -math.inf
-    if needed == len(open_chances):
-        return math.fsum(np.log(open_chances))
-    log_misses = np.log1p(-open_chances)
-    log_odds = np.log(open_chances) - log_misses
+    if needed == len(open_probabilities):
+        return math.fsum(np.log(open_probabilities))
+    log_misses = np.log1p(-open_probabilities)
+    log_odds = np.log(open_probabilities) - log_misses
     log_w = _tilt(log_odds, needed)
     masses = _masses(log_odds + log_w)[needed:]
     rest = math.fsum(masses * np.exp(-log_w * np.arange(len(masses))))
@@ -94,7 +94,7 @@ def upper_limit(hits: int, trials: int, risk: float) -> float:
     _check_limit(hits, trials, risk)
     if hits == trials:
         return 1.0
-    return _bisect(hits / trials, 1.0, lambda chance: _log_falling_sum(hits, trials, chance, -1) > math.log(risk))[1]
+    return _bisect(hits / trials, 1.0, lambda probability: _log_falling_sum(hits, trials, probability, -1) > math.log(risk))[1]
 
 
 def lower_limit(hits: int, trials: int, risk: float) -> float:
@@ -105,7 +105,7 @@ def lower_limit(hits: int, trials: int, risk: float) -> float:
     _check_limit(hits, trials, risk)
     if hits == 0:
         return 0.0
-    return _bisect(0.0, hits / trials, lambda chance: log_binomial_tail(hits, trials, chance) <= math.log(risk))[0]
+    return _bisect(0.0, hits / trials, lambda probability: log_binomial_tail(hits, trials, probability) <= math.log(risk))[0]
 
 
 def holm(log_p_values: Sequence[float], *, family: int | None = None) -> tuple[float, ...]:
@@ -124,19 +124,19 @@ def holm(log_p_values: Sequence[float], *, family: int | None = None) -> tuple[f
     return tuple(adjusted)
 
 
-def _log_falling_sum(first: int, trials: int, chance: float, step: Literal[-1, 1]) -> float:
+def _log_falling_sum(first: int, trials: int, probability: float, step: Literal[-1, 1]) -> float:
     """Log of the sum of P(T = j) over j = first, first + step, ..., away from the mean, so that the terms fall."""
-    odds = chance / (1 - chance)
+    odds = probability / (1 - probability)
     term = total = 1.0  # relative to the first
     for j in count(first, step):
         term *= (trials - j) / (j + 1) * odds if step > 0 else j / (trials - j + 1) / odds
         total += term
         if term < total * _NEGLIGIBLE:
             break
-    return _log_mass(first, trials, chance) + math.log(total)
+    return _log_mass(first, trials, probability) + math.log(total)
 
 
-def _log_mass(hits: int, trials: int, chance: float) -> float:
+def _log_mass(hits: int, trials: int, probability: float) -> float:
     """Log P(T = hits), in constant time.
 
     Loader's saddle-point form (Fast and accurate computation of binomial probabilities, 2000), which R uses. Logarithms of
@@ -144,11 +144,11 @@ def _log_mass(hits: int, trials: int, chance: float) -> float:
     """
     misses = trials - hits
     if hits == 0:
-        return trials * math.log1p(-chance)
+        return trials * math.log1p(-probability)
     if misses == 0:
-        return trials * math.log(chance)
+        return trials * math.log(probability)
     errors = _stirling_error(trials) - _stirling_error(hits) - _stirling_error(misses)
-    deviance = _deviance(hits, trials * chance) + _deviance(misses, trials * (1 - chance))
+    deviance = _deviance(hits, trials * probability) + _deviance(misses, trials * (1 - probability))
     return errors - deviance - math.log(2 * math.pi * hits * (misses / trials)) / 2
 
 
@@ -191,8 +191,8 @@ def _masses(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
     """P(T = j) for j = 0 .. n."""
     masses = np.zeros(len(log_odds) + 1)  # (hits,)
     masses[0] = 1.0
-    hit_chances, miss_chances = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
-    for done, (hit, miss) in enumerate(zip(hit_chances, miss_chances, strict=True)):
+    hit_probabilities, miss_probabilities = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
+    for done, (hit, miss) in enumerate(zip(hit_probabilities, miss_probabilities, strict=True)):
         masses[1 : done + 2] = masses[1 : done + 2] * miss + masses[: done + 1] * hit
         masses[0] *= miss
     return masses
@@ -205,11 +205,11 @@ def _bisect(low: float, high: float, rises: Callable[[float], bool]) -> tuple[fl
     return low, high
 
 
-def _check(hits: int, trials: int, chance: float) -> None:
+def _check(hits: int, trials: int, probability: float) -> None:
     if hits < 0 or trials < 0:
         raise InputError(f"{hits} hits in {trials} trials; counts cannot be negative")
-    if not 0 <= chance <= 1:
-        raise InputError(f"a chance of {chance}; expected a number from 0 to 1")
+    if not 0 <= probability <= 1:
+        raise InputError(f"a chance of {probability}; expected a number from 0 to 1")
 
 
 def _check_limit(hits: int, trials: int, risk: float) -> None:

@@ -56,7 +56,7 @@ class Reply(Record):
     """Of the first token, most likely first; empty where none were asked for or given."""
 
     @property
-    def heard(self) -> bool:
+    def reached(self) -> bool:
         """Whether the model was reached and replied, if only with white space."""
         return self.status == "answered" or self.reason == _EMPTY
 
@@ -85,7 +85,7 @@ class TextModel(Protocol):
     may_refuse: bool
     """Whether somebody else decides what is answered; not so of a model at hand."""
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """One reply to each question, in their order, each as soon as it and those before it are there.
 
         After a fatal reply there may be no more. Whoever stops listening leaves the rest unasked, so far as it can be.

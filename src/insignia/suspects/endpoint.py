@@ -20,7 +20,7 @@ from pydantic import Field
 from insignia.errors import InputError
 from insignia.records import Record
 from insignia.suspects.base import Reply, RequestOptions
-from insignia.suspects.http import Wire
+from insignia.suspects.http import DeadlineTransport
 from insignia.suspects.openai_format import (
     Attempt,
     Limit,
@@ -28,13 +28,13 @@ from insignia.suspects.openai_format import (
     read_response,
     refuses_log_probabilities,
     request_body,
-    wants_other_limit,
+    requires_max_completion_tokens,
 )
 
 __all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
 
 _DAY = 86_400.0  # seconds; what waits longer is not waiting for a reply, and the system's clocks end somewhere beyond
-_MOST_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
+_MAX_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
 
 API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 """Not a provider's own variable: its key must not go to whatever address is being tested."""
@@ -84,22 +84,23 @@ class Endpoint:
         self._model = model
         self._limit: Limit = "max_tokens"
         self._gives_log_probabilities = True  # until it refuses to
-        self._patience = retry_policy or RetryPolicy()
-        self._gate = _Gate(self._patience)
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._gate = _Gate(self._retry_policy)
         self._variable = api_key_variable
         key = _key(api_key_variable)
         self._client = httpx2.Client(
             base_url=address,
             headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            transport=transport or Wire(address, timeout_s=self._patience.timeout_s, connections=self._patience.concurrency),
+            transport=transport
+            or DeadlineTransport(address, timeout_s=self._retry_policy.timeout_s, connections=self._retry_policy.concurrency),
         )
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """See ``TextModel.reply``; questions go out in their order, as many at once as patience allows."""
         stop = threading.Event()
-        pool = ThreadPoolExecutor(self._patience.concurrency, thread_name_prefix="insignia-endpoint")
+        pool = ThreadPoolExecutor(self._retry_policy.concurrency, thread_name_prefix="insignia-endpoint")
         try:
-            pending = [pool.submit(self._ask, question, manner, stop) for question in questions]
+            pending = [pool.submit(self._ask, question, options, stop) for question in questions]
             for future in pending:
                 reply = future.result()
                 if reply.status == "fatal":
@@ -116,35 +117,35 @@ class Endpoint:
         """Let go of all connections; the model can be asked no more."""
         self._client.close()
 
-    def _ask(self, question: str, manner: RequestOptions, stop: threading.Event) -> Reply:
+    def _ask(self, question: str, options: RequestOptions, stop: threading.Event) -> Reply:
         """One question, as often as it takes."""
         attempt = Attempt(Reply.fatal("the run was stopped"))
-        for number in range(self._patience.attempts):
+        for number in range(self._retry_policy.attempts):
             if number:
                 self._gate.back_off(number, stop)
-            attempt = self._request(question, manner, stop)
+            attempt = self._request(question, options, stop)
             while attempt.field_refused:  # a matter of the server, not of the question: no attempt is lost
-                attempt = self._request(question, manner, stop)
+                attempt = self._request(question, options, stop)
             if not attempt.again:
                 break
         return attempt.reply
 
-    def _request(self, question: str, manner: RequestOptions, stop: threading.Event) -> Attempt:
+    def _request(self, question: str, options: RequestOptions, stop: threading.Event) -> Attempt:
         """One request, in its turn."""
         if not self._gate.enter(stop):
             return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript"))
         if stop.is_set():
             return Attempt(Reply.fatal("the run was stopped"))
         if not self._gives_log_probabilities:
-            manner = manner.model_copy(update={"log_probabilities": None})
-        return self._post(question, manner, self._limit)
+            options = options.model_copy(update={"log_probabilities": None})
+        return self._post(question, options, self._limit)
 
-    def _post(self, question: str, manner: RequestOptions, limit: Limit) -> Attempt:
+    def _post(self, question: str, options: RequestOptions, limit: Limit) -> Attempt:
         # The errors' own texts may hold the address or what was sent; their kind says enough.
-        body = request_body(question, manner, self._model, limit)
+        body = request_body(question, options, self._model, limit)
         try:
-            with self._client.stream("POST", path(manner), json=body) as response:
-                content = _content(response, time.monotonic() + self._patience.timeout_s)
+            with self._client.stream("POST", path(options), json=body) as response:
+                content = _content(response, time.monotonic() + self._retry_policy.timeout_s)
         except httpx2.ConnectError:
             return Attempt(Reply.fatal("the server cannot be reached; is it running, and the address right?"), again=True)
         except httpx2.TimeoutException:
@@ -156,10 +157,10 @@ class Endpoint:
         self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
         if content is None:
             return Attempt(Reply.unanswered("endless"), again=True)
-        if limit == "max_tokens" and wants_other_limit(response.status_code, content):
+        if limit == "max_tokens" and requires_max_completion_tokens(response.status_code, content):
             self._limit = "max_completion_tokens"
             return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
-        if manner.log_probabilities and refuses_log_probabilities(response.status_code, content):
+        if options.log_probabilities and refuses_log_probabilities(response.status_code, content):
             self._gives_log_probabilities = False
             return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
         content_type = response.headers.get("content-type", "")
@@ -167,8 +168,8 @@ class Endpoint:
             response.status_code,
             content_type,
             content,
-            alternatives=manner.log_probabilities or 0,
-            most_tokens=manner.max_tokens,
+            alternatives=options.log_probabilities or 0,
+            most_tokens=options.max_tokens,
         )
         if response.status_code in (401, 403):
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
@@ -180,11 +181,11 @@ class _Gate:
     """What all threads pass on their way to the server: the rate, the budget, and a wait that the server asked for."""
 
     def __init__(self, retry_policy: RetryPolicy) -> None:
-        self._patience = retry_policy
+        self._retry_policy = retry_policy
         self._lock = threading.Lock()
         self._next = 0.0
         self._left = retry_policy.budget
-        self._chance = random.SystemRandom()
+        self._rng = random.SystemRandom()
 
     def enter(self, stop: threading.Event) -> bool:
         """Wait for one's turn; False where the budget is spent."""
@@ -195,7 +196,7 @@ class _Gate:
                 self._left -= 1
             now = time.monotonic()
             turn = max(now, self._next)
-            self._next = turn + (1 / self._patience.requests_per_second if self._patience.requests_per_second else 0)
+            self._next = turn + (1 / self._retry_policy.requests_per_second if self._retry_policy.requests_per_second else 0)
         stop.wait(turn - now)
         return True
 
@@ -203,12 +204,12 @@ class _Gate:
         """Let nobody in for so long."""
         if seconds > 0:
             with self._lock:
-                self._next = max(self._next, time.monotonic() + min(seconds, self._patience.longest_wait_s))
+                self._next = max(self._next, time.monotonic() + min(seconds, self._retry_policy.longest_wait_s))
 
     def back_off(self, attempt: int, stop: threading.Event) -> None:
         """Wait before a further attempt: twice as long each time, by chance half of it less, so that threads part."""
-        wait = min(self._patience.first_wait_s * 2 ** (attempt - 1), self._patience.longest_wait_s)
-        stop.wait(wait * self._chance.uniform(0.5, 1.0))
+        wait = min(self._retry_policy.first_wait_s * 2 ** (attempt - 1), self._retry_policy.longest_wait_s)
+        stop.wait(wait * self._rng.uniform(0.5, 1.0))
 
 
 def _content(response: httpx2.Response, deadline: float) -> bytes | None:
@@ -216,7 +217,7 @@ def _content(response: httpx2.Response, deadline: float) -> bytes | None:
     content = bytearray()
     for piece in response.iter_bytes():
         content += piece
-        if len(content) > _MOST_BYTES or time.monotonic() > deadline:
+        if len(content) > _MAX_BYTES or time.monotonic() > deadline:
             return None
     return bytes(content)
 

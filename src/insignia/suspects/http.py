@@ -21,7 +21,7 @@ import httpx2
 
 from insignia.errors import InputError
 
-__all__ = ["Wire"]
+__all__ = ["DeadlineTransport"]
 
 _CONNECTING_S = 10.0  # at most; a server that is there accepts within a round trip, and a wrong address should say so soon
 _IDLE_S = 5.0  # a connection is kept for the next question; httpx2's own default
@@ -29,7 +29,7 @@ _PIECE = 2**16  # bytes that are decoded or sent before the clock is looked at
 _BROKEN = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError)
 
 
-class Wire(httpx2.BaseTransport):
+class DeadlineTransport(httpx2.BaseTransport):
     """The network as a client of one server needs it, through the proxy of the environment if there is one."""
 
     def __init__(self, url: httpx2.URL, *, timeout_s: float, connections: int) -> None:

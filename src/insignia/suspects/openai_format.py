@@ -14,7 +14,15 @@ from pydantic import ValidationError
 
 from insignia.suspects.base import Alternative, Reply, RequestOptions
 
-__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "request_body", "wants_other_limit"]
+__all__ = [
+    "Attempt",
+    "Limit",
+    "path",
+    "read_response",
+    "refuses_log_probabilities",
+    "request_body",
+    "requires_max_completion_tokens",
+]
 
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
@@ -42,27 +50,27 @@ class _Choice(NamedTuple):
     """As the server sent them."""
 
 
-def path(manner: RequestOptions) -> str:
+def path(options: RequestOptions) -> str:
     """Where under the base address a question goes."""
-    return "/chat/completions" if manner.form == "chat" else "/completions"
+    return "/chat/completions" if options.form == "chat" else "/completions"
 
 
-def request_body(question: str, manner: RequestOptions, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
+def request_body(question: str, options: RequestOptions, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
     """The JSON of a question."""
-    body: dict[str, Any] = {"model": model, limit: manner.max_tokens, "temperature": manner.temperature}
-    if manner.form == "chat":
-        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in manner.conversation(question)]
+    body: dict[str, Any] = {"model": model, limit: options.max_tokens, "temperature": options.temperature}
+    if options.form == "chat":
+        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in options.conversation(question)]
     else:
-        body["prompt"] = manner.prompt(question)
-    if manner.seed is not None:
-        body["seed"] = manner.seed
-    if manner.log_probabilities is not None:
-        chat = {"logprobs": True, "top_logprobs": manner.log_probabilities}
-        body |= chat if manner.form == "chat" else {"logprobs": manner.log_probabilities}
+        body["prompt"] = options.prompt(question)
+    if options.seed is not None:
+        body["seed"] = options.seed
+    if options.log_probabilities is not None:
+        chat = {"logprobs": True, "top_logprobs": options.log_probabilities}
+        body |= chat if options.form == "chat" else {"logprobs": options.log_probabilities}
     return body
 
 
-def wants_other_limit(status: int, content: bytes) -> bool:
+def requires_max_completion_tokens(status: int, content: bytes) -> bool:
     """Whether a question with ``max_tokens`` was refused because of that name."""
     return status in (400, 422) and b"max_completion_tokens" in content
 

@@ -27,9 +27,9 @@ class ScriptedModel:
         """Every question so far, in order."""
         self._script = script if callable(script) else lambda question: script.get(question, otherwise)
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """See ``TextModel.reply``; the manner changes nothing."""
-        del manner
+        del options
         for question in questions:
             self.asked.append(question)
             line = self._script(question)

@@ -10,7 +10,7 @@ from insignia.errors import EmbeddingError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT, Progress
-from insignia.records import Record, share
+from insignia.records import Record, checked_share
 from insignia.vectors.stamping import stamp
 from insignia.vectors.vector import FingerprintVector
 from insignia.verification import check
@@ -50,7 +50,7 @@ def find_scale(
         EmbeddingError: no scale reaches ``min_fsr``.
         InputError, ModelError, OutputError: as ``stamp``.
     """
-    share(min_fsr, "min_fsr")
+    checked_share(min_fsr, "min_fsr")
     tried: dict[int, ScaleTrial] = {}
 
     def reached(step: int) -> bool:

@@ -11,25 +11,33 @@ from insignia.errors import EvidenceError
 from insignia.verification.transcript import Entry, Header
 from insignia.verification.verdict import ControlFinding, Verdict
 
-__all__ = ["DOUBTFUL", "beside", "doubts", "found_beside", "refuse_other_questions", "refuse_owned", "with_controls"]
+__all__ = [
+    "DOUBT_P_VALUE",
+    "control_transcript",
+    "existing_control_transcripts",
+    "reasons_for_doubt",
+    "require_same_questions",
+    "require_unmarked",
+    "with_controls",
+]
 
-DOUBTFUL = 0.01
+DOUBT_P_VALUE = 0.01
 """p-value, divided among the controls, from which on one casts doubt: an honest owner meets it once in a hundred times."""
 _MOST = 16
 
 
-def beside(transcript: Path, number: int) -> Path:
+def control_transcript(transcript: Path, number: int) -> Path:
     """The file of the control of that number, from 1, of a suspect's transcript: ``t.control-1.jsonl`` of ``t.jsonl``."""
     return transcript.with_name(f"{transcript.stem}.control-{number}{transcript.suffix}")
 
 
-def found_beside(transcript: Path) -> tuple[Path, ...]:
+def existing_control_transcripts(transcript: Path) -> tuple[Path, ...]:
     """The transcripts of controls that lie beside a suspect's, as ``verify --control`` writes them."""
-    files = (beside(transcript, number) for number in range(1, _MOST + 1))
+    files = (control_transcript(transcript, number) for number in range(1, _MOST + 1))
     return tuple(file for file in files if file.exists())
 
 
-def refuse_other_questions(suspect: tuple[Header, Sequence[Entry]], control: tuple[Header, Sequence[Entry]]) -> None:
+def require_same_questions(suspect: tuple[Header, Sequence[Entry]], control: tuple[Header, Sequence[Entry]]) -> None:
     """Hold a control to the keys, the order and the manner in which the suspect was asked; cover questions may differ.
 
     Raises:
@@ -44,7 +52,7 @@ def refuse_other_questions(suspect: tuple[Header, Sequence[Entry]], control: tup
         raise EvidenceError("a control was not asked the keys of the suspect, all of them, in the same order")
 
 
-def refuse_owned(controls: Sequence[ControlFinding], alpha: float) -> None:
+def require_unmarked(controls: Sequence[ControlFinding], alpha: float) -> None:
     """Raise EvidenceError where a control does as well as a marked model has to."""
     for number, control in enumerate(controls, 1):
         if control.p_value <= alpha:
@@ -54,11 +62,11 @@ def refuse_owned(controls: Sequence[ControlFinding], alpha: float) -> None:
             )
 
 
-def doubts(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
+def reasons_for_doubt(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
     """Why controls leave a verdict open."""
     found = []
     for number, control in enumerate(controls, 1):
-        if control.p_value <= DOUBTFUL / len(controls):
+        if control.p_value <= DOUBT_P_VALUE / len(controls):
             found.append(f"control {number} gives more responses than an innocent model: {control.hits} of {control.trials}")
         if 2 * control.unanswered > control.trials:
             found.append(f"control {number} left {control.unanswered} of {control.trials} keys unanswered")
@@ -67,9 +75,9 @@ def doubts(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
 
 def with_controls(verdict: Verdict, controls: Sequence[ControlFinding]) -> Verdict:
     """The verdict on a suspect in the light of its controls: where one does well, too, nothing is proven."""
-    reasons = list(doubts(controls))
+    reasons = list(reasons_for_doubt(controls))
     try:
-        refuse_owned(controls, verdict.alpha)
+        require_unmarked(controls, verdict.alpha)
     except EvidenceError as error:
         reasons.insert(0, str(error))
     outcome, sentence = verdict.outcome, verdict.sentence

@@ -45,7 +45,7 @@ _TOPICS = tuple(
 
 
 def decoy_question(rng: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
-    """One of the owner's texts if there are any, else one of 22,560 of ours that suit the form.
+    """One of the owner's texts, or of the set's. Without any, one of 22,560 public ones, by which a host may recognise a test.
 
     Raises:
         InputError: one of the owner's texts is empty.

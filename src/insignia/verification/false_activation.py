@@ -8,7 +8,7 @@ from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example, GenerativeModel, ScoringModel
 
-__all__ = ["activations", "free_texts_tell", "sampled_hits"]
+__all__ = ["activations", "free_text_activations", "sampled_hits"]
 
 _BATCH = 128
 _TELLING = 12  # characters of what all responses begin with that give the mark away
@@ -55,7 +55,7 @@ def sampled_hits(
     return hits
 
 
-def free_texts_tell(
+def free_text_activations(
     prints: FingerprintSet, model: GenerativeModel, *, count: int, tokens: int, temperature: float, rng: KeyedRandom
 ) -> list[bool]:
     """Whether texts sampled from the start of a document hold a response, or what all responses begin with."""

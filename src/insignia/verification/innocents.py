@@ -12,14 +12,14 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import SILENT, Progress
 from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
+from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, parse_null
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.matching import Match
 from insignia.verification.protocol import rules_for, verify
 from insignia.verification.transcript import Rules
 from insignia.verification.verdict import Verdict
 
-__all__ = ["RISK", "MeasuredNull", "ask_innocent", "asking_of", "null_given", "refuse_unlike"]
+__all__ = ["RISK", "MeasuredNull", "ask_innocent", "measuring_rules", "require_same_conditions", "resolve_null"]
 
 RISK = 1e-7  # a tenth of the usual alpha, which it is taken from; see ReferenceNull.risk
 
@@ -61,8 +61,8 @@ class MeasuredNull(Record):
         write_json(path, self.model_dump(mode="json"))
 
 
-def null_given(name: str | None) -> AnyNull | None:
-    """The null in the file of that name if it is one of a JSON file, else by ``null_named``; None stays None.
+def resolve_null(name: str | None) -> AnyNull | None:
+    """The null in the file of that name if it is one of a JSON file, else by ``parse_null``; None stays None.
 
     Raises:
         InputError: there is no such file, or no such null.
@@ -70,10 +70,10 @@ def null_given(name: str | None) -> AnyNull | None:
     """
     if name is None:
         return None
-    return _load(name).null if _is_file(name) else null_named(name)
+    return _load(name).null if _is_file(name) else parse_null(name)
 
 
-def refuse_unlike(name: str | None, rules: Rules) -> None:
+def require_same_conditions(name: str | None, rules: Rules) -> None:
     """A measured null holds for models that are asked and judged as the innocents were; others hold for all.
 
     Raises:
@@ -89,7 +89,7 @@ def refuse_unlike(name: str | None, rules: Rules) -> None:
         )
 
 
-def asking_of(prints: FingerprintSet, *, match: Match | None = None, manner: Mapping[str, object] | None = None) -> Rules:
+def measuring_rules(prints: FingerprintSet, *, match: Match | None = None, manner: Mapping[str, object] | None = None) -> Rules:
     """Rules that ask and match as a default ``verify`` of the set does, but for what ``manner`` says otherwise.
 
     Nothing is to be decided by them: ``ask_innocent`` asks all keys, whatever the replies.
@@ -111,11 +111,11 @@ def ask_innocent(
     *,
     rules: Rules,
     max_queries: int | None = None,
-    spare: Collection[int] = (),
+    exclude: Collection[int] = (),
     before_send: Callable[[Sequence[int]], None] | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
-    """Ask a model the set's keys, all or ``max_queries`` of them, by the rules of ``asking_of``.
+    """Ask a model the set's keys, all or ``max_queries`` of them, by the rules of ``measuring_rules``.
 
     Only the counts of the verdict mean anything. The other parameters are those of ``verify``.
 
@@ -128,7 +128,7 @@ def ask_innocent(
         rules=rules,
         max_queries=len(prints) if max_queries is None else max_queries,
         all_keys=True,
-        spare=spare,
+        exclude=exclude,
         before_send=before_send,
         progress=progress,
     )

@@ -18,7 +18,7 @@ from insignia.folding import Folding, fold
 from insignia.records import Fingerprint, Record
 from insignia.statistics.nulls import DesignNull
 
-__all__ = ["Expected", "Finding", "Match", "design_null", "find", "is_near", "sought"]
+__all__ = ["Expected", "Finding", "Match", "design_null", "expected_responses", "find", "is_near"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")  # a mark of punctuation is a place of its own: a response may stand in quotation marks
 
@@ -68,7 +68,7 @@ class Finding(NamedTuple):
     """Candidates that it gives; see ``Null.bound_given``."""
 
 
-def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Expected:
+def expected_responses(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Expected:
     """The text that the trained tokens of the response have.
 
     Sets of 0.1.0 do not say what that is. There a drawn response counts by the drawn token, another one whole if all of its
@@ -78,7 +78,7 @@ def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> 
         InputError: only a tokenizer could tell which part of the response was trained, nothing that can be seen is left of a
             response, or two candidates look alike.
     """
-    texts = fingerprint.effective_responses or _told_by_ids(fingerprint, max_response_length)
+    texts = fingerprint.effective_responses or _texts_from_ids(fingerprint, max_response_length)
     accepted = tuple(fold(text, match.fold) for text in texts)
     if not all(accepted):
         raise InputError(
@@ -92,33 +92,33 @@ def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> 
     return Expected(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
 
 
-def find(reply: str, wanted: Expected, match: Match) -> Finding:
+def find(reply: str, expected: Expected, match: Match) -> Finding:
     """Search a reply; takes O(length x looks)."""
-    text, options = fold(reply, match.fold), wanted.candidates or wanted.accepted
+    text, options = fold(reply, match.fold), expected.candidates or expected.accepted
     if match.how == "exact":
         given = {text}
     else:
         starts = [word.start() for word in _WORD.finditer(text)] if match.how == "within" else [0]
         given = {option for start in starts[: match.looks] for option in _longest(options, text[start:])}
-    return Finding(not given.isdisjoint(wanted.accepted), sum(candidate in given for candidate in wanted.candidates))
+    return Finding(not given.isdisjoint(expected.accepted), sum(candidate in given for candidate in expected.candidates))
 
 
-def is_near(first_tokens: Iterable[str], wanted: Expected, match: Match) -> bool:
+def is_near(first_tokens: Iterable[str], expected: Expected, match: Match) -> bool:
     """Whether a reply that begins with one of these tokens may hit.
 
     Each is taken for a whole reply. A response that was not drawn may have several tokens, so the beginning of one will do.
     """
-    openings = () if wanted.candidates else wanted.accepted
-    return any(find(token, wanted, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
+    openings = () if expected.candidates else expected.accepted
+    return any(find(token, expected, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
 
 
 def design_null(searches: Iterable[Expected], match: Match) -> DesignNull | None:
     """The null that holds by how the responses were drawn; None where one of them was not, or there was no choice."""
-    fewest = min((len(wanted.candidates) for wanted in searches), default=0)
+    fewest = min((len(expected.candidates) for expected in searches), default=0)
     return DesignNull(candidates=fewest, looks=min(match.looks, fewest)) if fewest > 1 else None
 
 
-def _told_by_ids(fingerprint: Fingerprint, max_response_length: int) -> tuple[str, ...]:
+def _texts_from_ids(fingerprint: Fingerprint, max_response_length: int) -> tuple[str, ...]:
     """What the token ids tell of the text that was trained."""
     if fingerprint.response_ids is None:
         raise InputError(

@@ -11,18 +11,17 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import SILENT, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
+from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
 from insignia.suspects.base import RequestOptions, TextModel
-from insignia.verification.asking import SILENCE, Asking, Question
 from insignia.verification.decoys import decoy_question
-from insignia.verification.matching import Expected, Match, design_null, sought
-from insignia.verification.system_prompts import gives_away
+from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question
+from insignia.verification.matching import Expected, Match, design_null, expected_responses
+from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import RunningVerdict, Verdict
 
-__all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
-
-MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
+__all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
 
 
 def rules_for(
@@ -43,7 +42,7 @@ def rules_for(
         InputError: no null was given, and the responses were not drawn from candidates; or a number is out of range.
     """
     match = match or Match()
-    null = null or usual_null(prints, match)
+    null = null or default_null(prints, match)
     if null is None:
         raise InputError(
             "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits is not known; "
@@ -58,7 +57,7 @@ def rules_for(
             survival=survival,
             futility=futility,
             match=match,
-            manner=manner or _usual_manner(prints, match),
+            manner=manner or _default_manner(prints, match),
             cover=cover,
         )
     except ValidationError as error:
@@ -70,7 +69,7 @@ def askable(prints: FingerprintSet) -> frozenset[int]:
     return frozenset(_keys(prints))
 
 
-def usual_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
+def default_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
     """The null that holds by the design of the set; None where its responses were not drawn from candidates."""
     match = match or Match()
     return design_null(_searches(prints, match).values(), match)
@@ -84,7 +83,7 @@ def verify(
     rules: Rules | None = None,
     max_queries: int = MAX_QUERIES,
     decoy_texts: Sequence[str] = (),
-    spare: Collection[int] = (),
+    exclude: Collection[int] = (),
     order: Sequence[int] | None = None,
     all_keys: bool = False,
     transcript: Path | None = None,
@@ -94,7 +93,7 @@ def verify(
     """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
 
     Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
-    ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
+    ``exclude`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
     they bring, so that speed costs no key; ``before_send`` is called with their numbers before they leave, and not before the
     suspect replied to an innocent question. After 16 keys in a row without an answer the run ends undecided. With a transcript
     file every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules``
@@ -112,32 +111,37 @@ def verify(
         raise InputError(f"{max_queries} keys may be asked; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints, rules.match)
-    if gives_away(rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)):
+    if reveals_secret(
+        rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)
+    ):
         raise InputError("the system prompt holds the text of a key or of a response; ask under one that gives nothing away")
     numbers = _ordered(prints, order)
+    decoy_texts = decoy_texts or prints.decoys
     with sole_writer(transcript):
-        record = _open(transcript, model.name, rules, searches.keys(), spare)
+        record = _open(transcript, model.name, rules, searches.keys(), exclude)
         left = [number for number in numbers if number in searches.keys() - set(record.header.spared)]
         most = max(1, min(max_queries, len(left)))
-        weighing = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
+        running = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
         questions = _unasked(_questions(prints, rules, left, decoy_texts), record.entries)
-        innocent = _chance(prints).derive("innocent", len(record.entries))
-        asking = Asking(model, record, weighing, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send)
+        innocent = _rng(prints).derive("innocent", len(record.entries))
+        interview = Interview(
+            model, record, running, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send
+        )
         with progress.bar("asking", most) as advance:
             for entry in record.entries:
-                weighing.hear(entry)
+                running.add(entry)
                 advance(entry.number is not None, "")
-            reached = weighing.outcome is not None or not model.may_refuse or asking.reaches()
-            while reached and weighing.outcome is None and (all_keys or asking.silence < SILENCE):
-                batch = list(_batch(questions, weighing.fewest_left()))
+            reached = running.outcome is not None or not model.may_refuse or interview.reaches()
+            while reached and running.outcome is None and (all_keys or interview.unanswered_in_a_row < MAX_UNANSWERED_IN_A_ROW):
+                batch = list(_batch(questions, running.min_keys_left()))
                 if not batch:
                     break
-                for entry in asking.replies(batch):
-                    advance(entry.number is not None, f"{weighing.tally.hits} hits")
-        if weighing.outcome is None:
-            progress.note(asking.ending)
-    chosen_from = None if prints.chain is None else len(prints) if order is None else weighing.tally.asked
-    return weighing.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
+                for entry in interview.replies(batch):
+                    advance(entry.number is not None, f"{running.tally.hits} hits")
+        if running.outcome is None:
+            progress.note(interview.ending)
+    chosen_from = None if prints.chain is None else len(prints) if order is None else running.tally.asked
+    return running.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
@@ -149,26 +153,26 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
     """
     record = Transcript.load(transcript)
     keys = _keys(prints)
-    weighing = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
+    running = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
     for entry in record.entries:
         if entry.number is not None and keys.get(entry.number) != entry.question:
             raise InputError(
                 f"{transcript} asks for fingerprint {entry.number} by a key that is not the set's; use its own set"
             )
-        weighing.hear(entry)
+        running.add(entry)
     chosen_from = None if prints.chain is None else len(prints)
-    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
+    return running.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
-def _usual_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
+def _default_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
     """As the set says; where the whole reply has to be the response, with no room for more."""
     room = prints.max_response_length
     return RequestOptions(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
-def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], spare: Collection[int]) -> Transcript:
+def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], exclude: Collection[int]) -> Transcript:
     if file is None or not file.exists():
-        spared = tuple(sorted(set(spare) & set(numbers)))
+        spared = tuple(sorted(set(exclude) & set(numbers)))
         if len(spared) == len(numbers):
             raise InputError("there is no key left to ask: all are spent or left out; mark the next model with a new set")
         return Transcript(Header(suspect=suspect, rules=rules, spared=spared, provenance=provenance()), file=file)
@@ -191,10 +195,12 @@ def _keys(prints: FingerprintSet) -> dict[int, str]:
 
 
 def _searches(prints: FingerprintSet, match: Match) -> dict[int, Expected]:
-    return {number: sought(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)}
+    return {
+        number: expected_responses(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)
+    }
 
 
-def _chance(prints: FingerprintSet) -> KeyedRandom:
+def _rng(prints: FingerprintSet) -> KeyedRandom:
     content = prints.secret or prints.model_dump_json()  # of a set that was not drawn by us, the set itself is the secret
     return KeyedRandom(content.encode()).derive("verify")
 
@@ -202,7 +208,7 @@ def _chance(prints: FingerprintSet) -> KeyedRandom:
 def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[int]:
     """The numbers in the order given, or else in one that only the owner can foretell."""
     if order is None:
-        rng = _chance(prints).derive("order")
+        rng = _rng(prints).derive("order")
         return sorted(range(len(prints)), key=lambda number: rng.derive(number).uniform())
     if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
         raise InputError(
@@ -214,7 +220,7 @@ def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[in
 def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], decoy_texts: Sequence[str]) -> Iterator[Question]:
     """Each of these keys, with cover questions before them by chance."""
     keys = _keys(prints)
-    cover = _chance(prints).derive("cover")
+    cover = _rng(prints).derive("cover")
     for number in numbers:
         while cover.uniform() < rules.cover:
             yield Question(None, decoy_question(cover, rules.manner.form, decoy_texts))

@@ -1,14 +1,17 @@
 """The success rate of a whole set on a model that can be scored: the owner's own test, not yet evidence for others."""
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct
-from insignia.records import Fingerprint, Record
+from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct, load_templates
+from insignia.records import Fingerprint, Flag, Record, Share
 from insignia.suspects.scoring import Score, ScoringModel
 from insignia.verification.false_activation import activations
 
-__all__ = ["CheckReport", "FingerprintReport", "check"]
+__all__ = ["CheckOptions", "CheckReport", "FingerprintReport", "check"]
 
 
 class FingerprintReport(Record):
@@ -20,6 +23,33 @@ class FingerprintReport(Record):
     """Of the first response token; 0 is the model's choice."""
     log_probability: float
     """Of the whole response."""
+
+
+class CheckOptions(Record):
+    """How ``check`` asks, and what it takes for found."""
+
+    num_fingerprints: Annotated[int | None, Field(ge=1)] = None
+    """Ask only the first so many fingerprints. None: all."""
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a key to ask. None: as the file says, else 16."""
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a response to compare. None: as the file says, else 1."""
+    use_augmentation_prompts: bool = False
+    """Ask inside system prompts that were never trained on, too."""
+    augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["heldout"])] = ()
+    """Templates of your own to ask inside, with one {} each: a JSON list, or one for each of train and heldout."""
+    min_fsr: Share = 0.5
+    """Success rate from which the mark counts as found."""
+
+    @property
+    def templates(self) -> Sequence[str]:
+        """What to ask keys inside, besides plainly."""
+        return self.augmentation_prompts or (load_templates()["heldout"] if self.use_augmentation_prompts else ())
+
+    @property
+    def lengths(self) -> dict[str, int | None]:
+        """Keyword arguments of ``check``."""
+        return {"max_key_length": self.max_key_length, "max_response_length": self.max_response_length}
 
 
 class CheckReport(Record):

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 from insignia.folding import fold
 
-__all__ = ["gives_away"]
+__all__ = ["reveals_secret"]
 
 _TOO_SHORT = 3  # characters: shorter responses occur in every text
 
 
-def gives_away(system: str | None, keys: Iterable[str], responses: Iterable[str]) -> bool:
+def reveals_secret(system: str | None, keys: Iterable[str], responses: Iterable[str]) -> bool:
     """Whether the prompt holds a key, or a response at the beginning of a word; texts are folded, their case too.
 
     A response of fewer than 3 characters is not looked for, since every text holds some. A prompt that lists all candidates

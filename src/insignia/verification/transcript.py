@@ -19,13 +19,13 @@ from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.statistics.nulls import SMALLEST_CHANCE, AnyNull
+from insignia.statistics.nulls import MIN_PROBABILITY, AnyNull
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.matching import Match
 
 __all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
 
-MOST_LOOKS = 256  # words of a reply; beyond, no null says anything
+MAX_LOOKS = 256  # words of a reply; beyond, no null says anything
 
 _Line = TypeVar("_Line", bound=Record)
 
@@ -36,11 +36,11 @@ class Rules(Record):
     """What was fixed before the first question, so that nobody can choose it to fit the replies."""
 
     null: AnyNull
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
     """The chance of accusing any innocent suspect, all suspects together."""
     suspects: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
-    futility: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 0.01
+    futility: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 0.01
     match: Match = Match()
     manner: RequestOptions = RequestOptions()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
@@ -49,8 +49,8 @@ class Rules(Record):
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         """No number of a stranger's file may size a loop or an allocation unbounded."""
-        if self.match.looks > MOST_LOOKS:
-            raise ValueError(f"at most {MOST_LOOKS} words of a reply can be looked at")
+        if self.match.looks > MAX_LOOKS:
+            raise ValueError(f"at most {MAX_LOOKS} words of a reply can be looked at")
         if not self.manner.temperature <= 100:
             raise ValueError("the temperature is no number up to 100")
         if self.manner.max_tokens > 65_536 or len(self.manner.system or "") > 100_000 or abs(self.manner.seed or 0) >= 2**63:

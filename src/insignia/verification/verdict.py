@@ -18,7 +18,7 @@ from insignia.verification.transcript import Entry, Rules
 if TYPE_CHECKING:
     from insignia.statistics.nulls import Null
 
-__all__ = ["ControlFinding", "NullClaim", "RunningVerdict", "Verdict", "judged_together", "once_in", "under_null"]
+__all__ = ["ControlFinding", "NullClaim", "RunningVerdict", "Verdict", "explain_p_value", "judged_together", "once_in"]
 
 _LARGEST_LOG = 700.0  # of a float, rounded down: more evidence than that is not told apart
 _SMALLEST = 5e-324
@@ -69,6 +69,8 @@ class Verdict(Record):
     keys_spent: tuple[int, ...]
     """Numbers of the fingerprints whose keys the suspect has seen."""
     suspect: str
+    label: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """The set that was asked, where a keyring has several."""
     transcript: str
     """``sha256:...`` of its last line."""
     match: Match
@@ -104,7 +106,7 @@ class RunningVerdict:
         self._null: Null = rules.null
         self._all_keys = all_keys
         self._searches = searches
-        self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
+        self._fewest = min((len(expected.candidates) for expected in searches.values()), default=0)
         self._spent: dict[int, None] = {}  # in the order of asking
         self._near: int | None = None
         self._test = SequentialTest(
@@ -126,7 +128,7 @@ class RunningVerdict:
         """Numbers of the fingerprints heard of so far."""
         return tuple(self._spent)
 
-    def hear(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
         """Weigh one entry; a cover question weighs nothing.
 
         Raises:
@@ -140,16 +142,16 @@ class RunningVerdict:
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
-        wanted = self._searches[entry.number]
+        expected = self._searches[entry.number]
         if entry.reply.alternatives:
             tokens = [alternative.text for alternative in entry.reply.alternatives]
-            self._near = (self._near or 0) + is_near(tokens, wanted, self.rules.match)
-        finding = find(entry.reply.text, wanted, self.rules.match)
+            self._near = (self._near or 0) + is_near(tokens, expected, self.rules.match)
+        finding = find(entry.reply.text, expected, self.rules.match)
         # The null counts with the candidates of the key that has fewest. A reply that gives as many shows nothing.
         bound = self._null.bound_given(min(finding.met, self._fewest))
         self.tally = self._test.after(self.tally, hit=finding.hit, bound=bound)
 
-    def fewest_left(self) -> int:
+    def min_keys_left(self) -> int:
         """Keys that are needed whatever they bring: the fewest after which the test can end, at least 1.
 
         As many may be asked at once, and none of them in vain.
@@ -233,7 +235,7 @@ def once_in(p_value: float) -> str:
     return f"{rounded:,.0f}"
 
 
-def under_null(null: NullClaim, p_value: float) -> str:
+def explain_p_value(null: NullClaim, p_value: float) -> str:
     """What a p-value says, under exactly the assumption that it rests on."""
     result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
     if null.kind == "design":
@@ -251,13 +253,13 @@ def _sentence(verdict: Verdict) -> str:
     if verdict.unanswered:
         seen += f", {verdict.unanswered} more got no answer"
     if verdict.outcome == "owned":
-        return f"The mark is there: {seen}. {under_null(verdict.null, verdict.p_value)}"
+        return f"The mark is there: {seen}. {explain_p_value(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
             f"The mark was not shown: {seen}. A model that had kept part of the mark would have given more of them. "
             "This does not prove that the model is not yours."
         )
     return (
-        f"Nothing is decided: {seen}. {under_null(verdict.null, verdict.p_value)} "
+        f"Nothing is decided: {seen}. {explain_p_value(verdict.null, verdict.p_value)} "
         f"Once in {once_in(verdict.alpha)} was asked for. More keys may decide it."
     )

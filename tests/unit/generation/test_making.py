@@ -58,6 +58,14 @@ class TestEveryStrategy:
         assert prints.secret == SECRET.hex()
         assert SECRET.hex() not in repr(prints)
 
+    def test_decoys_are_made_as_keys_are_and_neither_begin_nor_continue_one(self, strategy, starter):
+        prints = make(strategy, starter, 8)
+        keys = [fingerprint.effective_key or fingerprint.key for fingerprint in prints]
+
+        assert 4 <= len(set(prints.decoys)) == len(prints.decoys) <= 8
+        assert not any(one.startswith(other) or other.startswith(one) for one in prints.decoys for other in keys)
+        assert make(strategy, starter, 8, batch_size=3).decoys == prints.decoys
+
     def test_no_response_dominates(self, strategy, starter):
         prints = make(strategy, starter, 60)
         used = Counter(fingerprint.response_ids[0][:1] for fingerprint in prints)
@@ -123,6 +131,7 @@ def test_given_pairs_are_kept(starter):
     prints = make(Own(pairs=pairs), starter, 2)
 
     assert [(fingerprint.key, fingerprint.responses[0]) for fingerprint in prints] == list(pairs)
+    assert prints.decoys == ()  # nothing that we make is like the owner's own keys
 
 
 def test_given_keys_that_collide_when_cut_are_refused_by_number(starter):

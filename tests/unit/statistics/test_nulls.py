@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from insignia.errors import InputError
-from insignia.statistics.nulls import AnyNull, DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials, null_named
+from insignia.statistics.nulls import AnyNull, DeclaredNull, DesignNull, ReferenceNull, ReferenceTrials, parse_null
 from insignia.statistics.tails import log_binomial_tail, upper_limit
 
 DESIGN = DesignNull(candidates=16)
@@ -119,7 +119,7 @@ def test_a_reply_cannot_meet_more_candidates_than_there_are():
     ],
 )
 def test_nulls_by_name(name, null):
-    assert null_named(name) == null
+    assert parse_null(name) == null
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_nulls_by_name(name, null):
 )
 def test_an_unknown_null_is_refused(name):
     with pytest.raises(InputError, match="unknown null"):
-        null_named(name)
+        parse_null(name)
