@@ -45,11 +45,15 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class Flag:
     """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
 
-    def __init__(self, *names: str, read: Callable[[Path], Any] | None = None, hidden: bool = False) -> None:
+    def __init__(
+        self, *names: str, read: Callable[[Path], Any] | None = None, many: bool = False, hidden: bool = False
+    ) -> None:
         self.names = names
         """Instead of the field's name."""
         self.read = read
         """The flag takes a file, and this function reads the field's value from it."""
+        self.many = many
+        """The flag can be repeated, and gives a tuple."""
         self.hidden = hidden
         """The field has no flag."""
 

@@ -96,11 +96,9 @@ def takes(section: str | None = None, *, recipe: str | None = None) -> Callable[
                 known = {name for record in stage.records for name in fields(record)}
                 chosen, assigned = values.pop("recipe"), values.pop("set") or ()
                 given = read_settings(stage.section, chosen or recipe, assigned, known, tuple(parts))
-            for name, key_parts in parts.items():
-                values[name] = _chosen(name, key_parts, values, given)
-            for name, record in records.items():
-                values[name] = _record(record, values, given)
-            function(**values)
+            built: dict[str, Any] = {name: _chosen(name, key_parts, values, given) for name, key_parts in parts.items()}
+            built |= {name: _record(record, values, given) for name, record in records.items()}
+            function(**values, **built)  # a parameter may have the name of a field
 
         vars(run).update(__signature__=inspect.Signature(_ordered(signature)), __annotations__={}, stage=stage)
         return run
@@ -200,7 +198,9 @@ def _option(
     """The option of a field that one record has, or several; None where only a recipe can say such a value."""
     found = [record.model_fields[name] for record in records]
     flag, kind = _flag(found[0]), _kind(found[0].annotation)
-    if flag.read is not None or kind is tuple:
+    if flag.many:
+        kind = types.GenericAlias(list, get_args(found[0].annotation)[0])
+    elif flag.read is not None or kind is tuple:
         kind = Path
     if kind is None:
         return None
@@ -291,9 +291,9 @@ def _taken(names: Iterable[str], found: Mapping[str, FieldInfo], values: dict[st
     given = {}
     for name in names:
         value = values.pop(name, None)
-        if value is not None:
+        if value not in (None, []):
             flag = _flag(found[name])
-            reads = flag.read or (read_texts if _kind(found[name].annotation) is tuple else None)
+            reads = flag.read or (tuple if flag.many else read_texts if _kind(found[name].annotation) is tuple else None)
             given[name] = reads(value) if reads else value
     return given
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.records import Record
+from insignia.records import Flag, Record
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.suspects.base import RequestOptions
@@ -22,6 +22,8 @@ _REMOTE_DECOYS = 0.5  # every second question: a host that sees keys alone can t
 
 class AskOptions(Record):
     """How questions are put and replies are matched. None means: as the set says."""
+
+    model_config = ConfigDict(title="Asking")
 
     match: str = "prefix"
     """Where the response stands in the reply: exact, prefix or within:N words."""
@@ -65,7 +67,7 @@ class VerifyOptions(AskOptions):
     """How often an innocent model hits: 1/16, or the file of 'insignia null'; by the set's design by default."""
     reuse_keys: bool = False
     """Ask an endpoint keys that somebody has seen, too; see 'share'."""
-    decoys: Annotated[float | None, Field(ge=0, le=0.9)] = None
+    decoys: Annotated[float | None, Field(ge=0, le=0.9), Flag("--decoys", "--cover")] = None
     """Share of decoy questions, at most 0.9; 0.5 for an endpoint and 0 for a model on this machine by default."""
     log_probabilities: Annotated[int | None, Field(ge=1, le=20)] = None
     """Number of likeliest first tokens to ask an endpoint for; they tell how near a miss was."""

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated
 
 import httpx2
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from insignia.errors import InputError
-from insignia.records import Record
+from insignia.records import Flag, Record
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.http import DeadlineTransport
 from insignia.suspects.openai_format import (
@@ -41,21 +41,24 @@ API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 
 
 class RetryPolicy(Record):
-    """How hard a server is pressed, and what is put up with."""
+    """Rate limits, timeouts and retries."""
+
+    model_config = ConfigDict(title="Network")
 
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # few servers are slower for it; a verdict rarely needs more at once
     """Requests at once."""
     attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
-    """Requests for one question at most; after the last, it is unanswered."""
-    timeout_s: Annotated[float, Field(gt=0, le=_DAY)] = 120.0  # vLLM's first request may take 24 s while it warms up
-    """For a whole exchange, from connecting, which gets 10 s of it at most, to the last byte of the reply."""
-    first_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 0.5
-    """Before the second attempt, about; doubled before each further one."""
-    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY)] = 60.0
-    """Of any wait, the server's wishes included."""
+    """Most requests for one question, which is unanswered after the last."""
+    timeout_s: Annotated[float, Field(gt=0, le=_DAY), Flag("--timeout")] = 120.0  # vLLM's first request may take 24 s
+    """Seconds for a whole exchange, from connecting (10 of them at most) to the last byte of the reply."""
+    first_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 0.5
+    """Seconds before the second attempt, about; doubled before each later one."""
+    longest_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 60.0
+    """Longest wait in seconds, even where the server asks for more."""
     requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
+    """Most requests a second; unlimited by default."""
     budget: Annotated[int | None, Field(ge=1)] = None
-    """Requests in all."""
+    """Most requests in all, for each suspect; unlimited by default."""
 
 
 class Endpoint:
