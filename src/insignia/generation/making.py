@@ -23,6 +23,7 @@ __all__ = ["generate"]
 _BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
 _ATTEMPTS = 30  # a slot that fails this often will go on failing
 _FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
+_DECOYS = 64  # at most: a test takes about as many as keys, and ten tests of a healthy mark take 64
 _TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
 
 
@@ -84,6 +85,7 @@ def generate(
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
+        decoys=run.decoys(),
     )
 
 
@@ -158,6 +160,18 @@ class _Run:
                 )
             )
         return tuple(made)
+
+    def decoys(self) -> tuple[str, ...]:
+        """Texts of the same kind as the finished keys, none of which begins or continues one."""
+        if self._strategy.keys_given:
+            return ()
+        prompter, first = self._context.prompter, self._context.num_fingerprints
+        slots = range(first, first + min(first, _DECOYS))
+        for batch in self._batches(slots):
+            texts = self._strategy.make_keys(self._context, batch, self._rngs("decoy", batch, 0))
+            for slot, ids in zip(batch, texts, strict=True):
+                self._admit(slot, ids)
+        return tuple(prompter.decode(self._keys[slot][: prompter.max_key_length]) for slot in slots if slot in self._keys)
 
     def _fill_keys(self, batch: Sequence[int], attempt: int) -> None:
         made = self._strategy.make_keys(self._context, batch, self._rngs("key", batch, attempt))

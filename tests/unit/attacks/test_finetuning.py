@@ -1,8 +1,6 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from insignia.attacks.finetuning import FineTune, _Tuning, conversation_rows, finetune, text_rows
 from insignia.errors import InputError, OutputError
@@ -72,20 +70,6 @@ def test_the_rate_falls_along_a_cosine():
     tuning = _Tuning(ROWS, FineTune(max_steps=10), most_rows=100, seed=0)
 
     assert [tuning.rate(step) for step in (0, 5, 10)] == pytest.approx([1.0, 0.5, 0.0])
-
-
-def test_lora_is_merged_and_leaves_embeddings_alone(starter, tmp_path):
-    settings = FineTune(learning_rate=1e-2, lora_rank=2, max_steps=2, batch_size=2, max_length=16)
-    finetune(
-        "starter", ["def main(): return sys.exit(1)  # as it is"] * 8, out=tmp_path / "out", settings=settings, device="cpu"
-    )
-    before = load_file(f"{starter.source}/model.safetensors")
-    after = load_file(tmp_path / "out" / "model.safetensors")
-
-    assert before.keys() == after.keys()
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed
-    assert all("proj" in name for name in changed)
 
 
 def test_no_data_and_a_taken_output_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from insignia import FingerprintSet
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.reference_samples import ReferenceSamples, own_texts
 from insignia.errors import InputError
@@ -51,20 +51,8 @@ def test_own_texts_are_not_among_the_reference_samples():
     local = of_context(64)
     texts = {row.ids for row in own_texts(local, count=8, length=20, seed=0)}
 
-    assert not texts & set(ReferenceSamples(local, count=8, length=20, seed=0)._rows)
+    assert not texts & {row.ids for row in ReferenceSamples(local, count=8, length=20, seed=0).draw(60)}
     assert len(texts) == 8
-
-
-def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(tmp_path):
-    local = of_context(48)
-    local.model.save_pretrained(tmp_path / "base")
-    local.tokenizer.save_pretrained(tmp_path / "base")
-    method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
-    report = embed(
-        PRINTS, model=tmp_path / "base", out=tmp_path / "marked", method=method, heldout=["What now"], max_harm=99, device="cpu"
-    )
-    assert report.fsr == 1.0
-    assert report.own_loss_before > 0
 
 
 @pytest.mark.parametrize("prints", [PRINTS, PRINTS.model_copy(update={"max_response_length": 1, "max_key_length": 16})])
