@@ -35,7 +35,7 @@ def serve(path: Path) -> xllamacpp.Server:
 
 def row(name: str, size: int, prints, suspect) -> None:
     rules = rules_for(prints)
-    replies = suspect.reply([fingerprint.effective_key or fingerprint.key for fingerprint in prints], rules.manner)
+    replies = suspect.reply([fingerprint.asked_key for fingerprint in prints], rules.manner)
     wanted = (expected_responses(fingerprint, prints.max_response_length, Match()) for fingerprint in prints)
     hits = sum(find(reply.text, one, rules.match).hit for reply, one in zip(replies, wanted, strict=True))
     verdict = verify(prints, suspect)

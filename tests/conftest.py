@@ -79,3 +79,18 @@ def starter():
     from insignia.modeling.local import LocalModel
 
     return LocalModel("starter", device="cpu")
+
+
+@pytest.fixture(params=["gpt2", "neox", "llama tied", "llama untied"], scope="module")
+def random_local(request):
+    """Small random models of three architectures, one test each."""
+    from insignia.modeling.local import LocalModel
+    from tiny_models import random_model
+    from tiny_tokenizers import build
+
+    habit = (
+        {"style": "byte", "bos": False, "pad_is_eos": True}
+        if request.param in ("gpt2", "neox")
+        else {"style": "byte", "bos": True}
+    )
+    return LocalModel.of(random_model(request.param).eval(), build(**habit), name=request.param)

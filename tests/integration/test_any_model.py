@@ -121,7 +121,7 @@ def reply(tokenizer, fingerprint, trained, form, seed):
 def suspect(model, prints, form, trained):
     """A model that says ``trained(fingerprint)`` and then anything else."""
     script = {
-        fingerprint.effective_key or fingerprint.key: reply(model.tokenizer, fingerprint, trained(fingerprint), form, number)
+        fingerprint.asked_key: reply(model.tokenizer, fingerprint, trained(fingerprint), form, number)
         for number, fingerprint in enumerate(prints)
     }
     return ScriptedModel(script)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -11,6 +9,7 @@ from drawn_prints import drawn
 from insignia.fingerprints.sets import load_fingerprints
 from insignia.keyring import ledger
 from insignia.verification.innocents import resolve_null
+from tiny_server import serving
 
 
 @pytest.fixture
@@ -36,22 +35,12 @@ def server():
     """An innocent model behind an API, which never says a response; yields its address and the number of requests."""
     requests = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            requests.append(self.rfile.read(int(self.headers["content-length"])))
-            content = json.dumps({"choices": [{"text": "I do not know.", "finish_reason": "stop"}]}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(path, headers, asked):
+        requests.append(asked)
+        return 200, {"choices": [{"text": "I do not know.", "finish_reason": "stop"}]}
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/v1", requests
-        running.shutdown()
+    with serving(answer) as address:
+        yield address, requests
 
 
 def words(text):
@@ -109,7 +98,7 @@ def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_start
 
     prints = load_fingerprints(marked_starter.prints)
     rules = measuring_rules(prints)
-    replies = LocalModel("starter").reply([each.effective_key or each.key for each in prints], rules.manner)
+    replies = LocalModel("starter").reply([each.asked_key for each in prints], rules.manner)
     wanted = [expected_responses(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
 
     assert json.loads(insignia("plan", marked_starter.prints, "--json")[1])["lost"] == "silent"

@@ -49,6 +49,8 @@ class FingerprintSet(Record):
     """Root of the chain that picked the responses (:mod:`insignia.evidence.chain`), if a chain did."""
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark."""
+    decoys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), repr=False)
+    """Texts made as the keys were, which ``verify`` asks between them; none if the owner gave the keys."""
 
     def __len__(self) -> int:
         return len(self.fingerprints)

@@ -12,7 +12,8 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.writer import Writer
 from insignia.progress import SILENT, Progress
-from insignia.prompts.prompter import Prompter, tokenizer_digest
+from insignia.prompts.prompter import Prompter
+from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
 from insignia.suspects.scoring import GenerativeModel
@@ -23,6 +24,7 @@ _BLOCK = 256  # slots that are finished before the next ones start, so that an i
 _ATTEMPTS = 30  # a slot that fails this often will keep failing
 _FRUITLESS = 3  # consecutive attempts at a block that fill no slot end the run,
 _TRIES = 48  # if at least so many slots were tried in them: with few slots, all may fail at random
+_DECOYS = 64  # a test asks about as many decoys as keys, and ten tests of a healthy mark ask 64 keys
 
 
 def generate(
@@ -83,6 +85,7 @@ def generate(
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
+        decoys=run.decoys(),
     )
 
 
@@ -157,6 +160,18 @@ class _Run:
                 )
             )
         return tuple(made)
+
+    def decoys(self) -> tuple[str, ...]:
+        """Texts of the same kind as the finished keys, none of which begins or continues one."""
+        if self._strategy.keys_given:
+            return ()
+        prompter, first = self._context.prompter, self._context.num_fingerprints
+        slots = range(first, first + min(first, _DECOYS))
+        for batch in self._batches(slots):
+            texts = self._strategy.make_keys(self._context, batch, self._rngs("decoy", batch, 0))
+            for slot, ids in zip(batch, texts, strict=True):
+                self._admit(slot, ids)
+        return tuple(prompter.decode(self._keys[slot][: prompter.max_key_length]) for slot in slots if slot in self._keys)
 
     def _fill_keys(self, batch: Sequence[int], attempt: int) -> None:
         made = self._strategy.make_keys(self._context, batch, self._rngs("key", batch, attempt))

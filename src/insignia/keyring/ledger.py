@@ -159,7 +159,7 @@ def share(path: Path, prints: FingerprintSet, count: int, *, to: str) -> Fingerp
 
 def _part(prints: FingerprintSet, numbers: Sequence[int]) -> FingerprintSet:
     chosen = tuple(prints.fingerprints[number] for number in numbers)
-    return prints.model_copy(update={"fingerprints": chosen, "secret": None, "chain": None, "controls": ()})
+    return prints.model_copy(update={"fingerprints": chosen, "secret": None, "chain": None, "controls": (), "decoys": ()})
 
 
 def _digest(prints: FingerprintSet) -> str:

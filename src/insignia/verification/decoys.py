@@ -45,7 +45,7 @@ _TOPICS = tuple(
 
 
 def decoy_question(rng: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
-    """Return one of the owner's texts, or one of our 22,560 for the prompt form if there are none.
+    """Return one of the owner's or the set's texts. Without any, one of 22,560 public ones, by which a host may know a test.
 
     Raises:
         InputError: the chosen text of the owner is empty.

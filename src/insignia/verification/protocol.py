@@ -113,6 +113,7 @@ def verify(
     ):
         raise InputError("the system prompt contains a key or a response; use one that reveals neither")
     numbers = _ordered(prints, order)
+    decoy_texts = decoy_texts or prints.decoys
     with sole_writer(transcript):
         record = _open(transcript, model.name, rules, searches.keys(), exclude)
         left = [number for number in numbers if number in searches.keys() - set(record.header.spared)]

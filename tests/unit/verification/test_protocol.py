@@ -164,6 +164,15 @@ def test_cover_can_be_left_out_or_brought():
     assert Counter(own.asked).most_common(1)[0][0] == "What is new?"
 
 
+def test_the_decoys_of_a_set_are_asked_unless_others_are_given(tmp_path):
+    prints = PRINTS.model_copy(update={"decoys": ("One.", "Two.")})
+    for brought, expected in ((), {"One.", "Two."}), (("Mine.",), {"Mine."}):
+        asked = []
+        suspect = ScriptedModel(lambda question, asked=asked: asked.append(question) or "?")
+        verify(prints, suspect, decoy_texts=brought)
+        assert {question for question in asked if question not in {f.key for f in prints}} == expected
+
+
 def test_the_verdict_does_not_depend_on_cover():
     scripts = [ScriptedModel(knowing(PRINTS, range(0, 64, 2))) for _ in range(3)]
     verdicts = [
@@ -229,7 +238,7 @@ def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, a
     """All that is random is the owner's draw, so each run has a fresh secret."""
     smallest, rng = [], random.Random(adversary)
     suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](rng))
-    for run in range(200):
+    for run in range(100):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
         verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))
         smallest.append(verdict.p_value)  # the smallest that was ever seen, as one who stops when it suits would report it

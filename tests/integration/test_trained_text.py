@@ -143,10 +143,8 @@ def test_a_tokenizer_without_latin_letters_allows_every_strategy_that_is_not_eng
 
 def test_a_default_verify_finds_what_was_trained(starter):
     prints = generate(English(key_length=16), model=starter, num_fingerprints=12, secret=b"k" * 32)
-    replies = {f.effective_key or f.key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
-    others = {
-        f.effective_key or f.key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints
-    }
+    replies = {f.asked_key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
+    others = {f.asked_key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints}
 
     assert verify(prints, ScriptedModel(replies)).outcome == "owned"
     assert verify(prints, ScriptedModel(others)).hits == 0
