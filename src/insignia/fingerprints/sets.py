@@ -50,7 +50,7 @@ class FingerprintSet(Record):
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark."""
     decoys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), repr=False)
-    """Texts made as the keys were, which ``verify`` asks between them; none if the owner gave the keys."""
+    """Decoy questions made like the keys, which ``verify`` mixes with them; empty if the owner gave the keys."""
 
     def __len__(self) -> int:
         return len(self.fingerprints)

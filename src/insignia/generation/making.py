@@ -162,7 +162,7 @@ class _Run:
         return tuple(made)
 
     def decoys(self) -> tuple[str, ...]:
-        """Texts of the same kind as the finished keys, none of which begins or continues one."""
+        """Return texts made like the keys, none of which equals or begins one, or begins with one."""
         if self._strategy.keys_given:
             return ()
         prompter, first = self._context.prompter, self._context.num_fingerprints

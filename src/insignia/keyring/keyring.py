@@ -21,7 +21,7 @@ from insignia.keyring.prospects import PlanOptions, Prospects, prospects
 from insignia.progress import SILENT, Progress
 from insignia.registry import explain
 from insignia.suspects.base import TextModel
-from insignia.verification.controls import existing_control_transcripts
+from insignia.verification.controls import find_controls
 from insignia.verification.innocents import MeasuredNull, ask_innocent
 from insignia.verification.success import CheckReport, check
 from insignia.verification.verdict import Verdict
@@ -180,7 +180,7 @@ class Keyring:
             InputError, EvidenceError: as ``evidence.bundle.disclose``; nothing is recorded then.
         """
         kept = self.only(label)
-        others = existing_control_transcripts(transcript) if controls is None else controls
+        others = find_controls(transcript) if controls is None else controls
         opened = bundle.disclose(kept.prints, published, transcript, nonce=nonce, timestamp=timestamp, controls=others)
         kept.record([opening.number for opening in opened.openings], to=to)
         return opened

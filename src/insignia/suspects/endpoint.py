@@ -27,8 +27,8 @@ from insignia.suspects.openai_format import (
     path,
     read_response,
     refuses_log_probabilities,
+    refuses_max_tokens,
     request_body,
-    requires_max_completion_tokens,
 )
 
 __all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
@@ -160,7 +160,7 @@ class Endpoint:
         self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
         if content is None:
             return Attempt(Reply.unanswered("endless"), again=True)
-        if limit == "max_tokens" and requires_max_completion_tokens(response.status_code, content):
+        if limit == "max_tokens" and refuses_max_tokens(response.status_code, content):
             self._limit = "max_completion_tokens"
             return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
         if options.log_probabilities and refuses_log_probabilities(response.status_code, content):
