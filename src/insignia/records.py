@@ -36,25 +36,24 @@ Role = Literal["system", "user", "assistant"]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal."""
 
-
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share of a whole: 95 % is 0.95."""
 
 
 class Flag:
-    """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
+    """Command-line form of a field, if its name and type do not determine it: ``Annotated[int, Flag("--count")]``."""
 
     def __init__(
         self, *names: str, read: Callable[[Path], Any] | None = None, many: bool = False, hidden: bool = False
     ) -> None:
         self.names = names
-        """Instead of the field's name."""
+        """Names of the flag, instead of the field's name."""
         self.read = read
-        """The flag takes a file, and this function reads the field's value from it."""
+        """Function that reads the field's value from a file, which the flag then takes."""
         self.many = many
-        """The flag can be repeated, and gives a tuple."""
+        """Whether the flag can be repeated and gives a tuple."""
         self.hidden = hidden
-        """The field has no flag."""
+        """Whether the field has no flag."""
 
 
 def prompt_form(value: str) -> PromptForm:

@@ -4,18 +4,20 @@ A registry maps a name to ``"module:Class"`` and imports the module when the par
 through an entry point group.
 """
 
+import contextlib
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
 
-__all__ = ["Registry", "did_you_mean", "explain", "reason"]
+__all__ = ["Registry", "did_you_mean", "errors_about", "explain", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -34,7 +36,7 @@ class Registry(Generic[_T]):
         return sorted({*self._builtin, *(entry.name for entry in entry_points(group=self._group))})
 
     def builtin(self) -> list[str]:
-        """The names that come with insignia, sorted; their options have flags of their own."""
+        """Return the names of the built-in parts, sorted."""
         return sorted(self._builtin)
 
     def lines(self) -> dict[str, str]:
@@ -91,13 +93,24 @@ def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
     )
 
 
+@contextlib.contextmanager
+def errors_about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in the errors of the block. A pydantic error would quote secrets, so it becomes a FormatError."""
+    try:
+        yield
+    except ValidationError as error:
+        raise FormatError(f"{path}: {explain(error)}") from None
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
 def reason(item: Any) -> str:
-    """What is wrong, of one of the errors in a pydantic error, without the name and the value."""
+    """Return what is wrong in one error of a pydantic error, without field name and value."""
     limits = item.get("ctx", {})
-    wanted = [
+    expected = [
         f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
     ]
-    return f"{'; '.join(wanted) or item['msg']}{_percent_hint(limits)}"
+    return f"{'; '.join(expected) or item['msg']}{_percent_hint(limits)}"
 
 
 def _suggestion(item: Any, known: Iterable[str]) -> str:

@@ -226,7 +226,7 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
 
 
 def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
-    with pytest.raises(InputError, match="10 fingerprints were asked for"):
+    with pytest.raises(InputError, match="10 fingerprints were requested"):
         embed(load_fingerprints(prints), model="starter", out=tmp_path / "m", num_fingerprints=10)
     (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
     with pytest.raises(InputError, match="stage 2"):

@@ -1,6 +1,5 @@
 """Fingerprint sets: read from any supported format, written in ours. ``docs/reference/formats.md`` describes the fields."""
 
-import contextlib
 import datetime
 import json
 import os
@@ -9,14 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from insignia.errors import FormatError, InputError
 from insignia.files import decode, parse_json, parse_rows, write_json
 from insignia.fingerprints.locks import read_unlocked
 from insignia.fingerprints.rows import SHAPES, fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
 from insignia.records import Control, Digest, Fingerprint, PromptForm, Provenance, Record
-from insignia.registry import explain
+from insignia.registry import errors_about
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
 
@@ -90,7 +89,7 @@ def load_fingerprints(path: str | os.PathLike[str]) -> FingerprintSet:
         FormatError: the file is not a fingerprint file, is damaged, or has a newer schema.
     """
     value = _content(Path(path))
-    with _naming(path):
+    with errors_about(path):
         if isinstance(value, list):
             return FingerprintSet(fingerprints=fingerprints_from_rows(value))
         if not isinstance(value, dict) or value.get("kind") != "insignia/fingerprints":
@@ -110,7 +109,7 @@ def load_pairs(path: str | os.PathLike[str]) -> list[tuple[str, str | None]]:
     """
     value = _content(Path(path))
     if isinstance(value, list):
-        with _naming(path):
+        with errors_about(path):
             return pairs_from_rows(value)
     return [(fingerprint.key, fingerprint.responses[0]) for fingerprint in load_fingerprints(path)]
 
@@ -120,7 +119,7 @@ def _content(path: Path) -> Any:
     content = read_unlocked(path)
     plain = path.with_suffix("") if path.suffix == ".age" else path
     if plain.suffix.lower() in (".csv", ".tsv"):
-        with _naming(path):
+        with errors_about(path):
             return rows_from_csv(decode(content, path, SHAPES))
     start = content.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:1] not in (b"{", b"[", b'"'):
@@ -139,17 +138,6 @@ def _is_value(line: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-@contextlib.contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Add the path to errors. pydantic's own error would quote secrets."""
-    try:
-        yield
-    except ValidationError as error:
-        raise FormatError(f"{path}: {explain(error)}") from None
-    except InputError as error:
-        raise type(error)(f"{path}: {error}") from None
 
 
 def provenance(**inputs: str) -> Provenance:

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["PLAIN", "Prompter", "check_templates", "distinct", "load_templates"]
 
 PLAIN = "{}"
-"""The template that adds nothing to the key."""
+"""The template that is only the key."""
 
 
 def check_templates(templates: Sequence[str]) -> None:
-    """Raise InputError unless every template has exactly one ``{}``."""
+    """Raise InputError if a template does not have exactly one ``{}``."""
     for number, template in enumerate(templates):
         if template.count(PLAIN) != 1:
             raise InputError(
-                f"template {number} has {template.count(PLAIN)} places marked {{}} for the key; expected exactly one"
+                f"template {number} has {template.count(PLAIN)} places for the key, marked {{}}; expected exactly one"
             )
 
 
@@ -39,8 +39,8 @@ def load_templates(path: Path | None = None) -> dict[str, list[str]]:
     A file holds an object with both, or a list for both, as in OML 1.0.
 
     Raises:
-        InputError: no such file, or a template without exactly one ``{}``.
-        FormatError: not JSON of that shape.
+        InputError: the file does not exist, or a template does not have exactly one ``{}``.
+        FormatError: the file has another format.
     """
     path = path or Path(__file__).parent / "templates.json"
     value = read_json(path)
@@ -119,7 +119,7 @@ class Prompter(Tokens):
         Raises:
             InputError: the key has no token.
         """
-        ids = fingerprint.key_ids or self.encode(fingerprint.effective_key or fingerprint.key)
+        ids = fingerprint.key_ids or self.encode(fingerprint.asked_key)
         if not ids:
             raise InputError("a key has no token in this tokenizer; remove it from the file")
         return tuple(ids[: self.max_key_length])

@@ -41,7 +41,7 @@ API_KEY_VARIABLE = "INSIGNIA_API_KEY"
 
 
 class RetryPolicy(Record):
-    """Rate limits, timeouts and retries."""
+    """Rate limits and retry policy of an endpoint."""
 
     model_config = ConfigDict(title="Network")
 
@@ -50,15 +50,15 @@ class RetryPolicy(Record):
     attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
     """Most requests for one question, which is unanswered after the last."""
     timeout_s: Annotated[float, Field(gt=0, le=_DAY), Flag("--timeout")] = 120.0  # vLLM's first request may take 24 s
-    """Seconds for a whole exchange, from connecting (10 of them at most) to the last byte of the reply."""
+    """Time limit of a request in seconds, from connecting (at most 10 s) to the last byte of the reply."""
     first_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 0.5
-    """Seconds before the second attempt, about; doubled before each later one."""
+    """Approximate wait before the second attempt in seconds; it doubles before each further one."""
     longest_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 60.0
-    """Longest wait in seconds, even where the server asks for more."""
+    """Longest wait in seconds, even if the server asks for more."""
     requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
-    """Most requests a second; unlimited by default."""
+    """Most requests per second; unlimited by default."""
     budget: Annotated[int | None, Field(ge=1)] = None
-    """Most requests in all, for each suspect; unlimited by default."""
+    """Most requests in total for each suspect; unlimited by default."""
 
 
 class Endpoint:

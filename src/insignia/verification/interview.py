@@ -99,5 +99,5 @@ class Interview:
             self.unanswered_in_a_row = 0 if reply.status == "answered" else self.unanswered_in_a_row + 1
             if self.unanswered_in_a_row >= MAX_UNANSWERED_IN_A_ROW:
                 count = self.unanswered_in_a_row
-                self.ending = f"{count} keys in a row got no answer; the test can go on later with the same --transcript."
+                self.ending = f"{count} keys in a row were unanswered; resume later with the same --transcript."
         return entry

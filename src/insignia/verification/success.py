@@ -27,24 +27,24 @@ class FingerprintReport(Record):
 
 
 class CheckOptions(Record):
-    """How ``check`` asks, and what it takes for found."""
+    """Options of ``check``."""
 
     num_fingerprints: Annotated[int | None, Field(ge=1)] = None
-    """Ask only the first so many fingerprints. None: all."""
+    """Ask only this many fingerprints, from the first. None: all."""
     max_key_length: Annotated[int | None, Field(ge=1)] = None
     """Tokens of a key to ask. None: as the file says, else 16."""
     max_response_length: Annotated[int | None, Field(ge=1)] = None
     """Tokens of a response to compare. None: as the file says, else 1."""
     use_augmentation_prompts: bool = False
-    """Ask inside system prompts that were never trained on, too."""
+    """Also ask inside system prompts that were not trained on."""
     augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["heldout"])] = ()
-    """Templates of your own to ask inside, with one {} each: a JSON list, or one for each of train and heldout."""
+    """Own templates to ask inside, with one {} each: a JSON list, or lists named train and heldout."""
     min_fsr: Share = 0.5
-    """Success rate from which the mark counts as found."""
+    """Lowest success rate at which the mark counts as found."""
 
     @property
     def templates(self) -> Sequence[str]:
-        """What to ask keys inside, besides plainly."""
+        """Templates to ask keys inside."""
         return self.augmentation_prompts or (load_templates()["heldout"] if self.use_augmentation_prompts else ())
 
     @property

@@ -14,11 +14,11 @@ from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from insignia.errors import FormatError, InputError, OutputError
+from insignia.errors import FormatError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
-from insignia.registry import explain
+from insignia.registry import errors_about, explain
 from insignia.statistics.nulls import MIN_PROBABILITY, AnyNull
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.matching import Match
@@ -126,7 +126,7 @@ class Transcript:
             FormatError: it is not a transcript, or a line was changed, removed or moved.
         """
         lines = finished_lines(file)
-        with _naming(file):
+        with errors_about(file):
             recorded = read_lines(lines)
         self = cls(recorded.header)
         self.entries.extend(recorded.entries)
@@ -175,7 +175,7 @@ class Transcript:
 
 @contextlib.contextmanager
 def sole_writer(file: Path | None) -> Iterator[None]:
-    """While this lasts, no other process writes the transcript (None: it is in memory). Load it in here to continue it.
+    """Lock the transcript (None: it is in memory) against other processes. Load it inside this block to resume it.
 
     Raises:
         OutputError: another process holds the lock, or the folder cannot be written.
@@ -239,14 +239,6 @@ def _parse(kind: type[_Line], line: str) -> _Line:
 
 def _digest(line: str) -> str:
     return hashlib.sha256(line.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager
