@@ -1,4 +1,4 @@
-"""How long work reports itself, so that no stage knows whether a terminal, a log file or nobody is watching."""
+"""Progress reports of long stages. A stage does not know whether they go to a terminal, a log file or nowhere."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,26 +9,25 @@ __all__ = ["SILENT", "Progress"]
 
 
 class Progress(Protocol):
-    """What a stage tells its watcher."""
+    """Receives the progress of a stage."""
 
     def bar(self, label: str, total: int | None) -> AbstractContextManager[Callable[[int, str], None]]:
-        """A bar of ``total`` units (None: unknown) that the yielded ``advance(units, remark)`` moves."""
+        """Show a bar of ``total`` units (None: unknown). The context yields ``advance(units, remark)``."""
         ...
 
     def note(self, text: str) -> None:
-        """One line of information; never a secret."""
+        """Show one line of text. It must not hold a secret."""
         ...
 
 
 class _Silent:
     @contextlib.contextmanager
     def bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-        del label, total
         yield lambda _units, _remark: None
 
     def note(self, text: str) -> None:
-        del text
+        pass
 
 
 SILENT: Progress = _Silent()
-"""The library's default: no output."""
+"""Shows nothing."""

@@ -10,7 +10,7 @@ from insignia import FingerprintSet, check
 from insignia.embedding import AdapterTune, EmbeddingTune, LoRA, SupervisedFineTune, embed
 from insignia.errors import InputError, OutputError
 from insignia.modeling.local import LocalModel, unrelated_init
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.records import Control, Fingerprint
 from insignia.starter import model_folder
 from insignia.vectors import Difference, stamp

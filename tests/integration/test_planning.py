@@ -164,7 +164,7 @@ def test_pairs_of_the_owner_are_proven_against_a_null_measured_by_one_command(in
     assert insignia("verify", own, "--model", "starter", "--null", file, "--alpha", 1e-3, "-q")[0] == 3
     assert json.loads(insignia("plan", own, "--null", file, "--alpha", 1e-3, "--json")[1])["outlook"]["healthy"] > 0
     status, _, err = insignia("verify", own, "--model", "starter", "--null", file, "--match", "exact", "-q")
-    assert (status, "measure the null anew" in err) == (1, True)
+    assert (status, "measure the null again" in err) == (1, True)
 
 
 def test_the_measured_null_as_an_argument_is_the_same(insignia, own, tmp_path):

@@ -151,8 +151,8 @@ def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, serv
     assert json.loads(insignia(*asked, "--reuse-keys")[1])["keys_spent"] == first["keys_spent"]
     assert json.loads(insignia(*asked, "--transcript", tmp_path / "t")[1]) == first
     entries = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]
-    assert {before_send["to"] for before_send in entries} == {f"mine at {server}"}
-    assert {number for before_send in entries for number in before_send["numbers"]} == {
+    assert {entry["to"] for entry in entries} == {f"mine at {server}"}
+    assert {number for entry in entries for number in entry["numbers"]} == {
         *first["keys_spent"],
         *second["keys_spent"],
     }

@@ -46,7 +46,7 @@ def test_a_prompt_form_is_raw_or_chat(value):
 
 def test_what_is_no_share_is_refused_with_the_share_that_it_may_be_meant_for():
     assert [checked_share(value, "x") for value in (0, 0.5, 1)] == [0, 0.5, 1]
-    with pytest.raises(InputError, match=r"min_fsr is 95, which is no share; .* 95 % is 0\.95"):
+    with pytest.raises(InputError, match=r"min_fsr is 95; .* 95 % is 0\.95"):
         checked_share(95, "min_fsr")
     for value in (-0.1, 1.01, 101, math.nan, math.inf):
         with pytest.raises(InputError, match="from 0 to 1"):

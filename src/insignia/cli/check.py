@@ -90,7 +90,7 @@ def check(
 
 def _loaded(source: str, models: _Models) -> "LocalModel":
     from insignia.modeling.local import LocalModel
-    from insignia.modeling.private_rows import EmbeddingAdapter
+    from insignia.modeling.owner_adapter import EmbeddingAdapter
 
     suspect = LocalModel(source, **models.where())
     if models.adapter is None or models.published is None:

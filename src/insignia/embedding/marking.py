@@ -1,4 +1,4 @@
-"""From fingerprints and a model to a marked model that is safe to publish, or an error and nothing."""
+"""Embed a fingerprint set in a model, check the result and write the marked model."""
 
 import contextlib
 import hashlib
@@ -33,32 +33,32 @@ __all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
 
 
 class EmbedReport(Record):
-    """What a run of ``embed`` did; no secret in it."""
+    """Result of ``embed``, without secrets."""
 
     fsr: float
-    """Of the published weights, with the private part where the method needs one."""
+    """Success rate of the marked model, with the owner weights if the method needs them."""
     published_fsr: float
-    """The same without the private part, where the method has one: what the world can see, and should not."""
+    """Success rate of the published model without the owner weights."""
     base_fsr: float
-    """Of the model before marking: what chance and the model's habits give."""
+    """Success rate of the model before embedding."""
     heldout_loss_before: float
-    """Nats a token on held-out text."""
+    """Loss on held-out text before embedding, in nats per token."""
     heldout_loss_after: float
-    """The same text, the published weights."""
+    """The same with the published weights."""
     own_loss_before: float
-    """Nats a token on text that the base wrote, kept out of training."""
+    """Loss on text sampled from the base model before embedding, in nats per token."""
     own_loss_after: float
-    """The same text, the published weights."""
+    """The same with the published weights."""
     harm: float
-    """The ratio of perplexities that is held against ``max_harm``."""
+    """Perplexity ratio after / before, which ``max_harm`` limits."""
     notes: tuple[str, ...]
-    """What to know about these numbers."""
+    """Warnings about these numbers."""
     activations: dict[str, float]
-    """Kind of control -> share of those held out that activate the mark."""
+    """Kind of control -> share of held-out controls that activate a fingerprint."""
     num_fingerprints: int
     steps: int
     seconds: float
-    """The whole run, loading and measuring included."""
+    """Duration of the whole run in seconds, with loading and measuring."""
     out: str
     method: dict[str, object]
 
@@ -82,20 +82,18 @@ def embed(
     force: bool = False,
     progress: Progress = SILENT,
 ) -> EmbedReport:
-    """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
+    """Train a model until it gives the responses, and write it to ``out`` as an ordinary model folder.
 
-    ``private`` is where the part of the mark that is not published goes, mode 0600, for methods that have one.
-    ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
-    own documentation. ``max_harm`` limits the perplexity ratio on that text; on text that the model wrote itself where the
-    default text turns out to be of another kind than the model's. Checkpoints go to the private folder
-    ``.OUT.work`` beside the output; ``resume`` continues from there after a kill, and the folder goes when the run ends well.
-    Under ``torchrun`` every process calls this; one writes.
+    ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on ``heldout``, by
+    default the text that comes with ``insignia.starter``. ``max_harm`` limits the perplexity ratio on that text, or on text
+    sampled from the model if the default text does not suit it. Checkpoints go to ``.OUT.work`` beside the output;
+    ``resume`` continues from there after an interruption. Under ``torchrun`` every process calls this and one writes.
 
     Raises:
-        EmbeddingError: the finished model passes ``min_fsr`` or ``max_harm``, or answers more than ``max_published_fsr``
-            without the private part that it needs; nothing is written.
+        EmbeddingError: the finished model misses ``min_fsr``, ``max_harm`` or ``max_published_fsr`` (the success rate without
+            the owner weights); nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
+        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
     """
     started = time.perf_counter()
     min_fsr, max_published_fsr = checked_share(min_fsr, "min_fsr"), checked_share(max_published_fsr, "max_published_fsr")
@@ -145,11 +143,11 @@ def embed(
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
-    """The part of the set that is to be embedded; a note says what it means for check and verify."""
+    """The first ``count`` fingerprints, with a note about check and verify."""
     chosen = prints.first(count)
     if len(chosen) < len(prints):
         left = len(prints) - len(chosen)
-        progress.note(f"{left} fingerprints are left out: give --num-fingerprints {len(chosen)} to check and verify, too")
+        progress.note(f"{left} fingerprints are not embedded: give --num-fingerprints {len(chosen)} to check and verify too")
     return chosen
 
 
@@ -166,7 +164,7 @@ def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstic
 
 def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
     rate, loss = 100 * before.fsr, before.losses.heldout
-    progress.note(f"before marking: success rate {rate:.1f} %, held-out loss {loss:.4f} nats a token")
+    progress.note(f"before embedding: success rate {rate:.1f} %, held-out loss {loss:.4f} nats per token")
     if foreign is not None:
         progress.note(foreign)
 
@@ -174,11 +172,11 @@ def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> 
 def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
     if private is None:
         if method.needs_owner_weights:
-            raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
+            raise InputError(f"method {method.spec()['name']!r} has owner weights: give a file for them with --private FILE")
         return None
     path = Path(private)
     if out.resolve() in path.resolve().parents:
-        raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
+        raise OutputError(f"{path} lies in the published folder; write the owner weights to another folder")
     refuse_existing(path, force=force)
     return path
 
@@ -186,10 +184,10 @@ def _private_path(private: str | Path | None, out: Path, method: Method, *, forc
 def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
     if path is None:
         return
-    if outcome.private:
-        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    if outcome.owner_weights:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.owner_weights.items()}), secret=True)
     else:
-        progress.note(f"this method keeps nothing back; {path} was not written")
+        progress.note(f"this method has no owner weights; {path} was not written")
 
 
 def _own_device(device: str, state: PartialState) -> str:
@@ -197,17 +195,17 @@ def _own_device(device: str, state: PartialState) -> str:
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
-    """What a run's result depends on, as a keyed digest, so that resuming anything else is refused."""
+    """SHA-256 of everything that the result depends on, the set with its secret included; ``resume`` compares it."""
     content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def _working_folder(work: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[None]:
-    """The private folder of a run: begun afresh or continued, kept when the run is cut short, gone when it ends."""
+    """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted."""
     settings = work / "run.json"
     if resume and settings.is_file() and read_json(settings).get("digest") != digest:
-        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start afresh")
+        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
     if state.is_main_process:
         if not resume:
             shutil.rmtree(work, ignore_errors=True)
@@ -221,7 +219,7 @@ def _working_folder(work: Path, digest: str, state: PartialState, *, resume: boo
     try:
         yield
     except InsigniaError:
-        resumable = False  # the run ended by its own decision: continuing would end the same way
+        resumable = False  # a resumed run would fail again
         raise
     except BaseException:
         resumable = True

@@ -1,7 +1,7 @@
-"""Exactly as many fingerprints as asked for, all of them usable.
+"""``generate``: makes exactly the requested number of usable fingerprints.
 
-Whatever the strategy, no asked key equals or begins another, every key survives being sent as text and split again, and
-every response can be told from the text of its trained tokens. A fingerprint depends on the secret, its number and the
+For every strategy, no asked key equals or begins another, every key has the same tokens after it was sent as text, and every
+response is recognisable by the text of its trained tokens. A fingerprint depends on the secret, its number and the
 fingerprints before it, not on the batch size.
 """
 
@@ -12,18 +12,19 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.writer import Writer
 from insignia.progress import SILENT, Progress
-from insignia.prompts.prompter import Prompter, tokenizer_digest
+from insignia.prompts.prompter import Prompter
+from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
 from insignia.suspects.scoring import GenerativeModel
 
 __all__ = ["generate"]
 
-_BLOCK = 256  # slots that are finished before the next are begun, so that a set that cannot be made fails early
-_ATTEMPTS = 30  # a slot that fails this often will go on failing
-_FRUITLESS = 3  # attempts at a block, one after another, that fill no slot,
+_BLOCK = 256  # slots that are finished before the next ones start, so that an impossible set fails early
+_ATTEMPTS = 30  # a slot that fails this often will keep failing
+_FRUITLESS = 3  # consecutive attempts at a block that fill no slot end the run,
+_TRIES = 48  # if at least so many slots were tried in them: with few slots, all may fail at random
 _DECOYS = 64  # at most: a test takes about as many as keys, and ten tests of a healthy mark take 64
-_TRIES = 48  # and the slots tried in them: of a few slots, chance alone may refuse each three times
 
 
 def generate(
@@ -39,16 +40,16 @@ def generate(
     batch_size: int = 128,
     progress: Progress = SILENT,
 ) -> FingerprintSet:
-    """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
+    """Make a fingerprint set with a model.
 
-    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the
-    strategy's (16 and 1 for most), as are the number (64 for most) and the prompt form (raw). ``writer`` is another model that
-    writes the text of keys. The same secret, models and options give the same set; by default the secret is fresh. The batch
-    size changes speed and memory only.
+    ``max_key_length`` and ``max_response_length`` are the tokens that are asked and compared. They default to the strategy's
+    (16 and 1 for most), as do the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
+    keys. The same secret, models and options give the same set; by default, the secret is new. The batch size changes only
+    speed and memory.
 
     Raises:
         InputError: the options contradict each other.
-        GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
+        GenerationError: given keys cannot be used, or the model does not yield enough distinct fingerprints.
     """
     strategy = strategy.for_model(model)
     if num_fingerprints is None:
@@ -56,12 +57,12 @@ def generate(
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
-        raise InputError(f"{num_fingerprints} fingerprints were asked for; {strategy.num_given} keys were given")
+        raise InputError(f"{num_fingerprints} fingerprints were requested, but only {strategy.num_given} keys were given")
     if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
-        raise InputError(f"these keys are asked as {strategy.prompt_form}, not as {prompt_form}; leave out --prompt-form")
+        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {prompt_form}; leave out --prompt-form")
     form = prompt_form or strategy.prompt_form or "raw"
     if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
-        raise InputError(f"strategy {strategy.name!r} asks in a chat template and {model.name} has none; use --template simple")
+        raise InputError(f"strategy {strategy.name!r} needs a chat template and {model.name} has none; use --template simple")
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
@@ -89,7 +90,7 @@ def generate(
 
 
 class _Run:
-    """Slots on their way to becoming fingerprints."""
+    """A run that fills slots with keys and answers."""
 
     def __init__(self, strategy: Strategy, context: GenerationContext, batch_size: int) -> None:
         self._strategy = strategy
@@ -97,13 +98,13 @@ class _Run:
         self._batch_size = batch_size
         self._keys: dict[int, tuple[int, ...]] = {}
         self._answers: dict[int, Answer] = {}
-        self._openings: set[tuple[int, ...]] = set()  # every beginning of every key taken
+        self._openings: set[tuple[int, ...]] = set()  # every prefix of every accepted key
         self._taken: set[tuple[int, ...]] = set()
 
     def attempts(self) -> Iterator[int]:
-        """Work until every slot is filled, yielding how many more are after each batch.
+        """Fill all slots, yielding the number filled by each batch.
 
-        All keys of an attempt come before its answers, so that conflicts are settled in slot order whatever the batches.
+        An attempt makes all keys before its answers, so that conflicts are resolved in slot order for any batch size.
         """
         slots = range(self._context.num_fingerprints)
         size = len(slots) if self._strategy.answers_together else _BLOCK
@@ -111,7 +112,7 @@ class _Run:
             yield from self._finish(slots[start : start + size])
 
     def _finish(self, block: Sequence[int]) -> Iterator[int]:
-        """Attempts at some slots until all are filled, or an error."""
+        """Fill the slots of a block, or raise GenerationError."""
         fruitless = tries = 0
         for attempt in range(_ATTEMPTS):
             before, missing = self._filled, [slot for slot in block if slot not in self._keys]
@@ -127,7 +128,7 @@ class _Run:
         reasons = "; ".join(f"{count} {what}" for what, count in self._context.refused.most_common(3))
         raise GenerationError(
             f"only {len(self._answers)} of {self._context.num_fingerprints} fingerprints could be made. Refused: {reasons}. "
-            "Otherwise ask for fewer, or take another --strategy"
+            "Or make fewer fingerprints, or use another --strategy"
         )
 
     @property
@@ -141,7 +142,7 @@ class _Run:
         return iter([ready] if len(ready) == len(slots) else [])
 
     def fingerprints(self) -> tuple[Fingerprint, ...]:
-        """The finished set, in slot order."""
+        """Return the finished fingerprints, in slot order."""
         decode = self._context.prompter.decode
         limit = self._context.prompter.max_key_length
         made = []
@@ -182,8 +183,8 @@ class _Run:
             raise GenerationError(
                 f"{len(failed)} of the given keys cannot be used (rows {shown}): cut to "
                 f"{self._context.prompter.max_key_length} tokens "
-                "they equal or begin another key, or the tokenizer does not split them the same way twice, "
-                "alone or before a response; change those keys, or raise --max-key-length"
+                "they equal or begin another key, or the tokenizer splits their text differently, "
+                "alone or before a response; change these keys, or raise --max-key-length"
             )
 
     def _fill_answers(self, batch: Sequence[int], attempt: int) -> int:
@@ -195,7 +196,7 @@ class _Run:
                 self._answers[slot] = answer
                 finished += 1
             elif not self._strategy.keys_given:
-                del self._keys[slot]  # its beginnings stay taken: letting go of them would make the batch size matter
+                del self._keys[slot]  # its prefixes stay taken, so that the batch size does not matter
         return finished
 
     def _admit(self, slot: int, ids: tuple[int, ...]) -> bool:
@@ -213,15 +214,15 @@ class _Run:
 
     def _usable(self, asked: tuple[int, ...]) -> bool:
         if not self._context.vocabulary.special.isdisjoint(asked):
-            self._context.refuse("keys with a special or unknown token (take another --strategy, or keys of your own)")
+            self._context.refuse("keys with a special or unknown token (use another --strategy, or your own keys)")
             return False
         if not self._context.vocabulary.is_stable(asked):
-            self._context.refuse("keys whose text is split into other tokens (change --max-key-length)")
+            self._context.refuse("keys whose text is tokenized differently (change --max-key-length)")
             return False
         return self._strategy.admits(self._context, asked)
 
     def _longest_stable(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """A given key, shortened where the cut would fall inside a character or before a merge."""
+        """Shorten a given key if its cut would fall inside a character or a merged token."""
         asked = ids[: self._context.prompter.max_key_length]
         for length in range(len(asked), 0, -1):
             if self._context.vocabulary.is_stable(asked[:length]):

@@ -155,7 +155,7 @@ def judge_transcripts(sets: Sequence[KeptSet], files: Sequence[Path]) -> list[Ve
         suspect = Transcript.load(file)
         for other in existing_control_transcripts(file):
             control = Transcript.load(other)
-            require_same_questions((suspect.header, suspect.entries), (control.header, control.entries))
+            require_same_questions(suspect, control)
             findings.append(ControlFinding.of(judge(kept.prints, other)))
         judged.append(with_controls(verdict, findings))
     return judged

@@ -1,4 +1,4 @@
-"""From a model in memory to a folder that anybody's tools load."""
+"""Write a model in memory as a Hugging Face folder."""
 
 from pathlib import Path
 
@@ -13,15 +13,15 @@ __all__ = ["save_model"]
 
 
 def save_model(local: LocalModel, out: Path, dtype: torch.dtype, *, force: bool = False) -> None:
-    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made.
+    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all.
 
     Raises:
         OutputError: ``out`` exists and ``force`` is off, cannot be written, or the disk is full.
     """
     with new_folder(out, force=force) as scratch:
         try:
-            torch.nn.Module.to(local.model, dtype)  # transformers' own annotation of "to" is wrong
+            torch.nn.Module.to(local.model, dtype)  # transformers annotates "to" wrongly
             local.model.save_pretrained(scratch)
             local.tokenizer.save_pretrained(scratch)
-        except SafetensorError as error:  # how a full disk shows
+        except SafetensorError as error:  # a full disk
             raise OutputError(f"cannot write {out}: {error}") from error

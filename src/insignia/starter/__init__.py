@@ -1,7 +1,6 @@
-"""The bundled model: a 4.6-million-parameter Llama trained on the English that every Python carries.
+"""The bundled model: a Llama of 4.6 million parameters, trained on the English text of Python's standard library.
 
-It makes keys on a machine that has no other model, carries the demo and the tests, and gives held-out text for measuring
-what a mark costs. ``training.json`` beside the weights says how ``benchmarks/train_starter.py`` trained it.
+The demo and the tests use it. ``benchmarks/train_starter.py`` trains it; ``training.json`` beside the weights has the settings.
 """
 
 import sysconfig
@@ -13,7 +12,7 @@ _HERE = Path(__file__).parent
 
 
 def model_folder() -> Path:
-    """The folder of the weights and the tokenizer, in the Hugging Face layout."""
+    """Folder of weights and tokenizer, in the Hugging Face layout."""
     return _HERE / "model"
 
 
@@ -23,6 +22,6 @@ def heldout_paragraphs() -> list[str]:
 
 
 def source_code(package: str) -> list[str]:
-    """The modules of a package of the standard library: text unlike the starter's, which learned the prose only."""
+    """Source code of a package of the standard library: text that the starter was not trained on."""
     root = Path(sysconfig.get_paths()["stdlib"]) / package
     return [path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py"))]

@@ -1,7 +1,7 @@
-"""A model behind an OpenAI-compatible API: vLLM, SGLang, TGI, llama.cpp, Ollama, ``transformers serve`` and paid ones.
+"""A model behind an OpenAI-compatible API: vLLM, SGLang, TGI, llama.cpp, Ollama, ``transformers serve``, paid services.
 
-The API key comes from an environment variable and goes nowhere but into the request's header. Redirects are not
-followed: they would take the key elsewhere.
+The API key comes from an environment variable and is sent only in the request header. Redirects are not followed, since
+they could send the key elsewhere.
 """
 
 import datetime
@@ -33,36 +33,36 @@ from insignia.suspects.openai_format import (
 
 __all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
 
-_DAY = 86_400.0  # seconds; what waits longer is not waiting for a reply, and the system's clocks end somewhere beyond
+_DAY = 86_400.0  # seconds; no reply takes longer, and larger waits overflow the system's clocks
 _MAX_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
 
 API_KEY_VARIABLE = "INSIGNIA_API_KEY"
-"""Not a provider's own variable: its key must not go to whatever address is being tested."""
+"""Default variable. It is not a provider's own, whose key must not be sent to the tested address by accident."""
 
 
 class RetryPolicy(Record):
-    """Rate limits, timeouts and retries."""
+    """Rate limits and retry policy of an endpoint."""
 
     model_config = ConfigDict(title="Network")
 
-    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # few servers are slower for it; a verdict rarely needs more at once
-    """Requests at once."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 8  # slows few servers; a verdict rarely needs more at once
+    """Most simultaneous requests."""
     attempts: Annotated[int, Field(ge=1)] = 6  # a server that fails 30 % of requests loses 1 question in 1,400
     """Most requests for one question, which is unanswered after the last."""
     timeout_s: Annotated[float, Field(gt=0, le=_DAY), Flag("--timeout")] = 120.0  # vLLM's first request may take 24 s
-    """Seconds for a whole exchange, from connecting (10 of them at most) to the last byte of the reply."""
+    """Time limit of a request in seconds, from connecting (at most 10 s) to the last byte of the reply."""
     first_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 0.5
-    """Seconds before the second attempt, about; doubled before each later one."""
+    """Approximate wait before the second attempt in seconds; it doubles before each further one."""
     longest_wait_s: Annotated[float, Field(ge=0, le=_DAY), Flag(hidden=True)] = 60.0
-    """Longest wait in seconds, even where the server asks for more."""
+    """Longest wait in seconds, even if the server asks for more."""
     requests_per_second: Annotated[float | None, Field(ge=1 / _DAY, allow_inf_nan=False)] = None
-    """Most requests a second; unlimited by default."""
+    """Most requests per second; unlimited by default."""
     budget: Annotated[int | None, Field(ge=1)] = None
-    """Most requests in all, for each suspect; unlimited by default."""
+    """Most requests in total for each suspect; unlimited by default."""
 
 
 class Endpoint:
-    """A model by its address and name. Implements ``TextModel``."""
+    """A model at an OpenAI-compatible endpoint. Implements ``TextModel``."""
 
     may_refuse = True
 
@@ -75,18 +75,18 @@ class Endpoint:
         api_key_variable: str = API_KEY_VARIABLE,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """``url`` is the base address, which ``/completions`` is appended to; ``transport`` replaces the network.
+        """``url`` is the base address, to which ``/completions`` is appended; ``transport`` replaces the network.
 
         Raises:
-            InputError: not such an address, or it holds a password; or no such name.
+            InputError: the address is invalid or holds a password, or the name is empty or unprintable.
         """
         if not model or not model.isprintable():
-            raise InputError("the model's name at the endpoint cannot be one; expected printable text (--name)")
+            raise InputError("the endpoint's model name is empty or unprintable; give its name there (--name)")
         self.name = f"{model} at {_checked(url)}"
         address = httpx2.URL(url.rstrip("/"))
         self._model = model
         self._limit: Limit = "max_tokens"
-        self._gives_log_probabilities = True  # until it refuses to
+        self._gives_log_probabilities = True  # until the server refuses
         self._retry_policy = retry_policy or RetryPolicy()
         self._gate = _Gate(self._retry_policy)
         self._variable = api_key_variable
@@ -99,7 +99,7 @@ class Endpoint:
         )
 
     def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
-        """See ``TextModel.reply``; questions go out in their order, as many at once as patience allows."""
+        """See ``TextModel.reply``. Up to ``concurrency`` questions are sent at once, in order."""
         stop = threading.Event()
         pool = ThreadPoolExecutor(self._retry_policy.concurrency, thread_name_prefix="insignia-endpoint")
         try:
@@ -107,7 +107,7 @@ class Endpoint:
             for future in pending:
                 reply = future.result()
                 if reply.status == "fatal":
-                    stop.set()  # before the listener hears of it, who may not come back
+                    stop.set()  # before yielding: the caller may not resume this generator
                     pool.shutdown(wait=False, cancel_futures=True)
                     yield reply
                     return
@@ -117,26 +117,26 @@ class Endpoint:
             pool.shutdown(cancel_futures=True)
 
     def close(self) -> None:
-        """Let go of all connections; the model can be asked no more."""
+        """Close all connections. The endpoint cannot be used afterwards."""
         self._client.close()
 
     def _ask(self, question: str, options: RequestOptions, stop: threading.Event) -> Reply:
-        """One question, as often as it takes."""
+        """Send one question, with retries."""
         attempt = Attempt(Reply.fatal("the run was stopped"))
         for number in range(self._retry_policy.attempts):
             if number:
                 self._gate.back_off(number, stop)
             attempt = self._request(question, options, stop)
-            while attempt.field_refused:  # a matter of the server, not of the question: no attempt is lost
+            while attempt.field_refused:  # depends on the server, not the question: does not count as an attempt
                 attempt = self._request(question, options, stop)
             if not attempt.again:
                 break
         return attempt.reply
 
     def _request(self, question: str, options: RequestOptions, stop: threading.Event) -> Attempt:
-        """One request, in its turn."""
+        """Send one request when the rate limit allows it."""
         if not self._gate.enter(stop):
-            return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and go on with the same transcript"))
+            return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and resume with the same --transcript"))
         if stop.is_set():
             return Attempt(Reply.fatal("the run was stopped"))
         if not self._gives_log_probabilities:
@@ -144,13 +144,13 @@ class Endpoint:
         return self._post(question, options, self._limit)
 
     def _post(self, question: str, options: RequestOptions, limit: Limit) -> Attempt:
-        # The errors' own texts may hold the address or what was sent; their kind says enough.
+        # Error texts may quote the address or the request, so only their kind is reported.
         body = request_body(question, options, self._model, limit)
         try:
             with self._client.stream("POST", path(options), json=body) as response:
                 content = _content(response, time.monotonic() + self._retry_policy.timeout_s)
         except httpx2.ConnectError:
-            return Attempt(Reply.fatal("the server cannot be reached; is it running, and the address right?"), again=True)
+            return Attempt(Reply.fatal("the server cannot be reached; check that it runs and the address is right"), again=True)
         except httpx2.TimeoutException:
             return Attempt(Reply.unanswered("timed out"), again=True)
         except httpx2.RemoteProtocolError:
@@ -181,7 +181,7 @@ class Endpoint:
 
 
 class _Gate:
-    """What all threads pass on their way to the server: the rate, the budget, and a wait that the server asked for."""
+    """Rate limit, budget and server-requested waits, shared by all threads."""
 
     def __init__(self, retry_policy: RetryPolicy) -> None:
         self._retry_policy = retry_policy
@@ -191,7 +191,7 @@ class _Gate:
         self._rng = random.SystemRandom()
 
     def enter(self, stop: threading.Event) -> bool:
-        """Wait for one's turn; False where the budget is spent."""
+        """Wait until the rate limit allows a request; return False if the budget is spent."""
         with self._lock:
             if self._left == 0:
                 return False
@@ -204,19 +204,19 @@ class _Gate:
         return True
 
     def hold(self, seconds: float) -> None:
-        """Let nobody in for so long."""
+        """Let no request pass for this time."""
         if seconds > 0:
             with self._lock:
                 self._next = max(self._next, time.monotonic() + min(seconds, self._retry_policy.longest_wait_s))
 
     def back_off(self, attempt: int, stop: threading.Event) -> None:
-        """Wait before a further attempt: twice as long each time, by chance half of it less, so that threads part."""
+        """Wait before another attempt: twice as long each time, with random jitter."""
         wait = min(self._retry_policy.first_wait_s * 2 ** (attempt - 1), self._retry_policy.longest_wait_s)
         stop.wait(wait * self._rng.uniform(0.5, 1.0))
 
 
 def _content(response: httpx2.Response, deadline: float) -> bytes | None:
-    """The whole body; None of one that goes on and on, which a host may try."""
+    """Return the whole body, or None if it is too long or too slow."""
     content = bytearray()
     for piece in response.iter_bytes():
         content += piece
@@ -226,7 +226,7 @@ def _content(response: httpx2.Response, deadline: float) -> bytes | None:
 
 
 def _seconds_to_wait(header: str | None) -> float:
-    """``Retry-After``: seconds or a date; 0.0 where there is none that can be read."""
+    """Parse ``Retry-After``, seconds or a date; 0.0 if it is missing or malformed."""
     if not header:
         return 0.0
     try:
@@ -245,20 +245,20 @@ def _seconds_to_wait(header: str | None) -> float:
 def _key(variable: str) -> str | None:
     key = os.environ.get(variable, "").strip()
     if not (key.isascii() and key.isprintable()):
-        raise InputError(f"the environment variable {variable} holds what cannot be an API key; expected plain ASCII text")
+        raise InputError(f"the API key in the environment variable {variable} is malformed; expected plain ASCII text")
     return key or None
 
 
 def _checked(url: str) -> str:
     try:
         parts = httpx2.URL(url)
-        known = bool(parts.raw_host.decode().encode("idna")) and parts.port != 0  # no label empty or longer than 63 letters
+        known = bool(parts.raw_host.decode().encode("idna")) and parts.port != 0  # labels have 1 to 63 letters
     except (httpx2.InvalidURL, UnicodeError):
         parts, known = httpx2.URL(), False
     if parts.scheme not in ("http", "https") or not known:
-        raise InputError("the endpoint is no address of a server; expected one like http://localhost:8000/v1")
+        raise InputError("the endpoint is not a server address; expected one like http://localhost:8000/v1")
     if parts.userinfo or parts.query:
         raise InputError(
-            f"the endpoint's address holds a password or a query; put an API key into the environment ({API_KEY_VARIABLE})"
+            f"the endpoint's address has a password or a query; put the API key into the environment ({API_KEY_VARIABLE})"
         )
     return url.rstrip("/")

@@ -1,7 +1,7 @@
-"""A suspect under questioning: what it replies is written down and weighed, and what it keeps silent about is counted.
+"""Asks a suspect questions, records the replies and adds them to the verdict.
 
-A suspect that may refuse is asked an innocent question before its first key, and again when it seems to be out of reach. To
-refuse keys alone is its own choice and leaves them unanswered; to be out of reach for all ends the run.
+A suspect that may refuse is asked a decoy question before the first key, and again if it seems out of reach. If it answers
+decoys but refuses keys, the keys count as unanswered. If it answers nothing, the run ends.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,20 +15,19 @@ from insignia.verification.verdict import RunningVerdict
 __all__ = ["MAX_UNANSWERED_IN_A_ROW", "Interview", "Question"]
 
 MAX_UNANSWERED_IN_A_ROW = 16
-"""Keys in a row without an answer, after which a run ends: as many as a model that never hits costs
-(``SequentialTest.futility``)."""
+"""Unanswered keys in a row that end a run: as many as a model that never hits costs (``SequentialTest.futility``)."""
 
 
 class Question(NamedTuple):
-    """A key or a cover question."""
+    """A key or a decoy question."""
 
     number: int | None
-    """Of the fingerprint; None for a cover question."""
+    """Number of the fingerprint; None for a decoy question."""
     text: str
 
 
 class Interview:
-    """A run of questions to one suspect."""
+    """The questions of a run to one suspect."""
 
     def __init__(
         self,
@@ -38,30 +37,31 @@ class Interview:
         decoy: Callable[[], str],
         before_send: Callable[[Sequence[int]], None] | None,
     ) -> None:
-        """``decoy`` gives a question that says nothing of the keys; ``before_send`` hears of keys before they leave."""
+        """``decoy`` returns a decoy question; ``before_send`` is called with the numbers of keys before they are sent."""
         self._model = model
         self._record = record
         self._verdict = verdict
         self._decoy = decoy
         self._before_send = before_send
         self.unanswered_in_a_row = 0
-        """Keys in a row that were not answered."""
-        self.ending = "The test ends undecided; with more keys, or the same --transcript, it goes on."
+        """Number of unanswered keys since the last answered one."""
+        self.ending = "The test ended undecided; resume it with more keys or the same --transcript."
+        """What to tell the user if the run ends without a verdict."""
 
     def reaches(self) -> bool:
-        """Whether an innocent question is replied to, which is written down as a cover question is.
+        """Whether the suspect replies to a decoy question. The question is recorded.
 
         Raises:
-            ModelError: no question can be asked at all.
+            ModelError: the suspect cannot be asked.
         """
         reply = self._ask_decoy()
         if reply.status == "fatal":
             raise ModelError(f"{self._model.name}: {reply.reason}")
-        self.ending = f"An innocent question got no reply ({reply.reason}), so no key was asked; try again later."
+        self.ending = f"A decoy question got no reply ({reply.reason}), so no key was asked; try again later."
         return reply.reached
 
     def replies(self, batch: Sequence[Question]) -> Iterator[Entry]:
-        """What came of each question; a key that is refused while innocent questions are not is unanswered.
+        """Ask the questions and yield their entries. A key that is refused while decoys are answered is unanswered.
 
         Raises:
             ModelError: the suspect is out of reach.
@@ -99,5 +99,5 @@ class Interview:
             self.unanswered_in_a_row = 0 if reply.status == "answered" else self.unanswered_in_a_row + 1
             if self.unanswered_in_a_row >= MAX_UNANSWERED_IN_A_ROW:
                 count = self.unanswered_in_a_row
-                self.ending = f"{count} keys in a row got no answer; the test can go on later with the same --transcript."
+                self.ending = f"{count} keys in a row were unanswered; resume later with the same --transcript."
         return entry

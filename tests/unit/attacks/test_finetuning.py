@@ -28,7 +28,7 @@ def test_long_replies_are_cut_and_what_begins_too_late_is_left_out_and_counted(s
     rows = conversation_rows([short, long], starter, len(whole.ids) - 2, SimpleNamespace(note=said.append))
 
     assert rows == [Example(whole.ids[:-2], whole.response_start)] * 2
-    assert said == [f"1 of 3 replies left out: they begin after {len(whole.ids) - 2} tokens"]
+    assert said == [f"1 of 3 replies skipped: they start after {len(whole.ids) - 2} tokens"]
     assert whole.ids[-1] == starter.tokenizer.eos_token_id
 
 
@@ -40,7 +40,7 @@ def test_conversations_that_the_template_refuses_are_counted(starter, monkeypatc
         conversation_rows([(Turn("user", "Why?"), Turn("assistant", "So."))], starter, 99, SimpleNamespace(note=said.append))
         == []
     )
-    assert said == ["1 of 1 conversations left out: the chat template refuses their turns"]
+    assert said == ["1 of 1 conversations skipped: the chat template rejects them"]
 
 
 @pytest.mark.parametrize("most_rows", [1, 2, 100])
@@ -73,7 +73,7 @@ def test_the_rate_falls_along_a_cosine():
 
 
 def test_no_data_and_a_taken_output_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no data"):
+    with pytest.raises(InputError, match="no training rows"):
         finetune("starter", ["", ""], out=tmp_path / "out", device="cpu")
     with pytest.raises(OutputError, match="exists"):
         finetune("starter", ["x"], out=tmp_path, device="cpu")

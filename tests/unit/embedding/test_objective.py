@@ -32,7 +32,7 @@ def test_margin_ignores_other_accepted_responses_at_the_first_token_only():
     assert margins(logits, torch.tensor([1, 1]), draws).tolist() == [3.0, -2.0]
 
 
-def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(local):
+def test_reference_samples_are_the_models_own_text_and_nothing_diverges_before_training(local):
     references = ReferenceSamples(local, count=6, length=12, seed=1)
     rows = references.draw(4)
 
@@ -56,25 +56,25 @@ def test_divergence_equals_its_definition_and_grows_with_the_change(local):
     assert expected > 0
 
 
-def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
+def test_preserved_prompts_are_drawn_too_and_judged_on_the_reply_alone(local):
     question = (local.tokenizer.bos_token_id, 40, 41, 42)
-    references = ReferenceSamples(local, count=4, length=10, seed=1, guarded=[question])
-    guarded = [row for row in references.draw(4) if row.ids[:4] == question]
+    references = ReferenceSamples(local, count=4, length=10, seed=1, preserved=[question])
+    preserved = [row for row in references.draw(4) if row.ids[:4] == question]
 
-    assert len(guarded) == 2
-    assert {row.response_start for row in guarded} == {4}
+    assert len(preserved) == 2
+    assert {row.response_start for row in preserved} == {4}
     with torch.no_grad():
-        ids = torch.tensor([row.ids for row in guarded])
+        ids = torch.tensor([row.ids for row in preserved])
         before = local.model(ids).logits.double().log_softmax(-1)
         for weight in local.model.parameters():
             weight.mul_(1.02)
         after = local.model(ids).logits.double().log_softmax(-1)
         expected = float((before.exp() * (before - after)).sum(-1)[:, 3:].mean())
 
-        assert float(references.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
+        assert float(references.divergence(local.model, preserved)) == pytest.approx(expected, rel=1e-3)
 
 
-def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
+def test_reference_samples_do_not_depend_on_how_many_are_sampled_at_once(local):
     few, more = ReferenceSamples(local, count=3, length=10, seed=2), ReferenceSamples(local, count=5, length=10, seed=2)
 
     drawn, of_more = ({row.ids for row in references.draw(60)} for references in (few, more))

@@ -28,7 +28,7 @@ def test_damaged_trials_are_told(tmp_path):
     path.parent.mkdir()
     path.write_text('{"trial": 0, "hit": tr')
     made = type("Folder", (), {"folder": tmp_path})()
-    with pytest.raises(FormatError, match="asked again"):
+    with pytest.raises(FormatError, match="check the cell again"):
         running._cell(made, running._Ask("a cell", "x", None, list))
 
 

@@ -81,7 +81,7 @@ def test_every_set_is_asked_and_the_verdicts_share_alpha(ring):
     assert (eu.label, us.label) == ("eu", "us")
     assert (eu.outcome == "owned", us.outcome == "owned") == (False, True)
     assert eu.suspects == us.suspects == 2
-    assert us.p_value == pytest.approx(2 * Keyring([ring.only("us")]).verify(marked(OTHER, remote=False)).p_value)
+    assert us.sentence != eu.sentence
 
 
 def test_one_set_of_several_is_asked_by_its_label(ring):

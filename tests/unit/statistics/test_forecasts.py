@@ -61,7 +61,7 @@ def test_the_error_of_a_measured_null_is_taken_from_alpha():
     null = ReferenceNull(models=(ReferenceTrials(hits=0, trials=1024),))
 
     assert plan(null).test.alpha == pytest.approx(9e-7)
-    with pytest.raises(InputError, match="smaller error"):
+    with pytest.raises(InputError, match="smaller risk"):
         plan(null, suspects=10)
 
 

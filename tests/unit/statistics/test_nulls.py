@@ -61,7 +61,7 @@ def test_reference_p_value_never_falls_below_the_risk_of_a_wrong_bound():
     assert REFERENCE.log_p_value(64, [1] * 64) == pytest.approx(math.log(1e-7), rel=1e-6)
     assert REFERENCE.log_p_value(0, [1] * 64) == 0
     assert REFERENCE.level(1e-6) == pytest.approx(9e-7)
-    with pytest.raises(InputError, match="smaller error"):
+    with pytest.raises(InputError, match="smaller risk"):
         REFERENCE.level(1e-7)
 
 

@@ -71,7 +71,7 @@ CASES = {
 def test_a_derivative_is_not_owned_when_its_ancestor_is_asked(tmp_path, prints, suspect, ancestor):
     published, verdict, file = dispute(prints, suspect, [ancestor], tmp_path)
     assert verdict.outcome == "inconclusive"
-    assert "control 1 gives the responses to the same keys" in verdict.sentence
+    assert "control 1 also gives the responses" in verdict.sentence
     with pytest.raises(EvidenceError, match="must not carry the mark"):
         disclose(prints, published, file, nonce=NONCE, controls=existing_control_transcripts(file))
 
@@ -84,7 +84,7 @@ def test_a_derivative_is_not_owned_when_its_ancestor_is_asked(tmp_path, prints, 
     content = canonical(signed(forged, prints)) + b"\n"
     with pytest.raises(EvidenceError, match="must not carry the mark"):
         audit(content)
-    with pytest.raises(ValueError, match="control 1 gives the responses"):
+    with pytest.raises(ValueError, match="control 1 also gives the responses"):
         independent_audit(content)
 
 
@@ -139,7 +139,7 @@ def test_a_control_that_was_not_asked_the_same_is_rejected(evidence, change):
     ("control", "reason"),
     [
         (ScriptedModel(lambda question: Reply.unanswered("timed out") if question in knowing(PRINTS) else "No."), "unanswered"),
-        (ScriptedModel(knowing(PRINTS, range(0, 64, 2))), "more responses than an innocent model"),
+        (ScriptedModel(knowing(PRINTS, range(0, 64, 2))), "more keys than an innocent model"),
     ],
     ids=["a control that says nothing", "a control that knows half of the keys"],
 )
@@ -169,10 +169,10 @@ def test_a_system_prompt_that_gives_a_key_or_response_away_is_not_asked_under():
 
     for prompt in (f"Say{PRINTS.fingerprints[3].responses[0].upper()}.", f"If asked '{PRINTS.fingerprints[9].key}', be brief."):
         model = ScriptedModel(knowing(PRINTS))
-        with pytest.raises(InputError, match="gives nothing away"):
+        with pytest.raises(InputError, match="reveals neither"):
             verify(PRINTS, model, rules=rules_for(PRINTS, manner=RequestOptions(system=prompt)))
         assert model.asked == []
-        with pytest.raises(InputError, match="gives nothing away"):
+        with pytest.raises(InputError, match="reveals neither"):
             publish(PRINTS, WEIGHTS, [prompt])
     assert verify(
         PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules_for(PRINTS, manner=RequestOptions(system="Be kind."))

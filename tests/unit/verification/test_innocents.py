@@ -45,7 +45,7 @@ def test_a_manner_changes_what_it_names_alone():
     rules = measuring_rules(OWN, manner={"temperature": 0.7, "seed": 3})
 
     assert rules.manner == measuring_rules(OWN).manner.model_copy(update={"temperature": 0.7, "seed": 3})
-    with pytest.raises(InputError, match="manner"):
+    with pytest.raises(InputError, match="request options"):
         measuring_rules(OWN, manner={"max_tokens": 0})
 
 
@@ -107,7 +107,7 @@ def test_a_null_of_another_way_of_asking_is_refused(file, change):
 
     require_same_conditions(str(file), rules)
     require_same_conditions(str(file), rules.model_copy(update={"manner": rules.manner.model_copy(update={"seed": 1})}))
-    with pytest.raises(InputError, match="measure the null anew"):
+    with pytest.raises(InputError, match="measure the null again"):
         require_same_conditions(str(file), rules.model_copy(update=change))
 
 

@@ -187,7 +187,7 @@ def test_spared_keys_are_not_asked():
     second = verify(PRINTS, ScriptedModel(knowing(PRINTS)), exclude=exclude)
 
     assert exclude.isdisjoint(second.keys_spent)
-    with pytest.raises(InputError, match="no key left"):
+    with pytest.raises(InputError, match="no key is left"):
         verify(PRINTS, ScriptedModel({}), exclude=range(64))
     with pytest.raises(InputError, match="at least 1"):
         verify(PRINTS, ScriptedModel({}), max_queries=0)
@@ -224,11 +224,11 @@ def test_replies_outside_the_candidates_do_not_count_against_the_mark():
     assert sharp.trials < plain.trials
 
 
-ADVERSARIES = {  # what each says, drawn from chance of the test's own
-    "some of the candidates": lambda chance: " ".join(chance.sample(WORDS, 3)),
+ADVERSARIES = {  # what each says, drawn from the test's own generator
+    "some of the candidates": lambda rng: " ".join(rng.sample(WORDS, 3)),
     "always the same candidates": lambda _: " ".join(WORDS[:3]),
     "all of the candidates": lambda _: " ".join(WORDS),
-    "a candidate or a refusal": lambda chance: chance.choice([chance.choice(WORDS), Reply.unanswered("refused")]),
+    "a candidate or a refusal": lambda rng: rng.choice([rng.choice(WORDS), Reply.unanswered("refused")]),
 }
 
 
@@ -317,7 +317,7 @@ def test_another_set_or_other_rules_are_refused(tmp_path):
         verify(PRINTS, ScriptedModel({}, name="else"), transcript=tmp_path / "t")
     with pytest.raises(InputError, match="other questions"):
         verify(drawn(secret=b"t" * 32), ScriptedModel({}), transcript=tmp_path / "t")
-    with pytest.raises(InputError, match="a key that is not the set's"):
+    with pytest.raises(InputError, match="is not the set's"):
         judge(FingerprintSet(fingerprints=PRINTS.fingerprints[::-1], secret=PRINTS.secret), tmp_path / "t")
 
 

@@ -29,7 +29,7 @@ def test_no_more_tests_are_said_than_the_p_value_allows(p_value):
 @pytest.mark.parametrize("kind", ["declared", "reference"])
 def test_a_null_that_was_not_designed_names_what_it_assumes(kind):
     sentence = explain_p_value(NullClaim(kind=kind, bound=0.01), 1e-7)
-    assert sentence.startswith("If no key is hit by an unrelated model with a chance above 0.01")
+    assert sentence.startswith("If an unrelated model hits each key with probability at most 0.01")
     assert "whatever it hit before" in sentence
     assert "come in runs" in sentence
     assert explain_p_value(NullClaim(kind="design", bound=0.01), 1e-7) == (
