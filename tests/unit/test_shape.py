@@ -136,6 +136,8 @@ def test_public_names_exist_once(path):
         "insignia",
         "insignia.fingerprints.sets",
         "insignia.cli.main",
+        "insignia.attacks.finetune_settings",
+        "insignia.embedding",
         "insignia.generation",
         "insignia.suspects.endpoint",
         "insignia.verification",

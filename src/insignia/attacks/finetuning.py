@@ -6,15 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
 from accelerate import PartialState
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from insignia.attacks.finetune_settings import FineTune
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
@@ -24,7 +23,7 @@ from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
 from insignia.progress import SILENT, Progress
 from insignia.prompts.tokens import Tokens
-from insignia.records import Conversation, Part, PromptForm, Record
+from insignia.records import Conversation, PromptForm, Record
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
@@ -33,32 +32,6 @@ __all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_
 _SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
 _LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
-
-
-class FineTune(Part):
-    """Settings of a fine-tuning run. The defaults are those of Stanford Alpaca (Taori et al. 2023)."""
-
-    name: Literal["finetune"] = "finetune"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    """Learning rate of AdamW."""
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    """Passes over the training rows."""
-    max_steps: Annotated[int | None, Field(ge=1)] = None
-    """Number of optimizer steps. None: as many as ``epochs`` takes."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    """Rows per step, over all processes."""
-    max_length: Annotated[int, Field(ge=2)] = 512
-    """Maximum length of a row, in tokens."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay of AdamW."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    """Share of the steps that warm up the learning rate. Afterwards it falls to zero along a cosine."""
-    lora_rank: Annotated[int | None, Field(ge=1)] = None
-    """Rank of LoRA adapters on all linear layers, which are merged at the end. None: train all weights."""
-    lora_alpha: Annotated[int, Field(ge=1)] = 16
-    """Scale of the adapters: their product is multiplied by lora_alpha / lora_rank."""
-    heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the rows held out to measure the loss."""
 
 
 class FineTuneReport(Record):

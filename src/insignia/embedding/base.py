@@ -2,15 +2,19 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field
 
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Part
 from insignia.registry import Registry
-from insignia.training import TrainingResult
+
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["METHODS", "Method", "Session"]
 
@@ -28,13 +32,13 @@ class Session(NamedTuple):
 class Method(Part):
     """How fingerprints are embedded in a model. The fields are the method's options; subclasses set ``name``."""
 
-    max_key_length: int | None = None
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
     """Maximum length of a key, in tokens. None: the length stored in the fingerprint set."""
-    max_response_length: int | None = None
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
     """Maximum length of a response, in tokens. None: the length stored in the fingerprint set."""
 
     @abstractmethod
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train ``model`` in place until it gives the responses.
 
         Afterwards the model holds the weights to publish, rounded to the checkpoint's dtype. Weights that the owner keeps
@@ -56,7 +60,7 @@ class Method(Part):
         """Whether the published model answers only together with the owner weights."""
         return False
 
-    def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
+    def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
         """The model that gives the responses: the published one, with the owner weights if the method needs them."""
         return published
 

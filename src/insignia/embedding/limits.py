@@ -1,15 +1,39 @@
 """Limits on success and harm of a finished run, and the number of fingerprints to suggest when they fail."""
 
 import math
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from insignia.errors import EmbeddingError
+from insignia.records import Record, Share
 
-__all__ = ["MAX_HARM", "MIN_FSR", "refuse_failure", "refuse_harm", "refuse_published", "within_harm", "within_success"]
+__all__ = [
+    "MAX_HARM",
+    "MIN_FSR",
+    "Limits",
+    "refuse_failure",
+    "refuse_harm",
+    "refuse_published",
+    "within_harm",
+    "within_success",
+]
 
 MIN_FSR = 0.95  # the bundled recipes reach 0.98 or more
 MAX_HARM = 1.05
 """Default limit on the perplexity ratio. With default settings, 16 to 1,024 fingerprints cost x1.005 to x1.037 on all models
 measured (docs/lab-log.md)."""
+
+
+class Limits(Record):
+    """What a finished run must hold to."""
+
+    model_config = ConfigDict(title="Training")
+
+    min_fsr: Share = MIN_FSR
+    """Fail where the model answers fewer of the fingerprints than this share."""
+    max_harm: Annotated[float, Field(ge=1)] = MAX_HARM
+    """Fail where the perplexity on held-out text rises by more than this factor."""
 
 
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:

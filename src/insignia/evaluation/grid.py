@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from insignia.attacks.finetuning import FineTune
+from insignia.attacks.finetune_settings import FineTune
 from insignia.records import Record
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
