@@ -1,17 +1,20 @@
 """The values that flow between stages: frozen records without input or output."""
 
-from collections.abc import Iterator
+import html
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
+from insignia.terminal import shown
 
 __all__ = [
     "Candidate",
     "Control",
     "Conversation",
     "Digest",
+    "Displayed",
     "Fingerprint",
     "Part",
     "PromptForm",
@@ -58,6 +61,31 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Displayed(Record):
+    """A record that shows itself: a few lines of text, and a table in a notebook. It tells no key and no response."""
+
+    @property
+    def heading(self) -> str:
+        """What this is, in one line."""
+        return type(self).__name__
+
+    def rows(self) -> Sequence[tuple[str, str]]:
+        """Names and values worth a look; at most five."""
+        return ()
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join([shown(self.heading), *(f"  {name:<{width}}  {shown(value)}" for name, value in rows)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(shown(value))}</td></tr>" for name, value in self.rows())
+        return f"<table><caption>{html.escape(shown(self.heading))}</caption>{cells}</table>"
+
+
 class SecretRecord(Record):
     """A record that is a secret as a whole: its repr shows nothing of it."""
 
@@ -70,7 +98,7 @@ class SecretRecord(Record):
 
 
 class Part(Record):
-    """A configuration that is also the thing it configures: a strategy, an embedding method, an attack."""
+    """A configuration that is also the thing it configures: a strategy, a method, a null, a suspect, an attack."""
 
     name: str
 

@@ -6,7 +6,9 @@ the direction makes a line read otherwise than it is. Whatever is printed goes t
 
 import re
 
-__all__ = ["escaped", "has_controls", "shown"]
+__all__ = ["escaped", "has_controls", "percent", "shown", "size"]
+
+_UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 
 _SPACES = "\t\n\v\f\r\x85\u2028\u2029"  # what ends a line or moves on in it
 _UNSAFE = re.compile(
@@ -34,6 +36,17 @@ def escaped(json_text: str) -> str:
 def has_controls(text: str) -> bool:
     """Whether a text that may have several lines holds another control character."""
     return _CONTROLS.search(text) is not None
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def size(count: int) -> str:
+    """Bytes for people: 9.2 MB."""
+    value, unit = next(((count / step, unit) for unit, step in _UNITS.items() if count >= step), (count, "bytes"))
+    return f"{value:.3g} {unit}"
 
 
 def _json_escape(code: int) -> str:

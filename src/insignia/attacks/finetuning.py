@@ -22,7 +22,7 @@ from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.records import Conversation, Part, PromptForm, Record
 from insignia.suspects.scoring import Example
@@ -80,7 +80,7 @@ def finetune(
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> FineTuneReport:
     """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
 
@@ -147,7 +147,7 @@ def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[
 
 
 def conversation_rows(
-    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
     """A row for each assistant turn, with all that came before it, cut at the end to ``max_length`` tokens.
 

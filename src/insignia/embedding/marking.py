@@ -23,7 +23,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Record, share
 from insignia.starter import heldout_paragraphs
 from insignia.training import TrainingResult
@@ -80,7 +80,7 @@ def embed(
     deepspeed: Path | None = None,
     resume: bool = False,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> EmbedReport:
     """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
 

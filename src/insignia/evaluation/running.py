@@ -16,7 +16,7 @@ from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
 from insignia.modeling.private_rows import EmbeddingAdapter
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
 from insignia.verification import check
@@ -46,7 +46,7 @@ def evaluate(
     out: str | Path,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Evaluation:
     """Make what the grid names, ask every suspect, and write ``evaluation.json``; goes on where a run was cut short.
 

@@ -11,7 +11,7 @@ from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.writer import Writer
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter, tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
@@ -36,7 +36,7 @@ def generate(
     writer: Writer | None = None,
     secret: bytes | None = None,
     batch_size: int = 128,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> FingerprintSet:
     """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
 

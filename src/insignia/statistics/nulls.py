@@ -9,12 +9,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError, to_json
 
 from insignia.errors import InputError
 from insignia.records import Part, Record
+from insignia.registry import Registry, explain
 from insignia.statistics.tails import log_poisson_binomial_tail, upper_limit
 
 _MOST_TRIALS = 10_000_000  # of all models together: their limits take a second then
@@ -25,6 +27,7 @@ SMALLEST_CHANCE = 1e-100
 
 __all__ = [
     "MOST_CANDIDATES",
+    "NULLS",
     "SMALLEST_CHANCE",
     "AnyNull",
     "DeclaredNull",
@@ -190,16 +193,45 @@ class DeclaredNull(Null):
         return self.chance
 
 
-AnyNull = Annotated[DesignNull | ReferenceNull | DeclaredNull, Field(discriminator="name")]
-"""A null as a field of a record: plain data with its name says which one it is."""
+NULLS: Registry[Null] = Registry(
+    "null",
+    {
+        "declared": "insignia.statistics.nulls:DeclaredNull",
+        "design": "insignia.statistics.nulls:DesignNull",
+        "reference": "insignia.statistics.nulls:ReferenceNull",
+    },
+    group="insignia.nulls",
+)
 
 
-def null_named(name: str) -> AnyNull:
+def _from_data(value: Any, info: ValidationInfo) -> Any:
+    """The null that plain data describes, as strictly as the record it stands in is read: JSON strictly, Python not."""
+    if not isinstance(value, dict) or not isinstance(name := value.get("name"), str):
+        return value
+    try:
+        kind = NULLS.get(name)
+        return kind.model_validate_json(to_json(value), strict=True) if info.mode == "json" else kind.model_validate(value)
+    except ValidationError as error:
+        reason = explain(error, kind.model_fields)
+    except InputError as error:
+        reason = str(error)
+    raise PydanticCustomError("null", "{reason}", {"reason": reason})
+
+
+AnyNull = Annotated[SerializeAsAny[Null], BeforeValidator(_from_data)]
+"""A null as a field of a record: plain data with its name says which one it is. Plug-ins add nulls to ``NULLS``."""
+
+
+def null_named(name: str) -> Null:
     """``1/16`` or ``0.001``: declared. ``reference:HITS/TRIALS,...``: measured on so many innocent models.
 
+    ``{name: mine, ...}`` or ``mine`` is the null of that name, a plug-in's for instance.
+
     Raises:
-        InputError: neither of these.
+        InputError: none of these.
     """
+    if name.startswith("{") or name in NULLS.names():
+        return NULLS.build(name)
     kind, _, models = name.partition(":")
     try:
         if kind == "reference":

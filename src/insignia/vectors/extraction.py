@@ -17,7 +17,7 @@ from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
 from insignia.modeling.loading import checkpoint_folder, token_ids
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Record
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import factorise, load_factors, measured
@@ -68,7 +68,7 @@ class Difference:
     skip_embeddings: bool = False
     unrelated: bool = False
 
-    def save(self, out: str | Path, *, force: bool = False, progress: Progress = SILENT) -> VectorReport:
+    def save(self, out: str | Path, *, force: bool = False, progress: Progress = AUTO) -> VectorReport:
         """Write the vector's folder, whole or not at all. Memory does not grow with the model, only with ``rank``.
 
         Raises:

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from insignia.errors import EmbeddingError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Record, share
 from insignia.vectors.stamping import stamp
 from insignia.vectors.vector import FingerprintVector
@@ -39,7 +39,7 @@ def find_scale(
     near: Path,
     device: str = "auto",
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> list[ScaleTrial]:
     """Try scales between 0 and ``LARGEST`` in steps of ``STEP``; the trials by scale.
 

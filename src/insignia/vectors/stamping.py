@@ -16,7 +16,7 @@ from insignia.checkpoints import INDEX, Checkpoint, CheckpointWriter, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
 from insignia.modeling.loading import checkpoint_folder, token_ids
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Record
 from insignia.vectors.alignment import Alignment, align
 from insignia.vectors.lineage import refuse_unrelated, similarities
@@ -71,7 +71,7 @@ def stamp(
     scale: float = 1.0,
     force: bool = False,
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> StampReport:
     """Write ``model + scale x (sum of vectors)``, in fp32 and rounded once to the model's own dtype.
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json, write_json
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Provenance, Record
 from insignia.registry import explain
 from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, null_named
@@ -113,7 +113,7 @@ def ask_innocent(
     max_queries: int | None = None,
     spare: Collection[int] = (),
     before_send: Callable[[Sequence[int]], None] | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Verdict:
     """Ask a model the set's keys, all or ``max_queries`` of them, by the rules of ``asking_of``.
 

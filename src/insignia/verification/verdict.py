@@ -27,7 +27,8 @@ _SMALLEST = 5e-324
 class NullClaim(Record):
     """What a verdict assumes of an innocent model."""
 
-    kind: Literal["design", "reference", "declared"]
+    kind: str
+    """The null's name: design, reference, declared, or a plug-in's."""
     bound: float
     """The largest chance that it hits one trial."""
 
@@ -238,7 +239,8 @@ def under_null(null: NullClaim, p_value: float) -> str:
     result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
     if null.kind == "design":
         return f"A{result[1:]}"
-    source = "as the owner says" if null.kind == "declared" else "the limit measured on innocent models"
+    sources = {"declared": "as the owner says", "reference": "the limit measured on innocent models"}
+    source = sources.get(null.kind, f"as the null {null.kind!r} of a plug-in says")
     return (
         f"If no key is hit by an unrelated model with a chance above {null.bound:.3g} ({source}), whatever it hit before, "
         f"{result} Where its hits come in runs, this number is too small."
