@@ -122,7 +122,7 @@ AUTO = _Automatic()
 
 
 def quiet() -> AbstractContextManager[object]:
-    """Show no progress from here on; ``with quiet():`` shows it again afterwards."""
+    """Hide progress from here on; ``with insignia.quiet():`` hides it for a block."""
     before, AUTO.quiet = AUTO.quiet, True
     undo = contextlib.ExitStack()
     undo.callback(setattr, AUTO, "quiet", before)

@@ -69,12 +69,12 @@ class Displayed(Record):
         """What this is, in one line."""
         return type(self).__name__
 
-    def rows(self) -> Sequence[tuple[str, str]]:
-        """Names and values worth a look; at most five."""
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """Names and values worth a look, at most five."""
         return ()
 
     def __str__(self) -> str:
-        rows = self.rows()
+        rows = self.summary()
         width = max((len(name) for name, _ in rows), default=0)
         return "\n".join([shown(self.heading), *(f"  {name:<{width}}  {shown(value)}" for name, value in rows)])
 
@@ -82,7 +82,9 @@ class Displayed(Record):
         return str(self)
 
     def _repr_html_(self) -> str:
-        cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(shown(value))}</td></tr>" for name, value in self.rows())
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(shown(value))}</td></tr>" for name, value in self.summary()
+        )
         return f"<table><caption>{html.escape(shown(self.heading))}</caption>{cells}</table>"
 
 

@@ -15,16 +15,19 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from insignia.attacks.base import Attack
+from insignia.attacks.conversations import load_conversations
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
+from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
-from insignia.records import Conversation, Part, PromptForm, Record
+from insignia.records import Conversation, Displayed, PromptForm
+from insignia.starter import source_code
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
@@ -32,10 +35,11 @@ __all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_
 
 _SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
 _LOSS_ROWS = 32
+_PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
 _LOGITS = 2**28  # of one forward pass: a gigabyte in fp32, as much again for the gradient
 
 
-class FineTune(Part):
+class FineTune(Attack):
     """How a model is fine-tuned. The defaults are those of Stanford Alpaca (Taori et al. 2023) for full fine-tuning."""
 
     name: Literal["finetune"] = "finetune"
@@ -55,9 +59,27 @@ class FineTune(Part):
     lora_alpha: Annotated[int, Field(ge=1)] = 16
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Rows kept out of training to measure the user's loss on."""
+    data: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """As an attack: a file, folder or hub id that ``load_conversations`` reads, or ``python:PACKAGE``, source code of the
+    standard library."""
+    max_rows: Annotated[int | None, Field(ge=1, exclude_if=lambda value: value is None)] = None
+    """Rows of the data at most."""
+
+    def apply(
+        self, model: Source, out: Path, *, seed: int = 0, device: str = "auto", progress: Progress = AUTO
+    ) -> "FineTuneReport":
+        """Fine-tune the model on ``data``."""
+        if self.data is None:
+            raise InputError("the attack 'finetune' needs data: a file, folder or hub id, or python:PACKAGE")
+        rows: Sequence[Conversation | str] = (
+            source_code(self.data.removeprefix(_PYTHON))
+            if self.data.startswith(_PYTHON)
+            else load_conversations(self.data, max_rows=self.max_rows, progress=progress)
+        )
+        return finetune(model, rows, out=out, settings=self, device=device, seed=seed, force=True, progress=progress)
 
 
-class FineTuneReport(Record):
+class FineTuneReport(Displayed):
     """What fine-tuning did."""
 
     loss_before: float | None
@@ -70,9 +92,22 @@ class FineTuneReport(Record):
     out: str
     method: dict[str, object]
 
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"fine-tuned on {self.rows} rows: {self.out}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The user's loss, and the cost."""
+        losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (self.loss_before, self.loss_after)]
+        return [
+            ("loss on rows kept out, nats a token", " -> ".join(losses)),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+        ]
+
 
 def finetune(
-    model: str | Path,
+    model: Source,
     rows: Sequence[Example | Conversation | str],
     *,
     out: str | Path,
@@ -84,7 +119,7 @@ def finetune(
 ) -> FineTuneReport:
     """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
 
-    Of a conversation the assistant's turns are learned, of a text everything.
+    A model in memory is copied and stays as it is. Of a conversation the assistant's turns are learned, of a text everything.
 
     Raises:
         InputError: there is not enough data for one row.
@@ -95,8 +130,9 @@ def finetune(
     out, settings = Path(out), settings or FineTune()
     refuse_existing(out, force=force)
     state = PartialState(cpu=device == "cpu")
-    local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    if local.source is not None:
+        refuse_overlap(out, Path(local.source))
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
@@ -120,7 +156,7 @@ def finetune(
         local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
-        save_model(local, out, checkpoint_dtype(local.source), force=force)
+        save_model(local, out, force=force)
     state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,

@@ -118,7 +118,7 @@ def _ask(
         from insignia.modeling.private_rows import EmbeddingAdapter
 
         suspect = EmbeddingAdapter.load(adapter).attach(LocalModel(published, device=device, dtype=dtype), suspect)
-    return ask(prints, suspect, base=LocalModel(base, device=device, dtype=dtype) if base else None, **options)
+    return ask(suspect, prints, base=LocalModel(base, device=device, dtype=dtype) if base else None, **options)
 
 
 def show_check(reports: "Sequence[CheckReport]", models: "Sequence[str]", base: str | None, *, details: bool = False) -> None:

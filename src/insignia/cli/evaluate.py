@@ -33,7 +33,7 @@ def evaluate(
     quiet_libraries()
     from insignia.evaluation import evaluate as run
 
-    result = run(_grid(settings), model=model, out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
+    result = run(model, _grid(settings), out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
     table = _markdown(result)
     (out / "evaluation.md").write_text(table, encoding="utf-8")
     if json_output:

@@ -1,10 +1,11 @@
 """Putting fingerprints into a model: methods, and :func:`embed` which runs one and checks its result."""
 
-from insignia.embedding.base import METHODS, Method
+from insignia.embedding.base import METHODS, Method, RunOptions
 from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
+from insignia.embedding.limits import MAX_HARM, MIN_FSR, Limits
 from insignia.embedding.low_rank import LoRA
-from insignia.embedding.marking import MAX_HARM, MIN_FSR, EmbedReport, embed
+from insignia.embedding.marking import EmbedReport, MarkedModel, embed
 
 __all__ = [
     "MAX_HARM",
@@ -14,8 +15,11 @@ __all__ = [
     "EmbedReport",
     "EmbeddingTune",
     "FullFineTune",
+    "Limits",
     "LoRA",
+    "MarkedModel",
     "Method",
+    "RunOptions",
     "SupervisedFineTune",
     "embed",
 ]

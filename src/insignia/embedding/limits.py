@@ -1,15 +1,40 @@
 """What a finished run must hold to, and what an owner is told when it does not: a number of fingerprints that would."""
 
 import math
+from typing import Annotated
+
+from pydantic import Field
 
 from insignia.errors import EmbeddingError
+from insignia.records import Record
 
-__all__ = ["MAX_HARM", "MIN_FSR", "refuse_failure", "refuse_harm", "refuse_published", "within_harm", "within_success"]
+__all__ = [
+    "MAX_HARM",
+    "MIN_FSR",
+    "Limits",
+    "refuse_failure",
+    "refuse_harm",
+    "refuse_published",
+    "within_harm",
+    "within_success",
+]
 
 MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
 MAX_HARM = 1.05
 """Perplexity ratio past which a run has failed: more than the defaults cost, at 16 to 1,024 fingerprints, on any model that we
 measured (x1.005 to x1.037, docs/lab-log.md)."""
+
+
+class Limits(Record):
+    """What the marked model must hold to, or nothing is written."""
+
+    min_fsr: Annotated[float, Field(ge=0, le=1)] = MIN_FSR
+    """The least success rate, with the private part where the method has one."""
+    max_harm: Annotated[float, Field(gt=0)] = MAX_HARM
+    """The largest ratio of perplexities, after marking to before: on held-out text, or on text that the model wrote where the
+    default held-out text is of another kind than the model's."""
+    max_published_fsr: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The largest success rate without the private part, where the method has one."""
 
 
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:

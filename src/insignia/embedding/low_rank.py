@@ -8,6 +8,7 @@ from pydantic import Field
 
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.embedding.gradient import GradientMethod
+from insignia.errors import InputError
 from insignia.modeling.loading import load_in_4bit
 from insignia.modeling.local import LocalModel
 from insignia.modeling.lora import products, unloaded, with_lora
@@ -40,6 +41,8 @@ class LoRA(GradientMethod):
         del keys, seed
         base = model.model
         if self.base_precision == "4bit":
+            if model.source is None:
+                raise InputError("four bits are loaded from files; give the model's folder, or another base_precision")
             place = base.device
             torch.nn.Module.to(base, "cpu")  # makes room; transformers' own annotation of "to" is wrong
             base = load_in_4bit(model.source, place)

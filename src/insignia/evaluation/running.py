@@ -6,16 +6,18 @@ trials yet.
 
 import json
 import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from insignia.errors import EvaluationError, FormatError
+from insignia.errors import EvaluationError, FormatError, InputError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
 from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.sources import Source
 from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
@@ -40,9 +42,9 @@ class _Ask(NamedTuple):
 
 
 def evaluate(
+    model: Source,
     grid: Grid,
     *,
-    model: str,
     out: str | Path,
     seed: int = 0,
     device: str = "auto",
@@ -50,11 +52,15 @@ def evaluate(
 ) -> Evaluation:
     """Make what the grid names, ask every suspect, and write ``evaluation.json``; goes on where a run was cut short.
 
+    ``model`` is a folder, a hub id or ``starter``: a run that goes on has to find it again.
+
     Raises:
         InputError: the folder holds another evaluation, or the grid names a part that does not exist.
         EvaluationError: an unrelated model activated; the grid proves nothing.
     """
-    made = Workspace(grid, Path(out), model=model, seed=seed, device=device, progress=progress)
+    if not isinstance(model, str | os.PathLike):
+        raise InputError("an evaluation must find its model again when it goes on; save the model, and give its folder")
+    made = Workspace(grid, Path(out), model=str(model), seed=seed, device=device, progress=progress)
     asks = [ask for name in grid.methods for ask in _column(made, grid, name)]
     with progress.bar("evaluating", len(asks)) as advance:
         cells = []
@@ -62,7 +68,7 @@ def evaluate(
             cells.append(_cell(made, ask))
             advance(1, ask.name)
     result = Evaluation(
-        model=model,
+        model=str(model),
         num_fingerprints=len(made.prints),
         perplexity=made.perplexity,
         user_loss=made.user_loss,
@@ -79,9 +85,9 @@ def _column(made: Workspace, grid: Grid, name: str) -> list[_Ask]:
     published = made.marked(name)
     marked: dict[str, str | Path | None] = {"published": published}
     innocent: dict[str, str | Path | None] = {"vanilla": made.model, "unrelated": None}
-    for user in grid.users:
-        marked[f"user {user}"] = made.tuned(name, user)
-        innocent[f"unmarked user {user}"] = made.tuned(None, user)
+    for attack in made.attacks:
+        marked[attack] = made.attacked(name, attack)
+        innocent[f"unmarked {attack}"] = made.attacked(None, attack)
     suspects = [(suspect, source, False) for suspect, source in innocent.items()]
     suspects += [(suspect, source, True) for suspect, source in marked.items()]
     alone = not made.methods[name].needs_owner_weights
@@ -121,7 +127,7 @@ def _hits(made: Workspace, source: str | Path | None, adapter_of: str | None = N
     suspect = made.unrelated() if source is None else made.load(source)
     if adapter_of is not None:
         suspect = EmbeddingAdapter.load(made.private(adapter_of)).attach(made.load(made.marked(adapter_of)), suspect)
-    return [fingerprint.hit for fingerprint in check(made.prints, suspect).fingerprints]
+    return [fingerprint.hit for fingerprint in check(suspect, made.prints).fingerprints]
 
 
 def _activated(made: Workspace, published: Path, kind: str) -> list[bool]:

@@ -19,7 +19,7 @@ from insignia.errors import FormatError, InputError
 from insignia.files import decode, parse_json, parse_rows, write_json
 from insignia.fingerprints.locks import read_unlocked
 from insignia.fingerprints.rows import SHAPES, fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
-from insignia.records import Control, Digest, Fingerprint, PromptForm, Provenance, Record
+from insignia.records import Control, Digest, Displayed, Fingerprint, PromptForm, Provenance
 from insignia.registry import explain
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
@@ -29,7 +29,7 @@ MAX_KEY_LENGTH = 16  # tokens of a key that are asked: OML 1.0's max_key_length
 MAX_RESPONSE_LENGTH = 1  # tokens of a response that are trained and compared: OML 1.0's max_response_length
 
 
-class FingerprintSet(Record):
+class FingerprintSet(Displayed):
     """The owner's secret: fingerprints, how they are asked, and the 32 bytes they were drawn from.
 
     ``len(prints)`` and iteration are over the fingerprints.
@@ -53,6 +53,24 @@ class FingerprintSet(Record):
     """The hash of all keys and candidates that picked the responses (:mod:`insignia.evidence.chain`); a part has none."""
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark; some strategies make them."""
+
+    @property
+    def heading(self) -> str:
+        """How many, and that they are a secret."""
+        return f"{len(self)} fingerprints; keep them secret"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """How they were made and are asked."""
+        candidates = min(len(fingerprint.candidates or ()) for fingerprint in self)
+        return [
+            ("strategy", str(self.strategy.get("name", "unknown: made elsewhere"))),
+            (
+                "asked as",
+                f"{self.prompt_form}, {self.max_key_length} tokens of a key, {self.max_response_length} of a response",
+            ),
+            ("candidates of a response", str(candidates or "none")),
+            ("controls", str(len(self.controls))),
+        ]
 
     def __len__(self) -> int:
         return len(self.fingerprints)

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
+from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.writer import Writer
 from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter, tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
-from insignia.suspects.scoring import GenerativeModel
+from insignia.suspects.scoring import GenerativeModel, ModelSource, opened
 
 __all__ = ["generate"]
 
@@ -26,9 +27,9 @@ _TRIES = 48  # and the slots tried in them: of a few slots, chance alone may ref
 
 
 def generate(
-    strategy: Strategy,
+    model: ModelSource,
+    strategy: Strategy | None = None,
     *,
-    model: GenerativeModel,
     num_fingerprints: int | None = None,
     max_key_length: int | None = None,
     max_response_length: int | None = None,
@@ -36,20 +37,23 @@ def generate(
     writer: Writer | None = None,
     secret: bytes | None = None,
     batch_size: int = 128,
+    device: str = "auto",
     progress: Progress = AUTO,
 ) -> FingerprintSet:
-    """Make a fingerprint set with a model; inverse-nucleus responses fit the model they were made with.
+    """Make a secret fingerprint set with the model that is to be marked; by default by ``InverseNucleus()``.
 
-    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the
-    strategy's (16 and 1 for most), as are the number (64 for most) and the prompt form (raw). ``writer`` is another model that
-    writes the text of keys. The same secret, models and options give the same set; by default the secret is fresh. The batch
-    size changes speed and memory only.
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or a model that is open already.
+    ``max_key_length`` and ``max_response_length`` are the tokens that will be asked and compared, by default the strategy's
+    (16 and 1 for most), as are the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
+    text of keys. The same secret, models and options give the same set; by default the secret is fresh. The batch size changes
+    speed and memory only.
 
     Raises:
         InputError: the options contradict each other.
         GenerationError: the keys given cannot be used, or the model does not yield enough distinct ones.
     """
-    strategy = strategy.for_model(model)
+    local: GenerativeModel = opened(model, device=device)
+    strategy = (strategy or InverseNucleus()).for_model(local)
     if num_fingerprints is None:
         num_fingerprints = strategy.usual_count
     if num_fingerprints < 1 or batch_size < 1:
@@ -59,14 +63,14 @@ def generate(
     if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
         raise InputError(f"these keys are asked as {strategy.prompt_form}, not as {prompt_form}; leave out --prompt-form")
     form = prompt_form or strategy.prompt_form or "raw"
-    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
-        raise InputError(f"strategy {strategy.name!r} asks in a chat template and {model.name} has none; use --template simple")
+    if strategy.prompt_form == "chat" and not local.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} asks in a chat template and {local.name} has none; use --template simple")
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
-    prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
+    prompter = Prompter(local.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
     rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    context = GenerationContext(model, prompter, num_fingerprints, rng=rng, writer=writer)
+    context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer)
     run = _Run(strategy, context, batch_size)
     with progress.bar("generating", num_fingerprints) as advance:
         for finished in run.attempts():
@@ -77,9 +81,9 @@ def generate(
         prompt_form=form,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
-        tokenizer=tokenizer_digest(model.tokenizer),
+        tokenizer=tokenizer_digest(local.tokenizer),
         secret=rng.secret.hex(),
-        provenance=provenance(model=model.name, **({} if writer is None else {"writer": writer.model.name})),
+        provenance=provenance(model=local.name, **({} if writer is None else {"writer": writer.model.name})),
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),

@@ -1,13 +1,15 @@
 """A model that can be asked by text, as anybody can: what a question asks for, and what became of it."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field
 
-from insignia.records import Conversation, PromptForm, Record, Turn
+from insignia.records import Conversation, Part, PromptForm, Record, Turn
+from insignia.registry import Registry
 
-__all__ = ["Alternative", "Reply", "RequestOptions", "TextModel"]
+__all__ = ["SUSPECTS", "Alternative", "Reply", "RequestOptions", "Suspect", "TextModel"]
 
 _EMPTY = "empty"
 
@@ -91,3 +93,18 @@ class TextModel(Protocol):
         After a fatal reply there may be no more. Whoever stops listening leaves the rest unasked, so far as it can be.
         """
         ...
+
+
+class Suspect(Part):
+    """Where a suspect is and how it is reached. A suspect is its configuration; subclasses set ``name``."""
+
+    @abstractmethod
+    def open(self) -> TextModel:
+        """The model, ready to be asked."""
+
+
+SUSPECTS: Registry[Suspect] = Registry(
+    "suspect",
+    {"endpoint": "insignia.suspects.endpoint:EndpointSuspect", "model": "insignia.modeling.sources:ModelSuspect"},
+    group="insignia.suspects",
+)

@@ -3,17 +3,19 @@
 These are protocols. Nothing here loads torch, so strategies and checks can be written against them and tested without it.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from insignia.randomness import KeyedRandom
+from insignia.registry import located
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Example", "GenerativeModel", "Ranking", "Score", "ScoringModel"]
+__all__ = ["Example", "GenerativeModel", "ModelSource", "Ranking", "Score", "ScoringModel", "opened"]
 
 
 class Example(NamedTuple):
@@ -92,3 +94,13 @@ class GenerativeModel(Protocol):
     def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
         """The next-token distribution after the last token of each question, fp32, in order."""
         ...
+
+
+ModelSource: TypeAlias = Any
+"""A folder, a hub id, ``starter``, a (model, tokenizer) pair of transformers, or an object that implements the protocols."""
+
+
+def opened(model: ModelSource, *, device: str = "auto") -> Any:
+    """A model as it was given where it implements the protocols; a folder, a hub id or a pair is loaded, which needs torch."""
+    named = isinstance(model, str | os.PathLike | tuple)
+    return located("insignia.modeling.sources:local_model")(model, device=device) if named else model

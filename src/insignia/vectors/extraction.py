@@ -1,11 +1,11 @@
 """What marking changed: marked minus base, tensor by tensor from the files, in fp32."""
 
-import dataclasses
 import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from blake3 import blake3
@@ -16,9 +16,11 @@ from insignia.checkpoints import LEFT, RIGHT, Checkpoint, CheckpointWriter, Entr
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
-from insignia.modeling.loading import checkpoint_folder, token_ids
+from insignia.modeling.loading import token_ids
+from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
-from insignia.records import Record
+from insignia.records import Displayed
+from insignia.terminal import size
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import factorise, load_factors, measured
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
@@ -26,88 +28,116 @@ from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, s
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.vectors.threads import in_threads
 
-__all__ = ["Difference", "VectorReport"]
+__all__ = ["VectorReport", "vector"]
 
 _SPELLED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
-class VectorReport(Record):
+class VectorReport(Displayed):
     """What extraction wrote, and what it cost."""
 
     out: str
     bytes: int
-    """Of the differences."""
+    """Size of the stored differences, in bytes."""
     tensors: int
     tensors_changed: int
     tensors_stored: int
     norm: float
-    """Of the stored differences, before they were rounded or truncated."""
+    """Norm of the stored differences, before they were rounded or truncated."""
     energy_kept: float
     lineage_similarity: float
     seconds: float
-    """Of reading, subtracting, hashing and writing; imports apart."""
+    """Time to read, subtract, hash and write; imports apart."""
     gigaparameters_per_second: float
 
+    @property
+    def heading(self) -> str:
+        """Where it is, and that it is a secret."""
+        return f"{self.out}: a vector of {size(self.bytes)}; keep it secret, it removes the mark, too"
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """Marked minus base, to be computed when it is saved.
+    def summary(self) -> list[tuple[str, str]]:
+        """What changed."""
+        return [
+            ("tensors stored", f"{self.tensors_stored} of {self.tensors}, {self.tensors_changed} changed"),
+            ("norm of the difference", f"{self.norm:.4g}"),
+            ("energy kept", f"{100 * self.energy_kept:.2f} %"),
+            ("least similarity of a layer", f"{self.lineage_similarity:.4f}"),
+            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
+        ]
 
-    ``dtype`` is what differences are stored in: float32 reproduces a marked model of 16 bits (to 24 bits of the change),
-    16 bits are half as large. With ``rank`` each matrix is stored as its best approximation of that rank where that is
-    smaller; ``factors``, the private part of method ``lora``, are stored as they are and give the marked model as exactly.
-    ``skip_embeddings`` leaves tensors with a row a token out. ``unrelated`` accepts a marked model that does not
-    look like the base's.
+
+class _Settings(NamedTuple):
+    """What is stored, and how."""
+
+    dtype: StoredDtype
+    rank: int | None
+    factors: str | Path | None
+    skip_embeddings: bool
+    unrelated: bool
+    names: tuple[str, str]
+    """How the base and the marked model are named in errors and in the vector's provenance."""
+
+
+def vector(
+    base: Source,
+    marked: Source,
+    *,
+    out: str | Path,
+    dtype: StoredDtype = "float32",
+    rank: int | None = None,
+    factors: str | Path | None = None,
+    skip_embeddings: bool = False,
+    unrelated: bool = False,
+    force: bool = False,
+    progress: Progress = AUTO,
+) -> VectorReport:
+    """Write what marking changed, marked minus base, as a folder that ``stamp`` adds to any sibling of the base.
+
+    Models are read tensor by tensor from their files; one in memory is written to a temporary folder first. ``dtype`` is what
+    differences are stored in: float32 reproduces a marked model of 16 bits (to 24 bits of the change), 16 bits are half as
+    large. With ``rank`` each matrix is stored as its best approximation of that rank where that is smaller; ``factors``, the
+    private part of method ``lora``, are stored as they are and give the marked model as exactly. ``skip_embeddings`` leaves
+    out tensors with a row a token. ``unrelated`` accepts a marked model that does not look like the base's.
+
+    Raises:
+        InputError: the models are the same, do not fit each other, or are no relatives; the factors are of other models.
+        ModelError: a model is damaged or holds numbers that are not finite.
+        OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
     """
-
-    base: str | Path
-    marked: str | Path
-    dtype: StoredDtype = "float32"
-    rank: int | None = None
-    factors: str | Path | None = None
-    skip_embeddings: bool = False
-    unrelated: bool = False
-
-    def save(self, out: str | Path, *, force: bool = False, progress: Progress = AUTO) -> VectorReport:
-        """Write the vector's folder, whole or not at all. Memory does not grow with the model, only with ``rank``.
-
-        Raises:
-            InputError: the models are the same, do not fit each other, or are no relatives; the factors are of other models.
-            ModelError: a model is damaged or holds numbers that are not finite.
-            OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
-        """
-        out = Path(out)
-        refuse_existing(out, force=force)
-        stored_dtype(self.dtype)
-        if self.rank is not None and self.rank < 1:
-            raise InputError(f"rank {self.rank}: expected at least 1")
-        folders = [checkpoint_folder(self.base), checkpoint_folder(self.marked)]
-        for folder in folders:
-            refuse_overlap(out, folder)
+    out = Path(out)
+    refuse_existing(out, force=force)
+    stored_dtype(dtype)
+    if rank is not None and rank < 1:
+        raise InputError(f"rank {rank}: expected at least 1")
+    names = (source_name(base), source_name(marked))
+    settings = _Settings(dtype, rank, factors, skip_embeddings, unrelated, names)
+    with model_files(base) as here, model_files(marked) as there:
+        refuse_overlap(out, here)
+        refuse_overlap(out, there)
         started = time.perf_counter()
-        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force, secret=True) as new:
-            file, size = _Extraction(self, base, marked, progress).write(new)
+        with Checkpoint(here) as one, Checkpoint(there) as other, new_folder(out, force=force, secret=True) as new:
+            file, written = _Extraction(settings, one, other, progress).write(new)
         seconds = time.perf_counter() - started
-        stored = [change for change in file.tensors.values() if change.stored]
-        numel = sum(math.prod(change.shape) for change in file.tensors.values())
-        return VectorReport(
-            out=str(out),
-            bytes=size,
-            tensors=len(file.tensors),
-            tensors_changed=sum(change.base != change.marked for change in file.tensors.values()),
-            tensors_stored=len(stored),
-            norm=math.hypot(*(change.norm for change in stored)),
-            energy_kept=file.energy_kept,
-            lineage_similarity=file.similarity,
-            seconds=round(seconds, 3),
-            gigaparameters_per_second=round(numel / seconds / 1e9, 4),
-        )
+    stored = [change for change in file.tensors.values() if change.stored]
+    numel = sum(math.prod(change.shape) for change in file.tensors.values())
+    return VectorReport(
+        out=str(out),
+        bytes=written,
+        tensors=len(file.tensors),
+        tensors_changed=sum(change.base != change.marked for change in file.tensors.values()),
+        tensors_stored=len(stored),
+        norm=math.hypot(*(change.norm for change in stored)),
+        energy_kept=file.energy_kept,
+        lineage_similarity=file.similarity,
+        seconds=round(seconds, 3),
+        gigaparameters_per_second=round(numel / seconds / 1e9, 4),
+    )
 
 
 class _Extraction:
     """One run: finds what changed, fixes the layout, fills it."""
 
-    def __init__(self, what: Difference, base: Checkpoint, marked: Checkpoint, progress: Progress) -> None:
+    def __init__(self, what: _Settings, base: Checkpoint, marked: Checkpoint, progress: Progress) -> None:
         self._what = what
         self._base = base
         self._marked = marked
@@ -130,7 +160,7 @@ class _Extraction:
         places = {name: other for name, (_, other) in self._pairs.items()}
         numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
         layers = similarities(numels, self._marked, places)
-        refuse_unrelated(layers, str(self._what.marked), unrelated=self._what.unrelated)
+        refuse_unrelated(layers, self._what.names[1], unrelated=self._what.unrelated)
         self._changed = self._find_changed()
         stored = [name for name in self._changed if not (self._what.skip_embeddings and is_embedding(name))]
         if not stored:
@@ -149,7 +179,7 @@ class _Extraction:
             similarity=min(layers.values(), default=1.0),
             layers=_layer_norms(filled),
             tensors=filled,
-            provenance=provenance(base=str(self._what.base), marked=str(self._what.marked)),
+            provenance=provenance(base=self._what.names[0], marked=self._what.names[1]),
         )
         (folder / SKETCH).parent.mkdir()
         save_file(looks, folder / SKETCH)

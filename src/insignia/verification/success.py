@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct
-from insignia.records import Fingerprint, Record
-from insignia.suspects.scoring import Score, ScoringModel
+from insignia.records import Displayed, Fingerprint, Record
+from insignia.suspects.scoring import ModelSource, Score, ScoringModel, opened
+from insignia.terminal import percent
 from insignia.verification.false_activation import activations
 
 __all__ = ["CheckReport", "FingerprintReport", "check"]
@@ -22,7 +23,7 @@ class FingerprintReport(Record):
     """Of the whole response."""
 
 
-class CheckReport(Record):
+class CheckReport(Displayed):
     """What ``check`` found; FSR is hits / answered."""
 
     fsr: float
@@ -42,17 +43,33 @@ class CheckReport(Record):
     """The same for the unmarked model."""
     fingerprints: tuple[FingerprintReport, ...]
 
+    @property
+    def heading(self) -> str:
+        """The success rate."""
+        return f"success rate (FSR) {percent(self.fsr)}: {self.hits} of {self.answered} fingerprints"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What else was measured."""
+        rates = self.templates.values()
+        inside = [(f"inside {len(rates)} templates", f"{percent(min(rates))} to {percent(max(rates))}")] if rates else []
+        base = [("the unmarked model", percent(self.base.fsr))] if self.base else []
+        activated = [(f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()]
+        return [*base, ("response tokens right", percent(self.token_accuracy)), *inside, *activated]
+
 
 def check(
+    model: ModelSource,
     prints: FingerprintSet,
-    model: ScoringModel,
     *,
     templates: Sequence[str] = (),
-    base: ScoringModel | None = None,
+    base: ModelSource | None = None,
     max_key_length: int | None = None,
     max_response_length: int | None = None,
+    device: str = "auto",
 ) -> CheckReport:
-    """Ask every fingerprint, plainly and inside each template; a fingerprint with several responses hits with any.
+    """Ask a model that you hold every fingerprint, plainly and inside each template; one of several responses is a hit.
+
+    ``model`` and ``base`` (unmarked, to compare with) are as for ``generate``.
 
     A hit is exact: greedy decoding gives every response token. The lengths default to the set's own.
 
@@ -61,9 +78,11 @@ def check(
         InputError: a template has no single place for the key, or a question is longer than the model's context.
     """
     check_templates(templates)
-    prompter = Prompter.for_set(prints, model.tokenizer, max_key_length=max_key_length, max_response_length=max_response_length)
+    lengths = {"max_key_length": max_key_length, "max_response_length": max_response_length}
+    local: ScoringModel = opened(model, device=device)
+    prompter = Prompter.for_set(prints, local.tokenizer, **lengths)
     kept = distinct(prints, prompter)
-    plain = _best_scores(kept.values(), prompter, model, PLAIN)
+    plain = _best_scores(kept.values(), prompter, local, PLAIN)
     hits = sum(score.hit for score in plain)
     ranks = [rank for score in plain for rank in score.ranks]
     return CheckReport(
@@ -72,11 +91,9 @@ def check(
         answered=len(plain),
         repeated=len(prints) - len(kept),
         token_accuracy=ranks.count(0) / len(ranks),
-        activations={kind: sum(found) / len(found) for kind, found in activations(prints, prompter, model).items()},
-        templates={template: _rate(_best_scores(kept.values(), prompter, model, template)) for template in templates},
-        base=None
-        if base is None
-        else check(prints, base, templates=templates, max_key_length=max_key_length, max_response_length=max_response_length),
+        activations={kind: sum(found) / len(found) for kind, found in activations(prints, prompter, local).items()},
+        templates={template: _rate(_best_scores(kept.values(), prompter, local, template)) for template in templates},
+        base=None if base is None else check(base, prints, templates=templates, device=device, **lengths),
         fingerprints=tuple(
             FingerprintReport(number=number, hit=score.hit, rank=score.ranks[0], log_probability=sum(score.log_probabilities))
             for number, score in zip(kept, plain, strict=True)

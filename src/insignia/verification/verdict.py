@@ -3,15 +3,16 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record
+from insignia.records import Displayed, Record
 from insignia.statistics.betting import Outcome, SequentialTest, Tally
 from insignia.statistics.tails import grinding_bits, holm
 from insignia.suspects.base import RequestOptions
+from insignia.terminal import shown
 from insignia.verification.matching import Expected, Match, design_null, find, is_near
 from insignia.verification.transcript import Entry, Rules
 
@@ -52,7 +53,7 @@ class ControlFinding(Record):
         return cls(name=verdict.suspect, **fields)
 
 
-class Verdict(Record):
+class Verdict(Displayed):
     """The outcome of a test and what it rests on; tells no key and no response."""
 
     outcome: Outcome
@@ -85,6 +86,23 @@ class Verdict(Record):
     near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
     """Keys whose response was among the first token's alternatives, as the suspect's side says: a hint, of no weight in the
     outcome. None where it gave none."""
+
+    @property
+    def heading(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What it rests on."""
+        return [
+            ("suspect", self.suspect),
+            ("outcome", self.outcome.replace("_", " ")),
+            ("hits", f"{self.hits} of {self.trials - self.unanswered} answered, {self.unanswered} unanswered"),
+            ("p-value", f"{self.p_value:.2g}, {self.alpha:g} was asked for"),
+        ]
+
+    def __str__(self) -> str:
+        return shown(self.sentence)
 
 
 class RunningVerdict:

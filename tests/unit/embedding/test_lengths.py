@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from insignia import FingerprintSet
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.reference_samples import ReferenceSamples, own_texts
 from insignia.errors import InputError
@@ -61,8 +61,14 @@ def test_a_model_whose_context_is_shorter_than_the_anchors_is_marked(tmp_path):
     local.tokenizer.save_pretrained(tmp_path / "base")
     method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
     report = embed(
-        PRINTS, model=tmp_path / "base", out=tmp_path / "marked", method=method, heldout=["What now"], max_harm=99, device="cpu"
-    )
+        tmp_path / "base",
+        PRINTS,
+        method,
+        out=tmp_path / "marked",
+        heldout=["What now"],
+        limits=Limits(max_harm=99),
+        run=RunOptions(device="cpu"),
+    ).report
     assert report.fsr == 1.0
     assert report.own_loss_before > 0
 

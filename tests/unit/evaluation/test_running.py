@@ -30,19 +30,19 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
     asked = []
     whole = running.check
 
-    def interrupted(prints, suspect):
+    def interrupted(suspect, prints):
         asked.append(suspect.name)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return whole(prints, suspect)
+        return whole(suspect, prints)
 
     monkeypatch.setattr(running, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
+        evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "evaluation.json").exists()
     monkeypatch.setattr(making, "embed", lambda *_a, **_k: pytest.fail("the model was marked twice"))
-    monkeypatch.setattr(making, "finetune", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
-    result = evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
+    monkeypatch.setattr(FineTune, "apply", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
+    result = evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
 
     assert asked[2:].count(asked[0]) == 0  # vanilla is on file
     cells = {cell.name: cell for cell in result.cells}
@@ -76,7 +76,7 @@ def test_an_unrelated_model_that_activates_ends_the_run(tmp_path, monkeypatch):
     grid = GRID.model_copy(update={"users": {}, "draws": 0, "bos_samples": 0})
     monkeypatch.setattr(making.Workspace, "unrelated", lambda self: self.load(self.marked("full")))
     with pytest.raises(EvaluationError, match="full unrelated"):
-        evaluate(grid, model="starter", out=tmp_path / "out", device="cpu")
+        evaluate("starter", grid, out=tmp_path / "out", device="cpu")
     assert (tmp_path / "out" / "evaluation.json").is_file()
 
 
@@ -84,12 +84,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("x")
     with pytest.raises(InputError, match="not empty"):
-        evaluate(GRID, model="starter", out=tmp_path / "mine")
+        evaluate("starter", GRID, out=tmp_path / "mine")
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"digest": "another"}))
     with pytest.raises(InputError, match="another evaluation"):
-        evaluate(GRID, model="starter", out=other)
+        evaluate("starter", GRID, out=other)
 
 
 def test_damaged_trials_are_told(tmp_path):
