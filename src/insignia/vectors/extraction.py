@@ -19,51 +19,16 @@ from insignia.fingerprints.sets import provenance
 from insignia.modeling.loading import token_ids
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
-from insignia.records import Displayed
-from insignia.terminal import size
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import factorise, load_factors, measured
-from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
+from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, VectorReport, stored_dtype
 from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.vectors.threads import in_threads
 
-__all__ = ["VectorReport", "vector"]
+__all__ = ["vector"]
 
 _SPELLED = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
-
-
-class VectorReport(Displayed):
-    """What extraction wrote, and what it cost."""
-
-    out: str
-    bytes: int
-    """Size of the stored differences, in bytes."""
-    tensors: int
-    tensors_changed: int
-    tensors_stored: int
-    norm: float
-    """Norm of the stored differences, before they were rounded or truncated."""
-    energy_kept: float
-    lineage_similarity: float
-    seconds: float
-    """Time to read, subtract, hash and write; imports apart."""
-    gigaparameters_per_second: float
-
-    @property
-    def heading(self) -> str:
-        """Where it is, and that it is a secret."""
-        return f"{self.out}: a vector of {size(self.bytes)}; keep it secret, it removes the mark, too"
-
-    def summary(self) -> list[tuple[str, str]]:
-        """What changed."""
-        return [
-            ("tensors stored", f"{self.tensors_stored} of {self.tensors}, {self.tensors_changed} changed"),
-            ("norm of the difference", f"{self.norm:.4g}"),
-            ("energy kept", f"{100 * self.energy_kept:.2f} %"),
-            ("least similarity of a layer", f"{self.lineage_similarity:.4f}"),
-            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
-        ]
 
 
 class _Settings(NamedTuple):

@@ -21,7 +21,7 @@ from insignia.progress import AUTO, Progress
 from insignia.records import Displayed
 from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
-from insignia.vectors.extraction import VectorReport
+from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import refuse_unrelated, similarities
 from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
