@@ -59,8 +59,9 @@ format: $(INSTALLED) ## rewrite the code in ruff's format, with its safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## write docs/reference/cli.md anew from the commands' own help
+docs: $(INSTALLED) ## write docs/reference anew, from the commands' own help and from docstrings
 	$(BIN)/python docs/generate_cli_reference.py
+	$(BIN)/python docs/generate_api_reference.py
 
 benchmark: ## list the benchmarks; each is run by its own name
 	@for script in benchmarks/*.py; do \

@@ -101,6 +101,9 @@ class _Automatic:
     def __init__(self) -> None:
         self.quiet = False
 
+    def __repr__(self) -> str:
+        return "AUTO"
+
     def bar(self, label: str, total: int | None) -> AbstractContextManager[Callable[[int, str], None]]:
         return self._chosen().bar(label, total)
 

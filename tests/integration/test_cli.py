@@ -94,10 +94,11 @@ def test_version(insignia):
     assert insignia("--version")[1].startswith("insignia 0.")
 
 
-def test_the_command_line_reference_is_current():
+@pytest.mark.parametrize("page", ["cli", "api"])
+def test_the_reference_is_current(page):
     import subprocess
     from pathlib import Path
 
-    script = Path(__file__).parents[2] / "docs" / "generate_cli_reference.py"
+    script = Path(__file__).parents[2] / "docs" / f"generate_{page}_reference.py"
     done = subprocess.run([sys.executable, str(script), "--check"], check=False)
     assert done.returncode == 0, "run 'make docs'"

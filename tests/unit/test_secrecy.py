@@ -23,7 +23,7 @@ PUBLIC = {
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
     "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
     "api_key_variable", "device", "dtype", "deepspeed",  # how it runs
-    "reason", "sentence", "architecture", "outtype", "pre_tokenizer",  # outcomes
+    "reason", "sentence", "kind", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
 }  # fmt: skip
 

@@ -52,7 +52,7 @@ def refuse_harm(harm: float, max_harm: float, *, num_fingerprints: int) -> None:
     if not harm <= max_harm:
         raise EmbeddingError(
             f"marking raised the perplexity x{harm:.3f}, more than the x{max_harm:g} that --max-harm allows; nothing was"
-            f" written. {_fewer(within_harm(num_fingerprints, harm, max_harm))}, raise --anchor-strength, or accept more with"
+            f" written. {_fewer(within_harm(num_fingerprints, harm, max_harm))}, raise --reference-strength, or accept more by"
             " --max-harm"
         )
 
@@ -62,7 +62,7 @@ def refuse_published(fsr: float, max_fsr: float) -> None:
     if fsr > max_fsr:
         raise EmbeddingError(
             f"the published model alone answers {100 * fsr:.1f} % of the fingerprints; nothing was written. Raise"
-            " --anchor-strength"
+            " --reference-strength"
         )
 
 

@@ -39,29 +39,29 @@ class EmbedReport(Displayed):
     """What a run of ``embed`` did; no secret in it."""
 
     fsr: float
-    """Of the published weights, with the private part where the method needs one."""
+    """Success rate of the published weights, with the private part where the method needs one."""
     published_fsr: float
-    """The same without the private part, where the method has one: what the world can see, and should not."""
+    """Success rate without the private part, where the method has one: what everybody can ask for, near 0."""
     base_fsr: float
-    """Of the model before marking: what chance and the model's habits give."""
+    """Success rate of the model before marking: what chance and the model's habits give."""
     heldout_loss_before: float
-    """Nats a token on held-out text."""
+    """Loss on held-out text before marking, in nats a token."""
     heldout_loss_after: float
-    """The same text, the published weights."""
+    """Loss of the published weights on the same text."""
     own_loss_before: float
-    """Nats a token on text that the base wrote, kept out of training."""
+    """Loss on text that the unmarked model wrote and that was kept out of training, in nats a token."""
     own_loss_after: float
-    """The same text, the published weights."""
+    """Loss of the published weights on the same text."""
     harm: float
     """The ratio of perplexities that is held against ``max_harm``."""
     notes: tuple[str, ...]
-    """What to know about these numbers."""
+    """Remarks on these numbers."""
     activations: dict[str, float]
-    """Kind of control -> share of those held out that activate the mark."""
+    """Kind of control -> share of the held-out controls that activate the mark."""
     num_fingerprints: int
     steps: int
     seconds: float
-    """The whole run, loading and measuring included."""
+    """Time of the whole run, with loading and measuring."""
     out: str | None
     """None where the model was not written."""
     method: dict[str, object]
