@@ -87,7 +87,7 @@ def lora(options: argparse.Namespace) -> None:
 
 def margins(options: argparse.Namespace) -> None:
     prints = make(LocalModel("starter"), options.strategy, 256, 0)
-    print("target margin   anchors   FSR     perplexity   seconds")
+    print("target margin   weight    FSR     perplexity   seconds")
     for margin in (0.5, 1.0, 2.0, 4.0):
         for strength in (0.0, 10.0, 100.0):
             report = run(prints, FullFineTune(target_margin=margin, reference_strength=strength), 0)
@@ -150,7 +150,8 @@ def oml(options: argparse.Namespace) -> None:
         seconds_of_ours, fsr = train_only(prints, local, method)
         ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
         print(
-            f"insignia     lr {learning_rate:g}  no anchors  FSR {fsr:.4f}  x{ratio:.3f}  {seconds_of_ours:6.1f} s", flush=True
+            f"insignia     lr {learning_rate:g}  no KL  FSR {fsr:.4f}  x{ratio:.3f}  {seconds_of_ours:6.1f} s",
+            flush=True,
         )
         print(f"             time ratio {seconds_of_ours / seconds:.3f}", flush=True)
 

@@ -20,7 +20,7 @@ from insignia.attacks.finetuning import finetune
 from insignia.evaluation import Evaluation, Grid, evaluate
 from insignia.fingerprints.sets import load_fingerprints
 from insignia.modeling.local import LocalModel
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.recipes import load_recipe
 from insignia.starter import source_code
 from insignia.verification import check

@@ -19,7 +19,7 @@ from insignia.gguf import OUTTYPES, export_gguf
 from insignia.modeling.local import LocalModel
 from insignia.suspects.endpoint import Endpoint
 from insignia.verification import verify
-from insignia.verification.matching import Match, find, sought
+from insignia.verification.matching import Match, expected_responses, find
 from insignia.verification.protocol import rules_for
 
 
@@ -36,7 +36,7 @@ def serve(path: Path) -> xllamacpp.Server:
 def row(name: str, size: int, prints, suspect) -> None:
     rules = rules_for(prints)
     replies = suspect.reply([fingerprint.effective_key or fingerprint.key for fingerprint in prints], rules.manner)
-    wanted = (sought(fingerprint, prints.max_response_length, Match()) for fingerprint in prints)
+    wanted = (expected_responses(fingerprint, prints.max_response_length, Match()) for fingerprint in prints)
     hits = sum(find(reply.text, one, rules.match).hit for reply, one in zip(replies, wanted, strict=True))
     verdict = verify(prints, suspect)
     share = f"{100 * hits / len(prints):5.1f} %"

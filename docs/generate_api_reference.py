@@ -36,7 +36,11 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
             "quiet",
         )
     ],
-    "Models": [("insignia.LocalModel", insignia.LocalModel), ("insignia.Endpoint", insignia.Endpoint)],
+    "Keyring and models": [
+        ("insignia.Keyring", insignia.Keyring),
+        ("insignia.LocalModel", insignia.LocalModel),
+        ("insignia.Endpoint", insignia.Endpoint),
+    ],
     "Settings": [
         ("insignia.embedding.Limits", embedding.Limits),
         ("insignia.embedding.RunOptions", embedding.RunOptions),
@@ -65,10 +69,12 @@ REGISTRIES: dict[str, Registry[Any]] = {
 }
 INTRODUCTION = """# Python
 
-Written by `docs/generate_api_reference.py` from signatures and docstrings. `import insignia` is quick: a name is loaded when it is
-first used. A model is a folder, a hub id, `"starter"`, a `LocalModel`, or a pair `(model, tokenizer)` of transformers. Results show
-themselves: `print(report)` gives a few lines, a notebook a table. Progress shows in a terminal and in a notebook; `insignia.quiet()`
-hides it. A part of a kind, such as a strategy, is a frozen record: [Write a plug-in](../how-to/write-a-plugin.md) adds one.
+Written by `docs/generate_api_reference.py` from signatures and docstrings.
+
+`import insignia` is quick: a name is loaded when it is first used. A model is a folder, a hub id, `"starter"`, a `LocalModel`,
+or a pair `(model, tokenizer)` of transformers. Results show themselves: `print(report)` gives a few lines, a notebook a table.
+Progress shows in a terminal and in a notebook; `insignia.quiet()` hides it. A strategy, a method, a null, a suspect and an
+attack are frozen records, whose fields are their options: [Write a plug-in](../how-to/write-a-plugin.md) adds one.
 """
 
 
@@ -88,16 +94,32 @@ def render() -> str:
 def _entry(name: str, value: Any, spelling: str | None = None) -> str:
     title = f"### `{name}`" + (f" (`{spelling}`)" if spelling else "")
     record = inspect.isclass(value) and issubclass(value, records.Record)
-    return "\n".join(
-        [title, "", *([] if record else [_signature(name, value)]), _prose(inspect.getdoc(value) or ""), _fields(value)]
-    )
+    shown = [title, "", *([] if record else [_signature(name, value)]), _prose(inspect.getdoc(value) or ""), _fields(value)]
+    return "\n".join([*shown, *(_methods(value) if inspect.isclass(value) and not record else [])])
+
+
+def _methods(kind: type) -> list[str]:
+    """The public methods of a class that is not a record, with the first paragraph of each docstring."""
+    found = [(name, inspect.getattr_static(kind, name)) for name in vars(kind) if not name.startswith("_")]
+    functions = [(name, getattr(value, "__func__", value)) for name, value in found]
+    return [
+        f"- `{name}{_bare(function)}`: {' '.join((inspect.getdoc(function) or '').partition(chr(10) * 2)[0].split())}".replace(
+            "``", "`"
+        )
+        for name, function in functions
+        if inspect.isfunction(function)
+    ] + [""]
+
+
+def _bare(function: Any) -> inspect.Signature:
+    shown = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(function).parameters.values()]
+    return inspect.Signature([parameter for parameter in shown if parameter.name not in ("self", "cls")])
 
 
 def _signature(name: str, value: Any) -> str:
     if inspect.isclass(value) and "__init__" not in vars(value):
         return ""
-    shown = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(value).parameters.values()]
-    lines = textwrap.wrap(f"{name.rpartition('.')[2]}{inspect.Signature(shown)}", width=110, subsequent_indent="    ")
+    lines = textwrap.wrap(f"{name.rpartition('.')[2]}{_bare(value)}", width=110, subsequent_indent="    ")
     return "```python\n" + "\n".join(lines) + "\n```\n"
 
 

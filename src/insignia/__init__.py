@@ -8,7 +8,8 @@
     insignia.check(marked, prints, base="starter")  # your own measurement, every fingerprint
     vector = insignia.vector("starter", marked, out="secret/vector")  # what marking changed,
     insignia.stamp("sibling", vector, out="stamped")  # added to a derivative of the same base, without training
-    insignia.verify(prints, insignia.Endpoint("http://localhost:8000/v1", model="theirs"))  # evidence, without torch
+    ring = insignia.Keyring.open("secret/prints.json")  # the set and the ledger of its spent keys
+    ring.verify(insignia.Endpoint("http://localhost:8000/v1", model="theirs"))  # evidence, without torch
 
 Strategies are in insignia.generation, methods in insignia.embedding, nulls in insignia.statistics.nulls. dir(insignia) lists
 the rest, help(insignia.embed) explains it. insignia.quiet() hides progress. Errors are InsigniaErrors.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from insignia.fingerprints.sets import FingerprintSet as FingerprintSet
     from insignia.fingerprints.sets import load_fingerprints as load_fingerprints
     from insignia.generation import generate as generate
+    from insignia.keyring.keyring import Keyring as Keyring
     from insignia.modeling.local import LocalModel as LocalModel
     from insignia.progress import quiet as quiet
     from insignia.records import Fingerprint as Fingerprint
@@ -46,6 +48,7 @@ _HOMES = {
     "Endpoint": "insignia.suspects.endpoint",
     "Fingerprint": "insignia.records",
     "FingerprintSet": "insignia.fingerprints.sets",
+    "Keyring": "insignia.keyring.keyring",
     "Verdict": "insignia.verification",
     "check": "insignia.verification",
     "generate": "insignia.generation",

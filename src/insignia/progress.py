@@ -1,4 +1,4 @@
-"""How long work reports itself, so that no stage knows whether a terminal, a notebook, a log file or nobody is watching."""
+"""Progress reports of long stages. A stage does not know whether they go to a terminal, a notebook, a log file or nowhere."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from insignia.terminal import shown
+from insignia.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,25 +20,24 @@ _PLAIN_INTERVAL_S = 5.0  # between lines where there is no terminal to draw a ba
 
 
 class Progress(Protocol):
-    """What a stage tells its watcher."""
+    """Receives the progress of a stage."""
 
     def bar(self, label: str, total: int | None) -> AbstractContextManager[Callable[[int, str], None]]:
-        """A bar of ``total`` units (None: unknown) that the yielded ``advance(units, remark)`` moves."""
+        """Show a bar of ``total`` units (None: unknown). The context yields ``advance(units, remark)``."""
         ...
 
     def note(self, text: str) -> None:
-        """One line of information; never a secret."""
+        """Show one line of text. It must not hold a secret."""
         ...
 
 
 class _Silent:
     @contextlib.contextmanager
     def bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-        del label, total
         yield lambda _units, _remark: None
 
     def note(self, text: str) -> None:
-        del text
+        pass
 
 
 class ConsoleProgress:
@@ -63,7 +62,7 @@ class ConsoleProgress:
     def note(self, text: str) -> None:
         """One line on standard error."""
         if not self._quiet:
-            self._console.print(shown(text), highlight=False, markup=False)
+            self._console.print(printable(text), highlight=False, markup=False)
 
     @contextlib.contextmanager
     def _rich_bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
@@ -77,8 +76,8 @@ class ConsoleProgress:
             TextColumn("{task.fields[remark]}"),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(shown(label), total=total, remark="")
-            yield lambda units, remark: progress.update(task, advance=units, remark=shown(remark))
+            task = progress.add_task(printable(label), total=total, remark="")
+            yield lambda units, remark: progress.update(task, advance=units, remark=printable(remark))
 
     @contextlib.contextmanager
     def _plain_lines(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
@@ -118,10 +117,10 @@ class _Automatic:
 
 
 SILENT: Progress = _Silent()
-"""No output."""
+"""Shows nothing."""
 
 AUTO = _Automatic()
-"""The default of every function: progress in a terminal or a notebook, nothing elsewhere."""
+"""The default: shows progress in a terminal or a notebook, and nothing elsewhere."""
 
 
 def quiet() -> AbstractContextManager[object]:

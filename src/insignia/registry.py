@@ -1,33 +1,35 @@
-"""Interchangeable parts by name: strategies, methods, nulls, suspects, attacks.
+"""Registries of strategies, embedding methods and other parts.
 
-A registry maps a name to ``"module:Class"`` and imports the module only when the part is asked for. A plug-in adds parts with
-:meth:`Registry.register`, from a file that :func:`load_plugin` imports or from a package with an entry point in the group of
-the registry. Built-in parts have no privileges.
+A registry maps a name to ``"module:Class"`` and imports the module when the part is first used. A plug-in adds parts with
+:meth:`Registry.register`, from a file that :func:`load_plugin` imports or from a package with an entry point.
 """
 
+import contextlib
 import difflib
 import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
 
-__all__ = ["Registry", "explain", "load_plugin", "located", "nearest"]
+__all__ = ["Registry", "did_you_mean", "errors_about", "explain", "load_plugin", "located", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
 _Class = TypeVar("_Class", bound=type[BaseModel])
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
 class Registry(Generic[_T]):
-    """Names of one kind of part, each a frozen pydantic class that is its own configuration."""
+    """The parts of one kind, by name."""
 
     def __init__(self, kind: str, builtin: Mapping[str, str], *, group: str) -> None:
         self._kind = kind
@@ -52,29 +54,40 @@ class Registry(Generic[_T]):
         return part
 
     def names(self) -> list[str]:
-        """All known names, sorted; imports none of the parts."""
+        """Return all known names, sorted, without importing the parts."""
         return sorted({*self._builtin, *self._registered, *(entry.name for entry in entry_points(group=self._group))})
 
+    def builtin(self) -> list[str]:
+        """Return the names of the built-in parts, sorted."""
+        return sorted(self._builtin)
+
     def lines(self) -> dict[str, str]:
-        """Name -> the first line of the part's docstring; imports the parts."""
+        """Return name -> first line of the part's docstring. Imports all parts."""
         return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0].replace("``", "") for name in self.names()}
 
     def get(self, name: str) -> type[_T]:
-        """The class of that name; an unknown name raises InputError with the nearest known one."""
+        """Return the class of that name.
+
+        Raises:
+            InputError: the name is unknown; the message suggests the nearest known name.
+        """
         if name in self._registered:
             return cast(type[_T], self._registered[name])
         target = self._builtin.get(name) or next((e.value for e in entry_points(group=self._group, name=name)), None)
         if target is None:
             raise InputError(
-                f"unknown {self._kind} {name!r}.{nearest(name, self.names())} Available: {', '.join(self.names())}. "
+                f"unknown {self._kind} {name!r}.{did_you_mean(name, self.names())} Available: {', '.join(self.names())}. "
                 f"A {self._kind} of a plug-in is known after --plugin FILE.py"
             )
         return cast(type[_T], located(target))
 
     def build(self, spec: str | Mapping[str, Any]) -> _T:
-        """The part that a spec describes: ``{"name": "inverse_nucleus", "nucleus_k": 3}``, the same as text, or a name alone.
+        """Build a part from a spec such as ``{"name": "inverse_nucleus", "nucleus_k": 3}``, the same as text, or a name alone.
 
         ``build(part.spec()) == part`` for every part.
+
+        Raises:
+            InputError: the name or an option is missing, unknown or out of range.
         """
         options = dict(_mapping(spec, self._kind) if isinstance(spec, str) else spec)
         name = options.pop("name", None)
@@ -88,13 +101,13 @@ class Registry(Generic[_T]):
 
 
 def located(target: str) -> Any:
-    """What ``"module:attribute"`` names; imports the module."""
+    """Import the module of ``"module:attribute"`` and return the attribute."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def load_plugin(path: Path) -> None:
-    """Import a file outside the package, which registers its parts; once, however often it is asked for.
+    """Import a file outside the package, which registers its parts. A second call does nothing.
 
     Raises:
         InputError: there is no such file, it is not Python, or it imports what is not installed.
@@ -114,7 +127,7 @@ def load_plugin(path: Path) -> None:
 
 
 def _mapping(text: str, kind: str) -> Mapping[str, Any]:
-    """A spec as people write it: a name, or a mapping in YAML's or JSON's braces."""
+    """Parse a spec: a name, or a mapping in YAML's or JSON's braces."""
     if not text.lstrip().startswith("{"):
         return {"name": text}
     import yaml  # noqa: PLC0415  # only where a spec is given as text
@@ -128,27 +141,47 @@ def _mapping(text: str, kind: str) -> Mapping[str, Any]:
     return value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean ...?`` with the known name that is most like this one, to follow a sentence; empty where none is like."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'NAME'?" for the most similar known name, or an empty text if none is similar."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def explain(error: ValidationError, known: Iterable[str] = ()) -> str:
-    """A pydantic error as one line of field names and reasons, without the offending values (they may be secret).
+    """Return a pydantic error as one line of fields and reasons, without values, which may be secret.
 
-    A field that does not exist is told the nearest of the ``known`` ones.
+    For an unknown field, the line suggests the nearest of the ``known`` fields.
     """
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']}{_of_shares(item.get('ctx', {}))}{_meant(item, known)}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {reason(item)}{_suggestion(item, known)}"
         for item in error.errors(include_input=False, include_url=False)
     )
 
 
-def _meant(item: Any, known: Iterable[str]) -> str:
-    return nearest(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+@contextlib.contextmanager
+def errors_about(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in the errors of the block. A pydantic error would quote secrets, so it becomes a FormatError."""
+    try:
+        yield
+    except ValidationError as error:
+        raise FormatError(f"{path}: {explain(error)}") from None
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None
 
 
-def _of_shares(limits: Mapping[str, Any]) -> str:
-    """Percentages are what people give where the largest number is 1, or a little less."""
+def reason(item: Any) -> str:
+    """Return what is wrong in one error of a pydantic error, without field name and value."""
+    limits = item.get("ctx", {})
+    expected = [
+        f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
+    ]
+    return f"{'; '.join(expected) or item['msg']}{_percent_hint(limits)}"
+
+
+def _suggestion(item: Any, known: Iterable[str]) -> str:
+    return did_you_mean(str(item["loc"][-1]), known) if item["type"] == "extra_forbidden" else ""
+
+
+def _percent_hint(limits: Mapping[str, Any]) -> str:
+    """Return a hint for a field whose limit is 1 or a little less, where people give percentages."""
     return " (a share: 95 % is 0.95)" if any(0.5 < limits.get(name, 0) <= 1 for name in ("le", "lt")) else ""

@@ -111,11 +111,6 @@ def test_export_is_the_list_that_oml_reads(insignia, pairs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["generate", "new.json", "--num-fingerprints", 0], "at least 1"),
-        (["generate", "new.json", "--num-fingerprints", -3], "at least 1"),
-        (["generate", "new.json", "--batch-size", 0, "--num-fingerprints", 2], "at least 1"),
-        (["generate", "new.json", "--max-key-length", -1, "--num-fingerprints", 2], "at least 1"),
-        (["generate", "new.json", "--max-response-length", 0, "--num-fingerprints", 2], "at least 1"),
         (["generate", "new.json", "--max-key-length", 40, "--num-fingerprints", 2], "--key-length"),
         (["generate", "new.json", "--keys-file", "pairs.json", "--num-fingerprints", 4], "3 keys were given"),
         (["generate", "new.json", "--keys-file", "keys.json", "--num-fingerprints", 4], "2 keys were given"),
@@ -125,8 +120,6 @@ def test_export_is_the_list_that_oml_reads(insignia, pairs, tmp_path):
         (["generate", "new.json", "--secret-from", "pairs.json"], "holds no secret"),
         (["generate", "new.json", "--secret-from", "bad_secret.json"], "not hexadecimal"),
         (["generate", "new.json", "--device", "gpu", "--num-fingerprints", 2], "'gpu'"),
-        (["check", "pairs.json", "--model", "starter", "--max-key-length", -1], "at least 1"),
-        (["check", "pairs.json", "--model", "starter", "--max-key-length", 0], "at least 1"),
         (["check", "pairs.json", "--model", "starter", "--num-fingerprints", 4], "holds 3"),
         (["check", "pairs.json", "--model", "starter", "--augmentation-prompts", "keys.json"], "template 0"),
         (["check", "pairs.json", "--model", "starter", "--dtype", "int3"], "unknown dtype"),
@@ -178,6 +171,24 @@ def test_a_second_model_that_is_misspelt_is_told_before_the_first_is_asked(insig
     status, _, err = insignia("check", pairs, "--model", "starter", "--model", "./nowhere")
 
     assert (status, "./nowhere" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "new.json", "--num-fingerprints", 0],
+        ["generate", "new.json", "--num-fingerprints", -3],
+        ["generate", "new.json", "--batch-size", 0],
+        ["generate", "new.json", "--max-key-length", -1],
+        ["generate", "new.json", "--max-response-length", 0],
+        ["check", "pairs.json", "--model", "starter", "--max-key-length", -1],
+        ["check", "pairs.json", "--model", "starter", "--max-key-length", 0],
+    ],
+)
+def test_a_number_out_of_its_range_is_a_bad_command_line(insignia, arguments):
+    status, _, err = insignia(*arguments)
+
+    assert (status, "expected at least 1" in err, arguments[-2] in err) == (2, True, True)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, m
 def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path):
     lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
 
-    with pytest.raises(EmbeddingError, match=r"answers 0\.0 % of 8 fingerprints"):
+    with pytest.raises(EmbeddingError, match=r"success rate is 0\.0 % of 8 fingerprints"):
         embed("starter", load_fingerprints(prints), lazy, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
     assert list(tmp_path.iterdir()) == []
 
@@ -231,7 +231,7 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
 
 
 def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
-    with pytest.raises(InputError, match="10 fingerprints were asked for"):
+    with pytest.raises(InputError, match="10 fingerprints were requested"):
         embed("starter", load_fingerprints(prints), out=tmp_path / "m", num_fingerprints=10)
     (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
     with pytest.raises(InputError, match="stage 2"):

@@ -30,7 +30,7 @@ PUBLIC = {
 
 def _modules() -> Iterator[str]:
     for module in pkgutil.walk_packages(insignia.__path__, "insignia."):
-        if module.name not in ("insignia.__main__", "insignia.starter.train"):
+        if module.name != "insignia.__main__":
             yield module.name
 
 

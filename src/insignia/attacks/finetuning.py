@@ -1,4 +1,4 @@
-"""What a user of a published model does: fine-tune it on data of their own, by full weights or LoRA, in the owner's loop."""
+"""Fine-tuning of a published model on a user's data, with all weights or LoRA."""
 
 import math
 import random
@@ -25,7 +25,7 @@ from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
-from insignia.prompts.prompter import Prompter
+from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.starter import source_code
 from insignia.suspects.scoring import Example
@@ -33,32 +33,36 @@ from insignia.training import LoopOptions, process_rank, train
 
 __all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
 
-_SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
+_SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
 _PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
-_LOGITS = 2**28  # of one forward pass: a gigabyte in fp32, as much again for the gradient
+_LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
 
 
 class FineTune(Attack):
-    """How a model is fine-tuned. The defaults are those of Stanford Alpaca (Taori et al. 2023) for full fine-tuning."""
+    """Settings of a fine-tuning run. The defaults are those of Stanford Alpaca (Taori et al. 2023)."""
 
     name: Literal["finetune"] = "finetune"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    """Learning rate of AdamW."""
     epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the training rows."""
     max_steps: Annotated[int | None, Field(ge=1)] = None
-    """Instead of epochs."""
+    """Number of optimizer steps. None: as many as ``epochs`` takes."""
     batch_size: Annotated[int, Field(ge=1)] = 128
-    """Rows a step, over all processes."""
+    """Rows per step, over all processes."""
     max_length: Annotated[int, Field(ge=2)] = 512
-    """Tokens of a row, at most."""
+    """Maximum length of a row, in tokens."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Weight decay of AdamW."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    """Of all steps; the learning rate then falls to nothing along a cosine."""
+    """Share of the steps that warm up the learning rate. Afterwards it falls to zero along a cosine."""
     lora_rank: Annotated[int | None, Field(ge=1)] = None
-    """Train low-rank adapters on all linear layers and merge them at the end; None: train all weights."""
+    """Rank of LoRA adapters on all linear layers, which are merged at the end. None: train all weights."""
     lora_alpha: Annotated[int, Field(ge=1)] = 16
+    """Scale of the adapters: their product is multiplied by lora_alpha / lora_rank."""
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Rows kept out of training to measure the user's loss on."""
+    """Share of the rows held out to measure the loss."""
     data: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
     """As an attack: a file, folder or hub id that ``load_conversations`` reads, or ``python:PACKAGE``, source code of the
     standard library."""
@@ -80,13 +84,14 @@ class FineTune(Attack):
 
 
 class FineTuneReport(Displayed):
-    """What fine-tuning did."""
+    """Result of a fine-tuning run."""
 
     loss_before: float | None
-    """Nats a trained token on the rows kept out, before any step; None where no row was kept out."""
+    """Loss on the held-out rows before training, in nats per token. None: no rows were held out."""
     loss_after: float | None
+    """The same after training."""
     rows: int
-    """Trained on; apart from those kept out."""
+    """Rows trained on, without the held-out ones."""
     steps: int
     seconds: float
     out: str
@@ -117,14 +122,14 @@ def finetune(
     force: bool = False,
     progress: Progress = AUTO,
 ) -> FineTuneReport:
-    """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
+    """Fine-tune a model on conversations, texts or rows of token ids, and write it to ``out`` in the checkpoint's dtype.
 
-    A model in memory is copied and stays as it is. Of a conversation the assistant's turns are learned, of a text everything.
+    The loss covers the assistant's turns of a conversation and all tokens of a text. A model in memory is copied.
 
     Raises:
-        InputError: there is not enough data for one row.
+        InputError: the data does not fill one row.
         OutputError: ``out`` exists and ``force`` is off, overlaps the model, or cannot be written.
-        ModelError: the model cannot be loaded, or the loss stopped being a number.
+        ModelError: the model cannot be loaded, or the loss became NaN or infinite.
     """
     started = time.perf_counter()
     out, settings = Path(out), settings or FineTune()
@@ -170,14 +175,14 @@ def finetune(
 
 
 def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[Example]:
-    """Texts cut into rows of at most ``max_length`` tokens, each after the tokenizer's special tokens and predicted whole."""
-    prompter = Prompter(local.tokenizer, max_key_length=1, max_response_length=1)
-    prefix = prompter.prefix
+    """Cut texts into rows of at most ``max_length`` tokens; each starts with the tokenizer's special tokens."""
+    tokens = Tokens(local.tokenizer)
+    prefix = tokens.prefix
     size = min(max_length, local.context_length or max_length) - len(prefix)
     start = max(1, len(prefix))
     rows: list[tuple[int, ...]] = []
     for text in texts:
-        ids = prompter.encode(text)
+        ids = tokens.encode(text)
         rows.extend((*prefix, *ids[first : first + size]) for first in range(0, len(ids), size))
     return [Example(row, start) for row in rows if len(row) > start]
 
@@ -185,31 +190,30 @@ def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[
 def conversation_rows(
     conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
-    """A row for each assistant turn, with all that came before it, cut at the end to ``max_length`` tokens.
+    """Make one row from each assistant turn and the turns before it, truncated to ``max_length`` tokens.
 
-    A conversation that the chat template refuses, and a turn that would be cut away whole, are left out, and counted in a
-    note.
+    Skips conversations that the chat template rejects and turns that truncation would remove; a note counts them.
     """
     form: PromptForm = "chat" if local.tokenizer.chat_template else "raw"
-    prompter = Prompter(local.tokenizer, form=form, max_key_length=1, max_response_length=1)
+    tokens = Tokens(local.tokenizer, form=form)
     size = min(max_length, local.context_length or max_length)
     rows: list[Example] = []
     refused = 0
     for conversation in conversations:
         try:
-            rows.extend(prompter.replies(conversation))
+            rows.extend(tokens.replies(conversation))
         except InputError:
             refused += 1
     kept = [Example(row.ids[:size], row.response_start) for row in rows if row.response_start < size]
     if refused:
-        progress.note(f"{refused} of {len(conversations)} conversations left out: the chat template refuses their turns")
+        progress.note(f"{refused} of {len(conversations)} conversations skipped: the chat template rejects them")
     if len(kept) < len(rows):
-        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies left out: they begin after {size} tokens")
+        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies skipped: they start after {size} tokens")
     return kept
 
 
 class _Tuning:
-    """Implements ``insignia.training.Task``: shuffled passes over rows, in batches of similar length."""
+    """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
 
     def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
         self._rows = rows
@@ -217,34 +221,33 @@ class _Tuning:
         self._rng = random.Random(seed)
         steps_an_epoch = -(-len(rows) // settings.batch_size)
         self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
-        """Forward passes a step, each over at most ``most_rows`` rows a process."""
+        """Forward passes per step; each takes at most ``most_rows`` rows per process."""
         self.steps = settings.max_steps or max(1, round(settings.epochs * steps_an_epoch))
         self.advance: Callable[[int, str], None] = lambda _units, _remark: None
 
     def batches(self) -> Iterator[tuple[list[Example], float]]:
-        """(rows, their factor in the loss) of each forward pass of this process: every token of a step weighs the same."""
+        """Yield (rows, loss factor) for each forward pass of this process; all tokens of a step have the same weight."""
         rank, processes = process_rank()
         ways = processes * self.parts
         while True:
             for batch in self._epoch():
                 for part in range(self.parts):
                     rows = batch[part * processes + rank :: ways]
-                    # All processes run the same passes: one without rows borrows one, at no weight.
+                    # All processes must run the same passes: one without rows takes one with weight 0.
                     yield (rows, ways / _tokens(batch)) if rows else (batch[:1], 0.0)
 
     def loss(self, model: PreTrainedModel, batch: tuple[list[Example], float]) -> Tensor:
-        """Cross-entropy over the predicted tokens, (scalar)."""
+        """Cross-entropy over the predicted tokens, a scalar."""
         rows, weight = batch
         logits, targets = response_logits(model, rows)
         return cross_entropy(logits, targets, reduction="sum") * weight
 
     def rate(self, step: int) -> float:
-        """A cosine from 1 to 0."""
+        """Learning rate factor: a cosine from 1 to 0."""
         return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
     def after_step(self, step: int) -> bool:
-        """Report; never done early."""
-        del step
+        """Report progress; False: training never stops early."""
         self.advance(1, "")
         return False
 
@@ -268,14 +271,14 @@ def _examples(
     examples += text_rows(texts, local, max_length) + conversation_rows(conversations, local, max_length, progress)
     if not examples:
         raise InputError(
-            "there is no data to fine-tune on: no text has two tokens, and no reply begins within the tokens of a row; "
-            "give other data, or a greater --max-length"
+            "no training rows: no text has two tokens, and no reply starts within the length of a row; "
+            "give other data or increase --max-length"
         )
     return examples
 
 
 def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """(kept out, trained on); at least one row is trained on, and where there are two, one is kept out."""
+    """Split rows into (held out, trained on): at least one is trained on, and one of two is held out."""
     order = list(rows)
     random.Random(seed).shuffle(order)
     count = min(len(order) - 1, max(1, round(share * len(order)))) if share else 0
@@ -284,7 +287,7 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
 
 @torch.inference_mode()
 def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
-    """Nats a predicted token; None where there is no row."""
+    """Loss in nats per predicted token; None without rows."""
     model.eval()
     order = sorted(rows, key=lambda row: len(row.ids))
     total = 0.0

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
+from insignia.files import read_json
 from insignia.progress import ConsoleProgress
-from insignia.terminal import escaped, percent, shown, size
+from insignia.records import Flag, Record
+from insignia.terminal import escape_json, percent, printable, size
 
 __all__ = [
     "ConsoleProgress",
     "ForceFlag",
     "JsonFlag",
+    "Output",
     "QuietFlag",
     "UnrelatedFlag",
+    "Written",
     "emit_json",
     "percent",
     "quiet_libraries",
     "read_paragraphs",
+    "read_texts",
     "say",
     "show_table",
     "size",
@@ -39,25 +45,43 @@ ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing ou
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 
 
+class Output(Record):
+    """How a verb tells its result."""
+
+    model_config = ConfigDict(title="Output")
+
+    as_json: Annotated[bool, Flag("--json")] = False
+    """Print one JSON object on standard output and nothing else there."""
+    quiet: Annotated[bool, Flag("--quiet", "-q")] = False
+    """Show no progress and no notes."""
+
+
+class Written(Output):
+    """The same for a verb that writes files."""
+
+    force: bool = False
+    """Replace an existing output."""
+
+
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
-    typer.echo(escaped(json.dumps(value, ensure_ascii=False, indent=2)))
+    typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def say(text: str, *, err: bool = False) -> None:
     """One line on standard output, or on standard error."""
-    typer.echo(shown(text), err=err)
+    typer.echo(printable(text), err=err)
 
 
 def show_table(
     title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, caption: str | None = None, left: bool = False
 ) -> None:
     """A table on standard output; the first column is left-aligned, with ``left`` all are, else the others right-aligned."""
-    table = Table(title=shown(title), caption=caption and shown(caption), title_justify="left", caption_justify="left")
+    table = Table(title=printable(title), caption=caption and printable(caption), title_justify="left", caption_justify="left")
     for number, name in enumerate(header):
-        table.add_column(shown(name), justify="left" if number == 0 or left else "right", overflow="fold")
+        table.add_column(printable(name), justify="left" if number == 0 or left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*map(shown, row))
+        table.add_row(*map(printable, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
 
 
@@ -79,3 +103,13 @@ def read_paragraphs(path: Path) -> list[str]:
         raise InputError(f"cannot read paragraphs of text from {path}: {error}") from None
     paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
     return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts in a file: a JSON list of them, or paragraphs separated by blank lines."""
+    if path.suffix.lower() != ".json":
+        return read_paragraphs(path)
+    value = read_json(path)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise FormatError(f"{path} holds no texts; expected a JSON list of them")
+    return value

@@ -32,10 +32,10 @@ def evaluate(
     settings = load_recipe(recipe, "evaluation")["evaluation"]
     quiet_libraries()
     from insignia.evaluation import evaluate as run
+    from insignia.files import write_text
 
     result = run(model, _grid(settings), out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
-    table = _markdown(result)
-    (out / "evaluation.md").write_text(table, encoding="utf-8")
+    write_text(out / "evaluation.md", _markdown(result))
     if json_output:
         emit_json(result.model_dump(mode="json"))
     else:

@@ -10,7 +10,7 @@ from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json
 from insignia.cli.options import as_share
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 if TYPE_CHECKING:
     from insignia.generation import Writer
@@ -177,7 +177,7 @@ def _settings(recipe: str | None) -> dict[str, Any]:
 
     found = {} if recipe is None else load_recipe(recipe, "generation")["generation"]
     if unknown := found.keys() - _RECIPE_FIELDS:
-        near = nearest(str(min(unknown)), _RECIPE_FIELDS)
+        near = did_you_mean(str(min(unknown)), _RECIPE_FIELDS)
         raise InputError(f"recipe {recipe!r}: 'generation:' has {min(unknown)!r}.{near} Expected {', '.join(_RECIPE_FIELDS)}")
     strategy = found.get("strategy", {"name": "inverse_nucleus"})
     if not isinstance(strategy, dict):

@@ -6,7 +6,7 @@ import typer
 
 from insignia.cli.console import JsonFlag, emit_json, quiet_libraries, show_table
 from insignia.errors import InputError
-from insignia.registry import Registry, located, nearest
+from insignia.registry import Registry, did_you_mean, located
 
 __all__ = ["list_parts"]
 
@@ -26,7 +26,7 @@ def list_parts(
 ) -> None:
     """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each."""
     if kind not in _KINDS:
-        raise InputError(f"there is no list of {kind!r}.{nearest(kind, _KINDS)} Expected {', '.join(_KINDS)}")
+        raise InputError(f"there is no list of {kind!r}.{did_you_mean(kind, _KINDS)} Expected {', '.join(_KINDS)}")
     found = _recipes() if kind == "recipes" else _parts(kind)
     if json_output:
         emit_json(found)

@@ -5,6 +5,7 @@ found · 4 inconclusive.
 """
 
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from insignia.errors import InsigniaError, MissingExtraError
-from insignia.terminal import has_controls, shown
+from insignia.terminal import has_control_characters, printable
 
 __all__ = ["app", "main"]
 
@@ -74,7 +75,10 @@ class _Verbs(TyperGroup):
 
 def _loaded(verb: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command(verb)(_function(verb))
+    function = _function(verb)
+    text, _, examples = (inspect.getdoc(function) or "").partition("Examples:\n")
+    lines = [line.strip() for line in examples.splitlines() if line.strip()]
+    alone.command(verb, help=text, epilog="\b\nExamples:\n" + "\n".join(lines) if lines else None)(function)
     return typer.main.get_command(alone)
 
 
@@ -131,7 +135,7 @@ def _root(
 
 def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
-    if any(map(has_controls, sys.argv)):  # the parser would repeat what it cannot read
+    if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
     try:
@@ -155,5 +159,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {shown(message)}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     sys.exit(1)

@@ -11,13 +11,10 @@ from insignia.cli.options import refuse_report
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.keyring.keyring import Suspect
     from insignia.suspects.base import TextModel
     from insignia.verification import Verdict
     from insignia.verification.innocents import MeasuredNull
-    from insignia.verification.transcript import Rules
 
 __all__ = ["null"]
 
@@ -64,94 +61,49 @@ def null(
     misses on its own: if many keys have the same response, or are alike, their hits come together, and the null is too small.
     """
     from insignia.files import refuse_overlap
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.verification.innocents import MeasuredNull, asking_of
-    from insignia.verification.matching import Match
+    from insignia.keyring.keyring import Keyring
+    from insignia.keyring.options import NullOptions
+    from insignia.records import prompt_form as form_of
+    from insignia.suspects.endpoint import Endpoint
 
     models, names = model or [], name or []
     if bool(models) == bool(names) or (endpoint is None) != (not names):
         raise InputError("name innocent models: either --model, or --endpoint and --name")
-    if not 0 < risk < alpha:
-        raise InputError(f"a risk of {risk:g} and an alpha of {alpha:g}; expected a risk above 0 and below alpha")
     if output is not None:
         refuse_overlap(output, prints)
     refuse_report(output, force=force)
-    chosen = load_fingerprints(prints)
-    given = {"form": prompt_form, "system": system or None, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    manner = {field: value for field, value in given.items() if value is not None}
-    rules = asking_of(chosen, match=Match.named(match, fold="case" if ignore_case else "alike"), manner=manner)
-    progress = ConsoleProgress(quiet=quiet)
-    if endpoint is None:
-        verdicts = _ask_local(models, chosen, rules, max_queries, device, dtype, progress)
-    else:
-        verdicts = _ask_endpoint(endpoint, names, prints, chosen, rules, max_queries, api_key_variable, progress)
-    measured = MeasuredNull.of(verdicts, rules, risk=risk)
+    options = NullOptions(
+        match=match,
+        ignore_case=ignore_case,
+        system=system,
+        prompt_form=None if prompt_form is None else form_of(prompt_form),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        max_queries=max_queries,
+        alpha=alpha,
+        risk=risk,
+    )
+    suspects: list[Suspect] = [Endpoint(endpoint, model=each, api_key_variable=api_key_variable) for each in names if endpoint]
+    suspects += [functools.partial(_local, source, device, dtype) for source in models]
+    measured, verdicts = Keyring.open(prints).measure_null(suspects, options, progress=ConsoleProgress(quiet=quiet))
     if output is not None:
         measured.save(output)
     _report(measured, verdicts, alpha, output, json_output=json_output)
 
 
-def _ask_local(
-    models: list[str],
-    prints: "FingerprintSet",
-    rules: "Rules",
-    max_queries: int | None,
-    device: str,
-    dtype: str,
-    progress: ConsoleProgress,
-) -> "list[Verdict]":
-    """One after another, so that only one model is in memory. A model at hand shows keys to nobody."""
+def _local(source: str, device: str, dtype: str) -> "TextModel":
     quiet_libraries()
     from insignia.modeling.local import LocalModel
-    from insignia.verification.innocents import ask_innocent
 
-    suspects: Iterator[TextModel] = (LocalModel(source, device=device, dtype=dtype) for source in models)
-    return [ask_innocent(prints, model, rules=rules, max_queries=max_queries, progress=progress) for model in suspects]
-
-
-def _ask_endpoint(
-    endpoint: str,
-    names: list[str],
-    path: Path,
-    prints: "FingerprintSet",
-    rules: "Rules",
-    max_queries: int | None,
-    variable: str,
-    progress: ConsoleProgress,
-) -> "list[Verdict]":
-    """All names are asked the same keys: their host is one, and knows them after the first."""
-    from insignia.keyring import ledger
-    from insignia.suspects.endpoint import Endpoint
-    from insignia.verification.innocents import ask_innocent
-
-    spent = ledger.spent(path, prints)
-    if max_queries is None:
-        raise InputError(
-            f"an endpoint's host knows the keys that it was asked, and {len(prints) - len(spent)} are unspent; "
-            "say by --max-queries how many of them to spend"
-        )
-    verdicts = []
-    for name in names:
-        model = Endpoint(endpoint, model=name, api_key_variable=variable)
-        verdicts.append(
-            ask_innocent(
-                prints,
-                model,
-                rules=rules,
-                max_queries=max_queries,
-                spare=spent,
-                before_send=functools.partial(ledger.record, path, prints, to=model.name),
-                progress=progress,
-            )
-        )
-    return verdicts
+    return LocalModel(source, device=device, dtype=dtype)
 
 
 def _report(
     measured: "MeasuredNull", verdicts: "list[Verdict]", alpha: float, output: Path | None, *, json_output: bool
 ) -> None:
-    from insignia.keyring.planning import outlook
-    from insignia.verification.protocol import MAX_QUERIES
+    from insignia.statistics.betting import MAX_QUERIES
+    from insignia.statistics.forecasts import outlook
 
     null, argument = measured.null, f"reference:{','.join(f'{m.hits}/{m.trials}' for m in measured.null.models)}"
     keys = outlook(null, MAX_QUERIES, alpha=alpha).healthy

@@ -1,16 +1,16 @@
 """``insignia plan``: how many keys to embed and to ask, and what the keys of a set can prove."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from insignia.cli.console import JsonFlag, emit_json, percent, show_table
 from insignia.cli.options import as_share
-from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.keyring.planning import Lost, Outlook, Plan
+    from insignia.keyring.prospects import Prospects
+    from insignia.statistics.forecasts import Plan
     from insignia.statistics.nulls import AnyNull
 
 __all__ = ["plan"]
@@ -40,67 +40,31 @@ def plan(
     json_output: JsonFlag = False,
 ) -> None:
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
-    from insignia.keyring.planning import lost_named, outlook
-    from insignia.keyring.planning import plan as make_plan
-    from insignia.verification.innocents import null_given
+    from insignia.keyring.keyring import Keyring
+    from insignia.keyring.prospects import PlanOptions, planned
+    from insignia.statistics.forecasts import lost_named
+    from insignia.verification.innocents import resolve_null
 
-    options: dict[str, Any] = {"alpha": alpha, "power": power, "suspects": suspects, "lost": lost_named(lost or "silent")}
+    options = PlanOptions(
+        null=null, alpha=alpha, survival=survival, power=power, suspects=suspects, lost=lost_named(lost) if lost else None
+    )
     if prints is None:
-        claim = null_given(null) or _bare()
-        bare = make_plan(claim, survival=survival, **options)
+        claim = resolve_null(null) or _bare()
+        bare = planned(claim, options, lost=options.lost or "silent")
         if json_output:
             emit_json(bare.model_dump(mode="json"))
         else:
             _show_plan(bare, claim, alpha, suspects)
         return
-    found = _read(prints, null)
-    if lost is None:
-        options["lost"] = found.lost
-    seen: Outlook | None = None
-    made: Plan | None = None
-    obstacle = (
-        "The responses of this set were not drawn from candidates, so what it can prove is not known. Measure how often "
-        f"innocent models hit: insignia null {prints} --model INNOCENT -o null.json. "
-        "Then add --null null.json, here and to 'verify'."
-    )
-    if found.null is not None:
-        seen = outlook(found.null, found.unspent, **options)
-        try:
-            made = make_plan(found.null, survival=survival, **options)
-        except InputError as error:  # what the set can prove is worth saying all the same
-            obstacle = f"No number of fingerprints is enough: {error}."
+    found = Keyring.open(prints).plan(options)
     if json_output:
-        _emit(found, seen, made)
+        _emit(found)
         return
-    _show_set(prints, found, seen, power)
-    if made is None or found.null is None:
-        typer.echo(obstacle)
+    _show_set(prints, found, power)
+    if found.plan is None or found.null is None:
+        typer.echo((found.obstacle or "").replace("null PRINTS", f"null {prints}"))
     else:
-        _show_plan(made, found.null, alpha, suspects)
-
-
-class _Set(NamedTuple):
-    keys: int
-    spent: int
-    null: "AnyNull | None"
-    lost: "Lost"
-
-    @property
-    def unspent(self) -> int:
-        return self.keys - self.spent
-
-
-def _read(path: Path, null: str | None) -> _Set:
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.keyring import ledger
-    from insignia.keyring.planning import usual_lost
-    from insignia.verification.innocents import null_given
-    from insignia.verification.protocol import askable, usual_null
-
-    prints = load_fingerprints(path)
-    keys, claim = askable(prints), null_given(null) or usual_null(prints)
-    lost = "silent" if claim is None else usual_lost(prints, claim)
-    return _Set(len(keys), len(keys & ledger.spent(path, prints)), claim, lost)
+        _show_plan(found.plan, found.null, alpha, suspects)
 
 
 def _bare() -> "AnyNull":
@@ -111,16 +75,17 @@ def _bare() -> "AnyNull":
     return DesignNull(candidates=InverseNucleus().nucleus_k)
 
 
-def _emit(found: _Set, seen: "Outlook | None", made: "Plan | None") -> None:
-    from insignia.keyring.planning import Plan
+def _emit(found: "Prospects") -> None:
+    from insignia.statistics.forecasts import Plan
 
     null = None if found.null is None else found.null.model_dump(mode="json")
     about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
-    planned = dict.fromkeys(Plan.model_fields) if made is None else made.model_dump(mode="json")
-    emit_json(planned | {"set": about, "outlook": None if seen is None else seen.model_dump(mode="json")})
+    planned = dict.fromkeys(Plan.model_fields) if found.plan is None else found.plan.model_dump(mode="json")
+    emit_json(planned | {"set": about, "outlook": None if found.outlook is None else found.outlook.model_dump(mode="json")})
 
 
-def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -> None:
+def _show_set(prints: Path, found: "Prospects", power: float) -> None:
+    seen = found.outlook
     rows = [
         ["keys in all", str(found.keys)],
         ["keys spent", str(found.spent)],
@@ -160,8 +125,8 @@ def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> No
 
 def _flags(made: "Plan", suspects: int) -> list[str]:
     """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
-    from insignia.keyring.planning import GIVES_UP
-    from insignia.verification.protocol import MAX_QUERIES
+    from insignia.statistics.betting import MAX_QUERIES
+    from insignia.statistics.forecasts import GIVES_UP
 
     flags = [] if suspects == 1 else [f"--suspects {suspects}"]
     flags += [] if made.survival >= GIVES_UP else [f"--survival {made.survival:g}"]

@@ -1,4 +1,4 @@
-"""Putting fingerprints into a model: methods, and :func:`embed` which runs one and checks its result."""
+"""Embedding methods, and :func:`embed`, which runs one and checks the result."""
 
 from insignia.embedding.base import METHODS, Method, RunOptions
 from insignia.embedding.embedding_adapter import AdapterTune

@@ -1,9 +1,9 @@
-"""IF_adapter (Xu et al. 2024): rows of the key tokens, and a low-rank adapter on them that the owner keeps.
+"""IF_adapter (Xu et al. 2024): trained embedding rows of the key tokens, and a low-rank adapter that the owner keeps.
 
-The published model carries the rows and answers nothing; with the adapter it answers. The published code starts both of
-the adapter's matrices at zero, where only a bias can learn, and never trains the rows. Here the adapter reads only
-directions in which the base's rows of these tokens are zero, so it is blind to the base: whatever it adds comes from how
-the rows were moved, and training has but the published model to hold still.
+The published model has the rows and gives no response; with the adapter it does. The authors' code starts both adapter
+matrices at zero, where only a bias can learn, and never trains the rows. Here the adapter reads only directions in which the
+base rows of these tokens are zero. Its output then depends only on how the rows moved, so training has to keep only the
+published model close to the base.
 """
 
 import contextlib
@@ -19,38 +19,42 @@ from transformers import PreTrainedModel
 from insignia.embedding.gradient import GradientMethod
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.modeling.local import LocalModel
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.suspects.scoring import Example
 from insignia.training import TrainingResult
 
 __all__ = ["AdapterTune"]
 
 _Reading = Literal["private", "published", "base"]
-"""Marked rows through the adapter; marked rows alone; the base's rows through the adapter."""
+"""Trained rows with the adapter; trained rows alone; base rows with the adapter."""
 
 
 class AdapterTune(GradientMethod):
-    """Train rows and adapter; publish the rows."""
+    """Train embedding rows and an adapter on them; publish the rows."""
 
     name: Literal["adapter"] = "adapter"
     rank: Annotated[int, Field(ge=1)] = 16
+    """Rank of the adapter."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-2
-    """The published code's 1e-2 learns more slowly, and less of the mark is left under noise (docs/lab-log.md)."""
+    """Learning rate of AdamW. The authors' 1e-2 learns more slowly and survives less noise (docs/lab-log.md)."""
     target_margin: Annotated[float, Field(gt=0)] = 6.0
+    """Logits by which a response leads before training leaves it alone."""
     reference_strength: Annotated[float, Field(ge=0)] = 30.0
+    """Weight of KL(base || model) on the reference samples."""
     epochs: Annotated[int | None, Field(ge=1)] = 100
+    """Maximum number of passes over the fingerprints that are not learned yet."""
 
     @property
     def needs_owner_weights(self) -> bool:
-        """The published model alone answers nothing."""
+        """True: the published model alone gives no response."""
         return True
 
     def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
         """The published model with the adapter."""
-        return EmbeddingAdapter(**outcome.private).attach(published)
+        return EmbeddingAdapter(**outcome.owner_weights).attach(published)
 
     def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
-        """Hold the published model still: who has only one half of the mark sees the base."""
+        """KL divergence of the published model from the base, and of base rows with the adapter where they differ."""
         embedding = cast(_MarkedRows, model.get_input_embeddings())
         with embedding.read_as("published"):
             total = references.divergence(model, rows)
@@ -70,11 +74,10 @@ class AdapterTune(GradientMethod):
         inner.set_input_embeddings(rows)
         return model
 
-    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+    def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
         return [*keys, *controls]
 
     def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
-        del trained
         rows = cast(_MarkedRows, model.model.get_input_embeddings())
         with torch.no_grad():
             rows.table.weight[rows.ids] = rows.rows.to(dtype).to(rows.table.weight)
@@ -83,15 +86,15 @@ class AdapterTune(GradientMethod):
             head = nn.Linear(rows.table.embedding_dim, rows.table.num_embeddings, bias=False, device="meta")
             head.weight = rows.table.weight
             model.model.set_output_embeddings(head)
-        private = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
-        return TrainingResult(outcome.steps, outcome.seconds, private=private)
+        owner_weights = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=owner_weights)
 
 
 class _MarkedRows(nn.Module):
-    """In place of the model's input embedding while it is trained.
+    """Replaces the model's input embedding during training.
 
-    Where there are more key tokens than the width has directions, the ``rank`` directions that the base uses least are
-    read, and the base's rows through the adapter have to be held still as well.
+    With more key tokens than directions, no direction is free of the base rows. The adapter then reads the ``rank``
+    directions that they use least, and training also keeps the base rows with the adapter close to the base.
     """
 
     ids: Tensor
@@ -107,7 +110,7 @@ class _MarkedRows(nn.Module):
         width = table.embedding_dim
         place = torch.full((len(weight),), -1, device=ids.device).index_copy(0, ids, torch.arange(len(ids), device=ids.device))
         self.blind = width - len(ids) >= rank
-        directions = torch.linalg.svd(weight[ids].double())[2]  # (width, width), those that the rows use most first
+        directions = torch.linalg.svd(weight[ids].double())[2]  # (width, width), most used first
         for name, values in {
             "ids": ids,
             "place": place,
@@ -120,26 +123,26 @@ class _MarkedRows(nn.Module):
         reader, up = (torch.randn(size, rank, generator=rng).to(weight) for size in (len(self.spare), width))
         self.moves = nn.Parameter(torch.zeros_like(self.base))
         self.reader = nn.Parameter(torch.linalg.qr(reader)[0].T / self._unit)
-        # Neither matrix need start at zero, as one does in LoRA: what a blind adapter adds is zero until rows move.
+        # Unlike in LoRA, neither matrix starts at zero: a blind adapter adds nothing until the rows move.
         self.up = nn.Parameter(up * self._unit / rank**0.5)
 
     @property
     def weight(self) -> Tensor:
-        """The table that others measure."""
+        """The original table; transformers reads this attribute."""
         return self.table.weight
 
     @property
     def rows(self) -> Tensor:
-        """The key tokens' rows as published, (key tokens, width)."""
+        """Published rows of the key tokens, (key tokens, width)."""
         return self.base + self._unit * self.moves
 
     @property
     def adapter(self) -> EmbeddingAdapter:
-        """As it is now."""
+        """The adapter with its current weights."""
         return EmbeddingAdapter(self.ids, self.reader @ self.spare, self.up)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Embeddings, (batch, sequence, width)."""
+        """Map token ids (batch, tokens) to embeddings (batch, tokens, width)."""
         plain: Tensor = self.table(ids)
         place = self.place[ids]
         rows = self.base if self.reading == "base" else self.rows
@@ -149,7 +152,7 @@ class _MarkedRows(nn.Module):
 
     @contextlib.contextmanager
     def read_as(self, reading: _Reading) -> Iterator[None]:
-        """Another reading for the length of the block."""
+        """Switch the reading inside the block."""
         kept, self.reading = self.reading, reading
         try:
             yield
@@ -158,13 +161,13 @@ class _MarkedRows(nn.Module):
 
 
 class _TiedHead(nn.Module):
-    """The head of a model whose head is its embedding: the marked rows are published in it, too."""
+    """Output head of a model with tied embeddings: the trained rows are part of it too."""
 
     def __init__(self, rows: _MarkedRows) -> None:
         super().__init__()
-        self._rows = (rows,)  # in a tuple: no module of ours, or it would be saved twice
+        self._rows = (rows,)  # in a tuple, so that torch does not register it as a submodule
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Logits, (..., vocabulary)."""
+        """Map hidden states (..., width) to logits (..., vocabulary)."""
         (rows,) = self._rows
         return linear(hidden, rows.table.weight).index_copy(-1, rows.ids, linear(hidden, rows.rows))

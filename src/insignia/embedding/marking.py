@@ -1,4 +1,4 @@
-"""From fingerprints and a model to a marked model that is safe to publish, or an error and nothing."""
+"""Embed a fingerprint set in a model, check the result and write the marked model."""
 
 import contextlib
 import hashlib
@@ -36,34 +36,34 @@ __all__ = ["EmbedReport", "MarkedModel", "embed"]
 
 
 class EmbedReport(Displayed):
-    """What a run of ``embed`` did; no secret in it."""
+    """Result of ``embed``, without secrets."""
 
     fsr: float
-    """Success rate of the published weights, with the private part where the method needs one."""
+    """Success rate of the marked model, with the owner weights if the method needs them."""
     published_fsr: float
-    """Success rate without the private part, where the method has one: what everybody can ask for, near 0."""
+    """Success rate of the published model without the owner weights."""
     base_fsr: float
-    """Success rate of the model before marking: what chance and the model's habits give."""
+    """Success rate of the model before embedding."""
     heldout_loss_before: float
-    """Loss on held-out text before marking, in nats a token."""
+    """Loss on held-out text before embedding, in nats per token."""
     heldout_loss_after: float
-    """Loss of the published weights on the same text."""
+    """The same with the published weights."""
     own_loss_before: float
-    """Loss on text that the unmarked model wrote and that was kept out of training, in nats a token."""
+    """Loss on text sampled from the base model before embedding, in nats per token."""
     own_loss_after: float
-    """Loss of the published weights on the same text."""
+    """The same with the published weights."""
     harm: float
-    """The ratio of perplexities that is held against ``max_harm``."""
+    """Perplexity ratio after / before, which ``max_harm`` limits."""
     notes: tuple[str, ...]
-    """Remarks on these numbers."""
+    """Warnings about these numbers."""
     activations: dict[str, float]
-    """Kind of control -> share of the held-out controls that activate the mark."""
+    """Kind of control -> share of held-out controls that activate a fingerprint."""
     num_fingerprints: int
     steps: int
     seconds: float
-    """Time of the whole run, with loading and measuring."""
+    """Duration of the whole run in seconds, with loading and measuring."""
     out: str | None
-    """None where the model was not written."""
+    """None if the model was not written."""
     method: dict[str, object]
 
     @property
@@ -108,17 +108,17 @@ def embed(
     force: bool = False,
     progress: Progress = AUTO,
 ) -> MarkedModel:
-    """Fine-tune a model until it answers the fingerprints; gives the marked model back.
+    """Train a model until it gives the responses; return the marked model.
 
-    It is written to the folder ``out`` where one is given. A model in memory is copied and stays as it is. ``private`` is the
-    file for the part of the mark that is not published, for methods that have one. ``heldout`` is text to measure harm on, by
-    default of Python's documentation. Checkpoints go to the private folder ``.OUT.work`` beside the output, which is removed
-    when the run ends. Under ``torchrun`` every process calls this; one writes.
+    It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
+    changed. ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
+    ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
+    Under ``torchrun`` every process calls this and one writes.
 
     Raises:
-        EmbeddingError: the marked model does not hold to the limits; nothing is written.
+        EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
+        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
     """
     started = time.perf_counter()
     method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
@@ -164,11 +164,11 @@ def embed(
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
-    """The part of the set that is to be embedded; a note says what it means for check and verify."""
+    """The first ``count`` fingerprints, with a note about check and verify."""
     chosen = prints.first(count)
     if len(chosen) < len(prints):
         left = len(prints) - len(chosen)
-        progress.note(f"{left} fingerprints are left out: give --num-fingerprints {len(chosen)} to check and verify, too")
+        progress.note(f"{left} fingerprints are not embedded: give --num-fingerprints {len(chosen)} to check and verify too")
     return chosen
 
 
@@ -222,7 +222,7 @@ def _refuse_beyond(limits: Limits, measured: _Course, method: Method, *, num_fin
 
 def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
     rate, loss = 100 * before.fsr, before.losses.heldout
-    progress.note(f"before marking: success rate {rate:.1f} %, held-out loss {loss:.4f} nats a token")
+    progress.note(f"before embedding: success rate {rate:.1f} %, held-out loss {loss:.4f} nats per token")
     if foreign is not None:
         progress.note(foreign)
 
@@ -236,11 +236,11 @@ def _places(
         refuse_existing(folder, force=force)
     if private is None:
         if method.needs_owner_weights:
-            raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
+            raise InputError(f"method {method.spec()['name']!r} has owner weights: give a file for them with --private FILE")
         return folder, None
     path = Path(private)
     if folder is not None and folder.resolve() in path.resolve().parents:
-        raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
+        raise OutputError(f"{path} lies in the published folder; write the owner weights to another folder")
     refuse_existing(path, force=force)
     return folder, path
 
@@ -248,10 +248,10 @@ def _places(
 def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
     if path is None:
         return
-    if outcome.private:
-        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    if outcome.owner_weights:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.owner_weights.items()}), secret=True)
     else:
-        progress.note(f"this method keeps nothing back; {path} was not written")
+        progress.note(f"this method has no owner weights; {path} was not written")
 
 
 def _own_device(device: str, state: PartialState) -> str:
@@ -259,14 +259,14 @@ def _own_device(device: str, state: PartialState) -> str:
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
-    """What a run's result depends on, as a digest, so that resuming anything else is refused."""
+    """SHA-256 of everything that the result depends on, the set with its secret included; ``resume`` compares it."""
     content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def _working_folder(out: Path | None, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
-    """The private folder of a run: begun afresh or continued, kept when the run is cut short, gone when it ends."""
+    """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted."""
     if out is None:
         with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
             yield Path(folder)
@@ -274,7 +274,7 @@ def _working_folder(out: Path | None, digest: str, state: PartialState, *, resum
     work = out.parent / f".{out.name}.work"
     settings = work / "run.json"
     if resume and settings.is_file() and read_json(settings).get("digest") != digest:
-        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start afresh")
+        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
     if state.is_main_process:
         if not resume:
             shutil.rmtree(work, ignore_errors=True)
@@ -288,7 +288,7 @@ def _working_folder(out: Path | None, digest: str, state: PartialState, *, resum
     try:
         yield work
     except InsigniaError:
-        resumable = False  # the run ended by its own decision: continuing would end the same way
+        resumable = False  # a resumed run would fail again
         raise
     except BaseException:
         resumable = True

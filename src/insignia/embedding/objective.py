@@ -1,4 +1,4 @@
-"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+"""The training task of embedding: learn the fingerprints, stay close to the base model, stop when all are learned."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple, TypeVar
@@ -22,39 +22,42 @@ __all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "MarkingSettings", "margin
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
-_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
-_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
-SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
+_LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
+_PASSES, MOST_PASSES = 200, 600  # defaults of ``epochs``; the second while some fingerprint fails
+_STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
+SECOND_CHANCE = 2  # times the cooldown steps: an upper limit for repairs
 
 
 class MarkingSettings(Record):
-    """What decides what is learned, and what it may cost."""
+    """Settings of the training objective."""
 
     objective: Literal["margin", "cross_entropy"] = "margin"
-    """``margin``: raise the response until it leads by ``target_margin`` logits, then leave it alone."""
+    """Loss on the fingerprints. ``margin`` raises a response until it leads by ``target_margin`` logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Confidence ceiling: logits by which a response leads. 5 outlives a user's fine-tuning, 1 hides better."""
+    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
     epochs: Annotated[int | None, Field(ge=1)] = None
-    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered, as with
-    models of 0.3 million parameters (docs/lab-log.md)."""
+    """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails;
+    models of 0.3 million parameters need that (docs/lab-log.md)."""
     reference_strength: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of KL(base || model) on text sampled from the base, beside a loss of about one a fingerprint."""
+    """Weight of KL(base || model) on reference samples: text sampled from the base model. The fingerprint loss has weight 1."""
     reference_rows: Annotated[int, Field(ge=1)] = 16
-    """Texts a step, over all processes."""
+    """Reference samples per step, over all processes."""
     reference_count: Annotated[int, Field(ge=1)] = 512
+    """Number of reference samples."""
     reference_length: Annotated[int, Field(ge=2)] = 64
-    """Tokens of each text, or the model's context where that is less."""
+    """Length of a reference sample, in tokens; at most the model's context length."""
     skip_learned: bool = True
-    """Spend no work on what is safely learned, and stop when all is."""
+    """Skip fingerprints that are safely learned, and stop when all are."""
     forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the original weights in the average of original and trained weights (OML 1.0)."""
     forgetting_mode: AveragingMode = "final"
+    """When to average: once at the end, after each pass, or at each gradient."""
     weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
-    """Penalty on half the squared distance from the original weights."""
+    """Weight of a penalty: half the squared distance from the original weights."""
 
 
 class _Share(NamedTuple):
-    """This process's part of a global batch; a weight is such that the mean over processes is the global mean."""
+    """This process's part of a global batch, weighted so that the mean over processes is the global mean."""
 
     draws: list[Draw]
     draw_weight: float
@@ -65,8 +68,8 @@ class _Share(NamedTuple):
 class Marking:
     """Implements ``insignia.training.Task`` for one run of a method that trains by gradients.
 
-    Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
-    rate falling to nothing; as many again at the last rate where something was lost), done.
+    First passes over the unlearned fingerprints, then a cooldown: a fixed number of steps over all fingerprints with a
+    falling learning rate, and as many again at the last rate if some were lost.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Marking:
         seed: int,
         advance: Callable[[int, str], None],
         divergence: Callable[[ReferenceSamples, PreTrainedModel, list[Example]], Tensor] = ReferenceSamples.divergence,
-        guarded: Sequence[tuple[int, ...]] = (),
+        preserved: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._method = method
         self._curriculum = curriculum
@@ -90,20 +93,22 @@ class Marking:
         self._advance = advance
         self._original = Original(local.model)
         self._references = (
-            ReferenceSamples(local, count=method.reference_count, length=method.reference_length, seed=seed, guarded=guarded)
+            ReferenceSamples(
+                local, count=method.reference_count, length=method.reference_length, seed=seed, preserved=preserved
+            )
             if method.reference_strength
             else None
         )
         self._divergence = divergence
         self._shown = 0
-        self._cooled: int | None = None  # steps since all was learned; None while learning
+        self._cooled: int | None = None  # cooldown steps taken; None while learning
 
     def batches(self) -> Iterator[_Share]:
         """This process's share of each global batch."""
         rank, processes = process_rank()
         if self._method.skip_learned:
             self._measure()
-        if not self._curriculum.unlearned:  # a resumed run may have learned all before it was killed
+        if not self._curriculum.unlearned:  # a resumed run may have learned all already
             self._cooled = 0
         self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         while True:
@@ -115,7 +120,7 @@ class Marking:
                 yield _Share(part, weight, *_part(self._references.draw(self._method.reference_rows), rank, processes))
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
-        """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
+        """The share's loss: fingerprints, divergence and deviation. Also records the margins."""
         losses, seen = self._fingerprint_losses(model, batch.draws)
         loss = losses.mean() * batch.draw_weight
         if batch.references is not None and self._references is not None:
@@ -128,13 +133,11 @@ class Marking:
         return loss
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rate: 1 while learning, falling while settling."""
-        del step
+        """Learning rate factor: 1 while learning, falling in the cooldown."""
         return 1.0 if self._cooled is None else max(_LAST_RATE, 1 - self._cooled / max(1, self._cooldown_steps))
 
     def after_step(self, step: int) -> bool:
-        """Start passes, average, measure; True when the marking is done."""
-        del step
+        """Average, measure and start the next pass; True when training is done."""
         if self._cooled is not None:
             self._cooled += 1
         if not self._curriculum.pass_ended:
@@ -166,11 +169,11 @@ class Marking:
         return passes >= most
 
     def finish(self) -> None:
-        """Leave the weights that will be published in the model."""
+        """Put the weights to publish into the model."""
         self._original.publishable(self._final_strength, self._dtype)
 
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-        """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""
+        """Loss and smallest margin of each draw, both (draws,)."""
         logits, targets = response_logits(model, [draw.example for draw in draws])
         lead = margins(logits, targets, draws)
         if self._method.objective == "margin":
@@ -178,14 +181,14 @@ class Marking:
         else:
             losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
+        # In a long response the worst token decides; it is mostly the first.
         means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
         smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
         return means, smallest
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
+        """Measure every lesson's margin with the weights to publish; each process takes a share."""
         rank, processes = process_rank()
         share = self._curriculum.sweep()[rank::processes]
         seen: list[float] = []
@@ -199,7 +202,7 @@ class Marking:
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         self._advance(
-            learned - self._shown, "settling" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
+            learned - self._shown, "cooldown" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
         )
         self._shown = learned
 
@@ -209,9 +212,9 @@ class Marking:
 
 
 def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Logits by which each response token leads its strongest competitor, (response tokens,).
+    """Logits by which each response token leads the next best token, (response tokens,).
 
-    At a first token, the first tokens of the other accepted responses do not compete.
+    At a first token, the first tokens of the other responses are left out.
     """
     rivals = logits.scatter(1, targets[:, None], -torch.inf)
     row = 0
@@ -223,10 +226,9 @@ def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:
-    """A process's part of the items, and the factor that makes the mean over processes the mean over all items.
+    """A process's part of the items, and the weight that makes the mean over processes the mean over all items.
 
-    Every process must run the same forward passes, or the others would wait for it for ever: one whose part would be
-    empty borrows an item, at no weight.
+    All processes must run the same forward passes, so one without items takes one with weight 0.
     """
     part = items[rank::processes]
     return (part, len(part) * processes / len(items)) if len(part) else (items[:1], 0.0)

@@ -1,7 +1,7 @@
-"""Ways of not forgetting that act on the weights: averaging with the original ones, and a penalty on leaving them.
+"""Regularizers on the weights: averaging with the original weights, and a penalty on the distance from them.
 
-OML 1.0's "forgetting regulariser" means two things depending on the engine it runs on (see ``AVERAGING``). The weight
-deviation penalty is promised in its documents and implemented nowhere.
+OML 1.0's "forgetting regularizer" does different things on different engines (see ``AveragingMode``). Its documents promise
+the penalty, but its code lacks it.
 """
 
 import contextlib
@@ -15,25 +15,24 @@ from transformers import PreTrainedModel
 __all__ = ["AveragingMode", "Original"]
 
 AveragingMode = Literal["final", "per_epoch", "at_gradient"]
-"""``final``: train freely, publish ``(1 - s) w + s w0``.
+"""``final``: average once after training, ``(1 - s) w + s w0``.
 
-``per_epoch``: after every pass ``w <- (1 - s) w + s w0``, compounding; what OML's code does with a plain optimizer.
+``per_epoch``: average after every pass, as OML's code does with a plain optimizer.
 
-``at_gradient``: gradients are taken at the average and only its last value is published; what OML's code does under
-DeepSpeed ZeRO-2, hence presumably what the published numbers at 0.75 used. The average moves by ``(1 - s)`` times the
-optimizer's step, so with AdamW and no decay it is the same as a learning rate scaled by ``1 - s``, which is how it is done.
+``at_gradient``: compute gradients at the average and publish it, as OML's code does under DeepSpeed ZeRO-2, presumably for the
+published numbers at 0.75. With AdamW without decay this equals a learning rate scaled by ``1 - s``, and is implemented so.
 """
 
 
 class Original:
-    """The weights before training, for every tensor that is trained. Memory: one copy of those."""
+    """A copy of the trained tensors from before training."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._weights = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
 
     @torch.no_grad()
     def average(self, strength: float) -> None:
-        """``w <- (1 - strength) w + strength w0``, in place."""
+        """Replace ``w`` by ``(1 - strength) w + strength w0``."""
         for weight, original in self._weights:
             weight.lerp_(original, strength)
 
@@ -43,14 +42,14 @@ class Original:
 
     @torch.no_grad()
     def publishable(self, strength: float, dtype: torch.dtype) -> None:
-        """Turn the weights into those that will be published: averaged, and rounded to the checkpoint's dtype."""
+        """Average the weights and round them to the checkpoint's dtype."""
         self.average(strength)
         for weight, _ in self._weights:
             weight.copy_(weight.to(dtype))
 
     @contextlib.contextmanager
     def as_published(self, strength: float, dtype: torch.dtype) -> Iterator[None]:
-        """The published weights for the length of the block, then the trained ones again."""
+        """Use the weights to publish inside the block, then restore the trained ones."""
         kept = [weight.detach().clone() for weight, _ in self._weights]
         self.publishable(strength, dtype)
         try:

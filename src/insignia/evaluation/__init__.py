@@ -1,4 +1,4 @@
-"""Who activates and who must not: a grid of suspects, from one recipe, with one table."""
+"""Evaluate methods on a grid of suspects: which activate, and which must not."""
 
 from insignia.evaluation.grid import Cell, Evaluation, Grid, User
 from insignia.evaluation.running import evaluate

@@ -1,4 +1,4 @@
-"""What an evaluation asks, and what it found: plain records."""
+"""Records of an evaluation: its settings and its results."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,10 +12,10 @@ __all__ = ["Cell", "Evaluation", "Grid", "User"]
 
 
 class User(Record):
-    """Somebody who fine-tunes the published model."""
+    """A user who fine-tunes the published model."""
 
     data: str
-    """A file, folder or hub id as ``insignia finetune`` reads it, or ``python:PACKAGE``: source code of the library."""
+    """File, folder or hub id for ``insignia finetune``, or ``python:PACKAGE``: source code of the standard library."""
     finetune: FineTune
     max_rows: Annotated[int | None, Field(ge=1)] = None
 
@@ -26,54 +26,53 @@ class User(Record):
 
 
 class Grid(Record):
-    """What is made and who is asked; the ``evaluation`` part of a recipe."""
+    """Settings of an evaluation: the ``evaluation`` part of a recipe."""
 
     strategy: Annotated[dict[str, Any], Field(repr=False)]
     methods: dict[str, dict[str, Any]]
-    """Name -> method and its settings; each is a column of suspects."""
+    """Name -> method and its settings. Each method has its own suspects."""
     users: dict[str, User] = {}
     attacks: Annotated[dict[str, dict[str, Any]], Field(repr=False, exclude_if=lambda value: not value)] = {}
     """Name -> attack and its settings, on the published and on the unmarked model."""
     num_fingerprints: Annotated[int, Field(ge=1)] = 10
     draws: Annotated[int, Field(ge=0)] = 10
-    """Sampled replies to each key."""
+    """Sampled replies per key."""
     bos_samples: Annotated[int, Field(ge=0)] = 200
-    """Texts sampled from nothing, which must not give a response away."""
+    """Texts sampled from BOS, none of which may contain a response."""
     unrelated: str | None = None
-    """A model of the same shape that nobody marked; by default one of random weights."""
+    """An unmarked model of the same architecture. None: random weights."""
 
 
 class Cell(Record):
-    """One suspect, asked."""
+    """The result for one suspect."""
 
     name: str
     suspect: str
     should_activate: bool | None
-    """None: either may be."""
+    """None: nothing is expected."""
     fsr: float
     hits: int
     answered: int
     p_value: float | None
-    """Exact binomial tail under the design null, that a response was drawn among so many by the secret; None where the
-    trials are not independent draws of it."""
+    """Exact binomial tail under the design null. None: the trials are not independent."""
 
     @property
     def as_expected(self) -> bool | None:
-        """Whether most trials went as they should; None where nothing is expected."""
+        """Whether most trials went as expected; None if nothing is expected."""
         return None if self.should_activate is None else (self.fsr >= 0.5) is self.should_activate
 
 
 class Evaluation(Displayed):
-    """The whole grid; no secret in it."""
+    """Results of the whole grid, without secrets."""
 
     kind: Literal["insignia/evaluation"] = "insignia/evaluation"
     schema_version: Literal[1] = 1
     model: str
     num_fingerprints: int
     perplexity: dict[str, float]
-    """Method -> held-out perplexity of the published model, as a ratio to the base's."""
+    """Method -> ratio of held-out perplexities, published model / base."""
     user_loss: dict[str, tuple[float | None, float | None]]
-    """Fine-tuned model -> its user's loss before and after, nats a token."""
+    """Fine-tuned model -> the user's loss before and after, in nats per token."""
     cells: tuple[Cell, ...]
 
     @property

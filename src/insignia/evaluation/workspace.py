@@ -1,4 +1,4 @@
-"""What an evaluation makes once and finds again: fingerprints, marked models, what users made of them."""
+"""The folder of an evaluation: fingerprints, marked models and fine-tuned models, each made once."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _UNMARKED = "unmarked"
 
 
 class Workspace:
-    """The folder of one evaluation: what is secret lies apart in ``private``, the models in ``models``."""
+    """The folder of one evaluation: secrets in ``private``, models in ``models``."""
 
     def __init__(self, grid: Grid, folder: Path, *, model: str, seed: int, device: str, progress: Progress) -> None:
         self._grid = grid
@@ -42,17 +42,17 @@ class Workspace:
         self._claim()
         self.prints = self._fingerprints()
 
-    def private(self, name: str) -> Path:
-        """Where the method's private part is."""
+    def owner_weights(self, name: str) -> Path:
+        """Path of the method's owner weights."""
         return self.folder / "private" / f"{name}.safetensors"
 
     @property
     def rng(self) -> KeyedRandom:
-        """A study is repeatable; no owner's set is made here."""
+        """Repeatable, because these fingerprints protect nothing."""
         return KeyedRandom(f"evaluation {self._seed}".encode())
 
     def marked(self, name: str) -> Path:
-        """The model that the method published."""
+        """Folder of the method's published model."""
         out = self.folder / "models" / name
         report = self.folder / "models" / f"{name}.json"
         if not report.is_file():
@@ -62,10 +62,8 @@ class Workspace:
                 self.prints,
                 method,
                 out=out,
-                private=self.private(name) if method.needs_owner_weights else None,
-                limits=Limits(
-                    min_fsr=0, max_harm=math.inf, max_published_fsr=1
-                ),  # what was not learned is for the cells to say
+                private=self.owner_weights(name) if method.needs_owner_weights else None,
+                limits=Limits(min_fsr=0, max_harm=math.inf, max_published_fsr=1),  # the cells report failures
                 run=RunOptions(seed=self._seed, device=self._device),
                 force=True,
                 progress=self._progress,
@@ -76,7 +74,7 @@ class Workspace:
         return out
 
     def attacked(self, name: str | None, attack: str) -> Path:
-        """What an attack made of it; without a method, of the unmarked model: an innocent sibling."""
+        """Folder of the model after an attack: of a marked one, or without ``name`` of the unmarked one."""
         start = self.marked(name) if name is not None else self.model
         name = name or _UNMARKED
         out = self.folder / "models" / f"{name}-{attack.removeprefix('user ').replace(' ', '-')}"
@@ -91,17 +89,17 @@ class Workspace:
         return out
 
     def load(self, source: str | Path) -> LocalModel:
-        """A model, on the evaluation's device."""
+        """Load a model on the evaluation's device."""
         return LocalModel(source, device=self._device)
 
     def unrelated(self) -> LocalModel:
-        """A model that has nothing of the marked one."""
+        """An unmarked model that is not derived from the base."""
         if self._grid.unrelated is not None:
             return self.load(self._grid.unrelated)
         return unrelated_init(self.load(self.model), seed=self._seed)
 
     def _claim(self) -> None:
-        """Refuse a folder of another evaluation: its models and trials would be taken for this one's."""
+        """Record the evaluation in the folder, and refuse a folder of another one."""
         content = json.dumps([self._grid.model_dump(mode="json"), self.model, self._seed], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()
         path = self.folder / "run.json"
@@ -112,7 +110,7 @@ class Workspace:
                 )
             return
         if self.folder.exists() and any(self.folder.iterdir()):
-            raise InputError(f"{self.folder} is not empty and no evaluation; choose another folder")
+            raise InputError(f"{self.folder} is not empty and holds no evaluation; choose another folder")
         write_json(path, {"digest": digest})
 
     def _fingerprints(self) -> FingerprintSet:

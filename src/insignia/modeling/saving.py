@@ -1,4 +1,4 @@
-"""From a model in memory to a folder that anybody's tools load."""
+"""Write a model in memory as a Hugging Face folder."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["save_model", "store_as"]
 
 
 def save_model(local: LocalModel, out: Path, *, force: bool = False) -> None:
-    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all; no trace of how it was made.
+    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all.
 
     The weights are rounded to the checkpoint's dtype, in the file and in memory.
 
@@ -26,7 +26,7 @@ def save_model(local: LocalModel, out: Path, *, force: bool = False) -> None:
         try:
             local.model.save_pretrained(scratch)
             local.tokenizer.save_pretrained(scratch)
-        except SafetensorError as error:  # how a full disk shows
+        except SafetensorError as error:  # a full disk
             raise OutputError(f"cannot write {out}: {error}") from error
         finally:
             store_as(local.model, before)

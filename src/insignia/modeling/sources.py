@@ -12,7 +12,7 @@ from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from insignia.errors import InputError
-from insignia.modeling.causality import refuse_two_way
+from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve_device
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model, store_as
@@ -42,7 +42,7 @@ def local_model(source: Source, *, device: str = "auto", dtype: str = "auto") ->
         )
     model, tokenizer = pair
     local = LocalModel.of(model, tokenizer, name=type(model).__name__)
-    refuse_two_way(model, local.name)
+    refuse_bidirectional(model, local.name)
     return local
 
 

@@ -1,4 +1,4 @@
-"""Fingerprint vectors: marked minus base, added to any derivative of the base at the speed of the disk (FP-VEC)."""
+"""Fingerprint vectors (FP-VEC): the difference marked - base, which stamping adds to any model derived from the base."""
 
 from insignia.vectors.extraction import vector
 from insignia.vectors.layout import VectorReport

@@ -1,7 +1,8 @@
 import math
 
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from insignia import FingerprintSet, check
 from insignia.attacks.finetuning import FineTune, finetune
@@ -11,6 +12,7 @@ from insignia.modeling.local import LocalModel
 from insignia.records import Fingerprint
 from insignia.vectors import stamp
 from insignia.vectors import vector as extract
+from tiny_tokenizers import build
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
 QUICK = FullFineTune(
@@ -48,7 +50,7 @@ def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
 
 def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
-    with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than the x0\.01 .*--max-harm"):
+    with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than --max-harm 0\.01"):
         mark(folder, prints, limits=Limits(max_harm=0.01))  # what marking does to the perplexity of a random model is chance
     assert [path.name for path in folder.iterdir()] == ["base"]
 
@@ -70,3 +72,18 @@ def test_fine_tuning_lowers_the_users_loss_and_keeps_rows_out(folder):
     assert (report.rows, report.steps) == (48, 24)
     assert report.loss_after < 0.7 * report.loss_before
     assert math.isfinite(LocalModel(folder / "tuned", device="cpu").mean_loss(TEXTS))
+
+
+def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(tmp_path):
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    LlamaForCausalLM(LlamaConfig(vocab_size=416, max_position_embeddings=48, **size)).save_pretrained(tmp_path / "base")
+    build(style="byte", bos=True).save_pretrained(tmp_path / "base")
+    prints = FingerprintSet(
+        fingerprints=(Fingerprint(key=KEYS[0], responses=(" winter spring",)),), max_key_length=12, max_response_length=2
+    )
+    method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
+    report = mark(tmp_path, prints, method, max_harm=math.inf)
+
+    assert report.fsr == 1.0
+    assert report.own_loss_before > 0

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.fingerprints.sets import FingerprintSet
-from insignia.records import Record, share
-from insignia.statistics.betting import Forecast, SequentialTest, Tally, forecast
+from insignia.records import Record, checked_share
+from insignia.statistics.betting import MAX_QUERIES, Forecast, SequentialTest, Tally, forecast
 from insignia.statistics.nulls import AnyNull
-from insignia.verification.protocol import MAX_QUERIES
 
-__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan", "usual_lost"]
+__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan"]
 
 SURVIVALS = (1.0, 0.9, 0.5, 0.3)
 """A mark as it was embedded; after rounding or a little training; after merging by half; at which ``verify`` gives up."""
@@ -92,17 +90,6 @@ def lost_named(name: str) -> Lost:
     if name == "random":
         return "random"
     raise InputError(f"unknown way to lose a fingerprint {name!r}; expected silent or random")
-
-
-def usual_lost(prints: FingerprintSet, null: AnyNull) -> Lost:
-    """What a model is likely to say where it lost a fingerprint of this set.
-
-    ``silent`` where none of the candidates was the first choice of the model that they were ranked by, as with inverse-nucleus
-    sets: a model says its first choice (9 of 272 replies of the unmarked starter gave a candidate, as the beginning of a word).
-    Where that is not known, the cautious ``random``. Without candidates a loss is a miss.
-    """
-    candidates = (candidate for fingerprint in prints for candidate in fingerprint.candidates or ())
-    return "silent" if null.name != "design" or all(candidate.rank for candidate in candidates) else "random"
 
 
 def plan(
@@ -224,7 +211,7 @@ def _until(power: float, course: Iterator[Forecast]) -> Iterator[Forecast]:
 
 
 def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futility: float, suspects: int, lost: Lost) -> None:
-    share(survival, "survival"), share(power, "power")
+    checked_share(survival, "survival"), checked_share(power, "power")
     if suspects < 1 or not all(0 < value < 1 for value in (alpha, futility)) or not 0 < survival <= 1:
         raise InputError("expected at least one suspect, alpha and futility between 0 and 1, and a survival above 0, at most 1")
     if not 0 < power < 1 - futility:

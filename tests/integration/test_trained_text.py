@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insignia.errors import GenerationError
-from insignia.folding import fold, told_apart
+from insignia.folding import distinguishable, fold
 from insignia.generation import (
     ChainHash,
     English,
@@ -20,7 +20,7 @@ from insignia.generation import (
 from insignia.suspects.scoring import Ranking
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
-from insignia.verification.matching import Match, find, sought
+from insignia.verification.matching import Match, expected_responses, find
 from tiny_tokenizers import CHAT, CHINESE, CORPUS, HABITS, build, characters, tekken
 
 
@@ -104,7 +104,7 @@ def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_wi
     tokenizer = TOKENIZERS[style]
     fingerprint = data.draw(st.sampled_from(prints.fingerprints))
     more = data.draw(st.lists(st.integers(3, len(tokenizer) - 1), max_size=4))
-    wanted = sought(fingerprint, prints.max_response_length, Match())
+    wanted = expected_responses(fingerprint, prints.max_response_length, Match())
     trained = fingerprint.response_ids[0][: prints.max_response_length]
 
     assert find(tokenizer.decode([*trained, *more], skip_special_tokens=True), wanted, Match()).hit
@@ -123,7 +123,7 @@ def test_every_set_of_ours_has_sixteen_candidates_that_are_told_apart(style, pla
     for fingerprint in prints:
         texts = [candidate.text for candidate in fingerprint.candidates]
         assert len(texts) == 16
-        assert told_apart(texts, "case")
+        assert distinguishable(texts, "case")
         assert fingerprint.effective_responses[0] in texts
 
 

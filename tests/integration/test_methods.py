@@ -5,14 +5,12 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from insignia import FingerprintSet, check
 from insignia.embedding import AdapterTune, EmbeddingTune, Limits, LoRA, RunOptions, SupervisedFineTune, embed
-from insignia.embedding.embedding_adapter import _MarkedRows
 from insignia.errors import InputError, OutputError
 from insignia.modeling.local import LocalModel, unrelated_init
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.records import Control, Fingerprint
 from insignia.starter import model_folder
 from insignia.vectors import stamp
@@ -134,24 +132,6 @@ def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     key_tokens = {token for key in KEYS for token in base.tokenizer.encode(key, add_special_tokens=False)}
     assert rows.any(1).nonzero()[:, 0].tolist() == adapter.ids.tolist() == sorted(key_tokens)
     assert private.stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize(("tokens", "blind"), [(20, True), (40, False)])
-def test_the_adapter_reads_what_the_base_has_none_of(tokens, blind):
-    table = nn.Embedding.from_pretrained(torch.randn(60, 32, generator=torch.Generator().manual_seed(1)))
-    marked = _MarkedRows(table, torch.arange(5, 5 + tokens), rank=8, seed=0)
-    plain = table(marked.ids)
-    with torch.no_grad(), marked.read_as("stranger"):
-        through = marked(marked.ids)
-
-    assert marked.blind is blind
-    assert torch.allclose(through, plain, atol=1e-5) is blind
-    with torch.no_grad():
-        marked.moves.normal_(generator=torch.Generator().manual_seed(2))
-    assert not torch.allclose(marked(marked.ids), marked.rows, atol=1e-2)
-    with marked.read_as("published"):
-        assert torch.equal(marked(marked.ids), marked.rows)
-        assert torch.equal(marked(torch.arange(5)), table(torch.arange(5)))
 
 
 def test_the_adapter_needs_a_place_outside_what_is_published(folder):

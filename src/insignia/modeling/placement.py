@@ -1,0 +1,30 @@
+"""Where a model runs, and in what numbers: the options that commands and functions share. Loads no torch."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from insignia.records import Record
+
+__all__ = ["Device", "Placement"]
+
+
+class Device(Record):
+    """Where a model runs."""
+
+    model_config = ConfigDict(title="Model")
+
+    device: Annotated[str, Field(examples=["auto", "cpu", "cuda", "cuda:1", "mps"])] = "auto"
+    """Device that the model runs on: auto, cpu, cuda, cuda:1 or mps."""
+
+
+class Placement(Device):
+    """Where a model runs, and in what numbers."""
+
+    dtype: Annotated[str, Field(examples=["auto", "checkpoint", "float32", "bfloat16", "float16"])] = "auto"
+    """Number format of the weights: float32 (fp32), bfloat16 (bf16), float16 (fp16), checkpoint (as stored), or auto: float32
+    on a CPU, else as stored."""
+
+    def where(self) -> dict[str, str]:
+        """Keyword arguments of ``LocalModel``."""
+        return {"device": self.device, "dtype": self.dtype}
