@@ -6,10 +6,10 @@ from pydantic import ConfigDict, Field
 
 from insignia.records import Part
 
-__all__ = ["FineTune"]
+__all__ = ["FineTuneSettings"]
 
 
-class FineTune(Part):
+class FineTuneSettings(Part):
     """Settings of a fine-tuning run. The defaults are those of Stanford Alpaca (Taori et al. 2023)."""
 
     model_config = ConfigDict(title="Training")

@@ -13,28 +13,28 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from insignia.attacks.finetune_settings import FineTune
+from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
+from insignia.modeling.sources import Source, training_copy
+from insignia.progress import AUTO, Progress
 from insignia.prompts.tokens import Tokens
-from insignia.records import Conversation, PromptForm, Record
+from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
-__all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
+__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows"]
 
 _SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
 _LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
 
 
-class FineTuneReport(Record):
+class FineTuneReport(Displayed):
     """Result of a fine-tuning run."""
 
     loss_before: float | None
@@ -48,21 +48,34 @@ class FineTuneReport(Record):
     out: str
     method: dict[str, object]
 
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"fine-tuned on {self.rows} rows: {self.out}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The user's loss, and the cost."""
+        losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (self.loss_before, self.loss_after)]
+        return [
+            ("loss on rows kept out, nats a token", " -> ".join(losses)),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+        ]
+
 
 def finetune(
-    model: str | Path,
+    model: Source,
     rows: Sequence[Example | Conversation | str],
     *,
     out: str | Path,
-    settings: FineTune | None = None,
+    settings: FineTuneSettings | None = None,
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> FineTuneReport:
     """Fine-tune a model on conversations, texts or rows of token ids, and write it to ``out`` in the checkpoint's dtype.
 
-    The loss covers the assistant's turns of a conversation and all tokens of a text.
+    The loss covers the assistant's turns of a conversation and all tokens of a text. A model in memory is copied.
 
     Raises:
         InputError: the data does not fill one row.
@@ -70,11 +83,12 @@ def finetune(
         ModelError: the model cannot be loaded, or the loss became NaN or infinite.
     """
     started = time.perf_counter()
-    out, settings = Path(out), settings or FineTune()
+    out, settings = Path(out), settings or FineTuneSettings()
     refuse_existing(out, force=force)
     state = PartialState(cpu=device == "cpu")
-    local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    if local.source is not None:
+        refuse_overlap(out, Path(local.source))
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
@@ -98,7 +112,7 @@ def finetune(
         local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
-        save_model(local, out, checkpoint_dtype(local.source), force=force)
+        save_model(local, out, force=force)
     state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
@@ -125,7 +139,7 @@ def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[
 
 
 def conversation_rows(
-    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
     """Make one row from each assistant turn and the turns before it, truncated to ``max_length`` tokens.
 
@@ -152,7 +166,7 @@ def conversation_rows(
 class _Tuning:
     """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
 
-    def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
+    def __init__(self, rows: Sequence[Example], settings: FineTuneSettings, *, most_rows: int, seed: int) -> None:
         self._rows = rows
         self._settings = settings
         self._rng = random.Random(seed)

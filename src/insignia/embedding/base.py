@@ -9,14 +9,27 @@ from pydantic import Field
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Part
+from insignia.records import Part, Record
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
 
-__all__ = ["METHODS", "Method", "Session"]
+__all__ = ["METHODS", "Method", "RunOptions", "Session"]
+
+
+class RunOptions(Record):
+    """How a run takes place."""
+
+    seed: int = 0
+    """Of the training order; the fingerprints have their own secret."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    deepspeed: Path | None = None
+    """A DeepSpeed configuration (ZeRO 0 to 2)."""
+    resume: bool = False
+    """Continue a run that was killed, from its checkpoints beside the output."""
 
 
 class Session(NamedTuple):
@@ -24,9 +37,7 @@ class Session(NamedTuple):
 
     work: Path
     """Folder for checkpoints, readable by the owner only."""
-    seed: int = 0
-    resume: bool = False
-    deepspeed: Path | None = None
+    run: RunOptions = RunOptions()
 
 
 class Method(Part):

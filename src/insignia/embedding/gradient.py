@@ -54,7 +54,6 @@ class GradientMethod(Method, MarkingSettings):
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train until all fingerprints are learned or the passes run out; see ``Method.embed``."""
         from insignia.embedding.objective import Marking
-        from insignia.modeling.loading import checkpoint_dtype
         from insignia.training import train
 
         prompter = Prompter.for_set(
@@ -72,12 +71,12 @@ class GradientMethod(Method, MarkingSettings):
             safe_margin=self.target_margin / 2,
             patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
             skip_learned=self.skip_learned,
-            seed=session.seed,
+            seed=session.run.seed,
         )
-        dtype = checkpoint_dtype(model.source)
+        dtype = model.stored_dtype
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
-        trained = self._prepare(model, keys, session.seed)
+        trained = self._prepare(model, keys, session.run.seed)
         with progress.bar("embedding", len(curriculum)) as advance:
             batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
             cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
@@ -88,12 +87,12 @@ class GradientMethod(Method, MarkingSettings):
                 trained,
                 dtype,
                 cooldown_steps=cooldown,
-                seed=session.seed,
+                seed=session.run.seed,
                 advance=advance,
                 divergence=self._divergence,
                 preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )
-            outcome = train(trained.model, marking, options, work=session.work, resume=session.resume)
+            outcome = train(trained.model, marking, options, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
 
@@ -131,6 +130,6 @@ class GradientMethod(Method, MarkingSettings):
             learning_rate=self.learning_rate * (1 - at_gradient),
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,
-            seed=session.seed,
-            deepspeed=session.deepspeed,
+            seed=session.run.seed,
+            deepspeed=session.run.deepspeed,
         )

@@ -26,14 +26,17 @@ measured (docs/lab-log.md)."""
 
 
 class Limits(Record):
-    """What a finished run must hold to."""
+    """Limits that the marked model must keep, or nothing is written."""
 
     model_config = ConfigDict(title="Training")
 
     min_fsr: Share = MIN_FSR
-    """Fail where the model answers fewer of the fingerprints than this share."""
-    max_harm: Annotated[float, Field(ge=1)] = MAX_HARM
-    """Fail where the perplexity on held-out text rises by more than this factor."""
+    """Fail if the model answers fewer of the fingerprints than this share, with the owner's weights if the method has some."""
+    max_harm: Annotated[float, Field(gt=0)] = MAX_HARM
+    """Fail if the perplexity rises by more than this factor, on held-out text, or on the model's own text if the default
+    held-out text is of another kind."""
+    max_published_fsr: Share = 0.0
+    """Fail if the published model alone answers more than this share, if the method has owner weights."""
 
 
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:

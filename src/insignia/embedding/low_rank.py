@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from insignia.embedding.gradient import GradientMethod
+from insignia.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,8 @@ class LoRA(GradientMethod):
 
         base = model.model
         if self.base_precision == "4bit":
+            if model.source is None:
+                raise InputError("four bits are loaded from files; give the model's folder, or another base_precision")
             place = base.device
             torch.nn.Module.to(base, "cpu")  # frees device memory; transformers annotates "to" wrongly
             base = load_in_4bit(model.source, place)
