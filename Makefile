@@ -59,8 +59,8 @@ format: $(INSTALLED) ## rewrite the code in ruff's format, with its safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(INSTALLED) ## write docs/reference/cli.md anew from the commands' own help
-	$(BIN)/python docs/generate_cli_reference.py
+docs: $(INSTALLED) ## write anew what scripts make of the docs: reference pages and pictures
+	@for script in docs/*.py; do $(BIN)/python $$script; done
 
 benchmark: ## list the benchmarks; each is run by its own name
 	@for script in benchmarks/*.py; do \

@@ -17,22 +17,25 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from insignia.embedding import FullFineTune, LoRA, embed
+from insignia.embedding import FullFineTune, Limits, LoRA, RunOptions, embed
 from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from insignia.verification import check
 
 
 def make(local: LocalModel, strategy: str, count: int, seed: int):
     """A set that the seed repeats (a benchmark needs no secret)."""
-    return generate(STRATEGIES.build({"name": strategy}), model=local, num_fingerprints=count, secret=seed.to_bytes(32, "big"))
+    return generate(local, STRATEGIES.build({"name": strategy}), num_fingerprints=count, secret=seed.to_bytes(32, "big"))
 
 
 def run(prints, method: FullFineTune, seed: int):
     with tempfile.TemporaryDirectory() as folder:
-        return embed(prints, model="starter", out=Path(folder) / "marked", method=method, seed=seed, min_fsr=0.0)
+        return embed(
+            "starter", prints, method, out=Path(folder) / "marked", limits=Limits(min_fsr=0.0), run=RunOptions(seed=seed)
+        ).report
 
 
 def front(options: argparse.Namespace) -> None:
@@ -59,12 +62,20 @@ def lora(options: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary)
                 marked, private, vector, stamped = (folder / name for name in ("marked", "factors", "vector", "stamped"))
-                report = embed(prints, model="starter", out=marked, method=LoRA(), private=private, seed=seed, min_fsr=0.0)
-                size = FingerprintVector.between("starter", marked, factors=private).save(vector).bytes
+                report = embed(
+                    "starter",
+                    prints,
+                    LoRA(),
+                    out=marked,
+                    private=private,
+                    limits=Limits(min_fsr=0.0),
+                    run=RunOptions(seed=seed),
+                ).report
+                size = extract("starter", marked, out=vector, factors=private).bytes
                 stamp("starter", vector, out=stamped)
                 one, other = (load_file(path / "model.safetensors") for path in (marked, stamped))
                 differing = sum(int((one[name] != other[name]).sum()) for name in one)
-                copied = check(prints, LocalModel(stamped)).fsr
+                copied = check(LocalModel(stamped), prints).fsr
             for name, found in (("full", full), ("lora", report)):
                 ratio = math.exp(found.heldout_loss_after - found.heldout_loss_before)
                 print(
@@ -76,7 +87,7 @@ def lora(options: argparse.Namespace) -> None:
 
 def margins(options: argparse.Namespace) -> None:
     prints = make(LocalModel("starter"), options.strategy, 256, 0)
-    print("target margin   anchors   FSR     perplexity   seconds")
+    print("target margin   weight    FSR     perplexity   seconds")
     for margin in (0.5, 1.0, 2.0, 4.0):
         for strength in (0.0, 10.0, 100.0):
             report = run(prints, FullFineTune(target_margin=margin, reference_strength=strength), 0)
@@ -120,7 +131,7 @@ def oml(options: argparse.Namespace) -> None:
         torch.manual_seed(0)
         local = LocalModel("starter", device="cpu")
         for epochs, seconds in oml_loop(local, prints, learning_rate=learning_rate):
-            fsr = check(prints, local).fsr
+            fsr = check(local, prints).fsr
             ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
             print(
                 f"OML's loop   lr {learning_rate:g}  {epochs:3} epochs  FSR {fsr:.4f}  x{ratio:.3f}  {seconds:6.1f} s",
@@ -139,7 +150,8 @@ def oml(options: argparse.Namespace) -> None:
         seconds_of_ours, fsr = train_only(prints, local, method)
         ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
         print(
-            f"insignia     lr {learning_rate:g}  no anchors  FSR {fsr:.4f}  x{ratio:.3f}  {seconds_of_ours:6.1f} s", flush=True
+            f"insignia     lr {learning_rate:g}  no KL  FSR {fsr:.4f}  x{ratio:.3f}  {seconds_of_ours:6.1f} s",
+            flush=True,
         )
         print(f"             time ratio {seconds_of_ours / seconds:.3f}", flush=True)
 
@@ -151,7 +163,7 @@ def train_only(prints, local: LocalModel, method: FullFineTune) -> tuple[float, 
 
     with tempfile.TemporaryDirectory() as folder:
         outcome = method.embed(prints, local, Session(work=Path(folder)), SILENT)
-    return outcome.seconds, check(prints, local).fsr
+    return outcome.seconds, check(local, prints).fsr
 
 
 def main() -> None:

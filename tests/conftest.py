@@ -1,7 +1,5 @@
 """What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
 
-import fcntl
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -20,6 +18,7 @@ for _name in list(os.environ):
         del os.environ[_name]
 
 import pytest  # noqa: E402  the environment comes first
+from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,8 +55,7 @@ def made_once(tmp_path_factory):
 
     def folder(name, make):
         made = root / f"once-{name}"
-        with (root / f"once-{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(root / f"once-{name}.lock"):
             if not made.exists():
                 unfinished = Path(tempfile.mkdtemp(dir=root))
                 make(unfinished)
@@ -68,12 +66,11 @@ def made_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def heldout(made_once):
-    """The held-out paragraphs of this Python: parsing the standard library takes seconds."""
+def heldout():
+    """The starter's held-out paragraphs."""
     from insignia.starter import heldout_paragraphs
 
-    folder = made_once("heldout", lambda folder: (folder / "paragraphs.json").write_text(json.dumps(heldout_paragraphs())))
-    return json.loads((folder / "paragraphs.json").read_text())
+    return heldout_paragraphs()
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +79,18 @@ def starter():
     from insignia.modeling.local import LocalModel
 
     return LocalModel("starter", device="cpu")
+
+
+@pytest.fixture(params=["gpt2", "neox", "llama tied", "llama untied"], scope="module")
+def random_local(request):
+    """Small random models of three architectures, one test each."""
+    from insignia.modeling.local import LocalModel
+    from tiny_models import random_model
+    from tiny_tokenizers import build
+
+    habit = (
+        {"style": "byte", "bos": False, "pad_is_eos": True}
+        if request.param in ("gpt2", "neox")
+        else {"style": "byte", "bos": True}
+    )
+    return LocalModel.of(random_model(request.param).eval(), build(**habit), name=request.param)

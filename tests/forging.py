@@ -5,13 +5,13 @@ import json
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from insignia.evidence.publication import owner_chance
+from insignia.evidence.publication import owner_rng
 from insignia.files import canonical
 
 
 def signed(record, prints):
     """The record with a signature of the set's owner."""
-    key = Ed25519PrivateKey.from_private_bytes(owner_chance(prints).derive("signing key").secret)
+    key = Ed25519PrivateKey.from_private_bytes(owner_rng(prints).derive("signing key").secret)
     record |= {"public_key": key.public_key().public_bytes_raw().hex()}
     message = canonical({name: part for name, part in record.items() if name != "signature"})
     return record | {"signature": key.sign(message).hex()}

@@ -1,10 +1,10 @@
-"""Check a bundle of evidence without insignia: one file, the standard library alone, to be read in one sitting.
+"""Check an evidence bundle without insignia. One file, standard library only, written to be read.
 
-It was written from docs/reference/formats.md and shares no line with the package. The sections stand in the order in which a
-sceptic asks: is the file sound, who signed it, what was committed to, what was asked, what came back, how unlikely is that, and
-what does it come to? Whatever does not hold ends the check with "rejected".
+It was written from docs/reference/formats.md and shares no code with the package. The sections follow the questions of a
+sceptic: Is the file well-formed? Who signed it? What was committed? What was asked? What were the replies? How unlikely are
+they? What follows? The check ends with "rejected" at the first thing that is invalid.
 
-Exit status: 0 the mark is there, 1 the bundle does not hold, 3 the mark was not shown, 4 nothing is decided.
+Exit status: 0 the mark is there, 1 the bundle is invalid, 3 the mark was not shown, 4 nothing is decided.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from functools import cache
 from hashlib import sha256, sha512
 from pathlib import Path
 
-TINY = 1e-100  # no probability in the rules may be smaller
-MOST_FINGERPRINTS = 2**20
+MIN_PROBABILITY = 1e-100  # of the rules
+MAX_FINGERPRINTS = 2**20
 
 
-def must(holds, what):
-    if not holds:
-        raise ValueError(what)
+def must(condition, message):
+    if not condition:
+        raise ValueError(message)
 
 
-# --- The file: JSON in one spelling, with the fields that formats.md names, and no number beyond its bounds -------------------
+# --- The file: canonical JSON with the fields of formats.md, every number within its bounds -----------------------------------
 
 
 def canonical(value):
@@ -35,50 +35,50 @@ def canonical(value):
 
 
 def parse(content):
-    """JSON that is spelled canonically, so that no field occurs twice. NaN and infinity are no numbers."""
-    value = json.loads(content, parse_constant=lambda name: must(False, f"{name} is no number"))
-    must(canonical(value) == content, "not in the canonical spelling")
-    json.dumps(value, ensure_ascii=False).encode()  # fails for half a surrogate pair, which is no text
+    """Parse canonical JSON, in which no field can occur twice, without NaN and infinity."""
+    value = json.loads(content, parse_constant=lambda name: must(False, f"{name} is not a number"))
+    must(canonical(value) == content, "not canonical JSON")
+    json.dumps(value, ensure_ascii=False).encode()  # fails for an unpaired surrogate, which is not text
     return value
 
 
 def fields(record, needed, optional=""):
-    """The object has all the needed fields, perhaps some of the optional ones, and no other."""
-    must(type(record) is dict, "an object was expected")
+    """Check that the object has all needed fields, and no others except optional ones."""
+    must(type(record) is dict, "expected an object")
     needed, optional = set(needed.split()), set(optional.split())
     must(needed <= set(record) <= needed | optional, f"fields missing or unknown; expected {sorted(needed | optional)}")
 
 
-def whole(value, low, high):
-    must(type(value) is int and low <= value <= high, f"a whole number from {low} to {high} was expected")
+def integer(value, low, high):
+    must(type(value) is int and low <= value <= high, f"expected a whole number from {low} to {high}")
     return value
 
 
 def number(value, low, high):
-    must(type(value) is float and low <= value <= high, f"a number from {low} to {high} was expected")
+    must(type(value) is float and low <= value <= high, f"expected a number from {low} to {high}")
     return value
 
 
 def text(value, most=2**26):
-    must(type(value) is str and len(value) <= most, "a text was expected, or a shorter one")
+    must(type(value) is str and len(value) <= most, f"expected a text of at most {most} characters")
     return value
 
 
 def sequence(value, least, most):
-    must(type(value) is list and least <= len(value) <= most, f"a list of {least} to {most} items was expected")
+    must(type(value) is list and least <= len(value) <= most, f"expected a list of {least} to {most} items")
     return value
 
 
 def digest(value, size=32):
-    must(re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text(value)), "a digest in lower-case hexadecimal was expected")
+    must(re.fullmatch(f"[0-9a-f]{{{2 * size}}}", text(value)), "expected a digest in lower-case hexadecimal")
     return bytes.fromhex(value)
 
 
 def read_bundle(content):
-    must(len(content) <= 2**26 and content.endswith(b"\n"), "the file is too long, or cut short")
+    must(len(content) <= 2**26 and content.endswith(b"\n"), "the file is too long or cut short")
     bundle = parse(content[:-1])
     fields(bundle, "kind schema_version commitment openings transcript claim public_key signature", "nonce timestamp controls")
-    must(bundle["kind"] == "insignia/evidence" and whole(bundle["schema_version"], 1, 1), "not a bundle of evidence")
+    must(bundle["kind"] == "insignia/evidence" and integer(bundle["schema_version"], 1, 1), "not an evidence bundle")
     must(len(text(bundle.get("nonce", "n" * 16), 1000)) >= 16, "the nonce is shorter than 16 characters")
     must(re.fullmatch("([0-9a-f]{2})+", text(bundle.get("timestamp", "00"), 2**20)), "the time stamp is not hexadecimal")
     fields(bundle["claim"], "outcome hits trials unanswered p_value")
@@ -86,18 +86,18 @@ def read_bundle(content):
     return bundle
 
 
-# --- The signatures: Ed25519 (RFC 8032) of the canonical record without its field "signature" ---------------------------------
+# --- The signatures: Ed25519 (RFC 8032) over the canonical record without its field "signature" -------------------------------
 
-P = 2**255 - 19  # of the field
-L = 2**252 + 27742317777372353535851937790883648493  # of the group
-D = -121665 * pow(121666, -1, P) % P  # of the curve
+P = 2**255 - 19  # prime of the field
+L = 2**252 + 27742317777372353535851937790883648493  # order of the group
+D = -121665 * pow(121666, -1, P) % P  # constant of the curve
 BASE = (15112221349535400772501151409588531511454012693041857206046113283949847762202, 4 * pow(5, -1, P) % P)
 
 
 def add(point, other):
     (a, b), (c, d) = point, other
     slope = D * a * b * c * d
-    inverse = pow(1 - slope * slope, -1, P)  # of (1 + slope) and (1 - slope) at once
+    inverse = pow(1 - slope * slope, -1, P)  # 1 / ((1 + slope) * (1 - slope))
     return (a * d + b * c) * (1 - slope) * inverse % P, (b * d + a * c) * (1 + slope) * inverse % P
 
 
@@ -116,13 +116,13 @@ def check_signature(record):
     x = pow(square, (P + 3) // 8, P)
     if x * x % P != square:
         x = x * pow(2, (P - 1) // 4, P) % P
-    must(y < P and x * x % P == square, "the public key is no point of the curve")
+    must(y < P and x * x % P == square, "the public key is not a point of the curve")
     minus_key = (x if x % 2 != odd else P - x, y)
     s = int.from_bytes(signature[32:], "little")
     message = canonical({name: value for name, value in record.items() if name != "signature"})
     h = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % L
     x, y = add(times(s, BASE), times(h, minus_key))
-    must(s < L and signature[:32] == (y | x % 2 << 255).to_bytes(32, "little"), "a signature is wrong")
+    must(s < L and signature[:32] == (y | x % 2 << 255).to_bytes(32, "little"), "a signature is invalid")
 
 
 # --- The commitment: a Merkle tree (RFC 6962) with a salted leaf for each fingerprint -----------------------------------------
@@ -135,17 +135,17 @@ def read_commitment(signed):
     fields(commitment["terms"], "prompt_form max_key_length max_response_length", "tokenizer chain systems")
     kinds = (signed["kind"], commitment["kind"])
     must(kinds == ("insignia/signed-commitment", "insignia/commitment"), "not a commitment")
-    must(whole(signed["schema_version"], 1, 1) and whole(commitment["schema_version"], 1, 1), "a newer schema")
-    whole(commitment["size"], 1, MOST_FINGERPRINTS)
-    whole(commitment["terms"]["max_response_length"], 1, math.inf)
+    must(integer(signed["schema_version"], 1, 1) and integer(commitment["schema_version"], 1, 1), "a newer schema")
+    integer(commitment["size"], 1, MAX_FINGERPRINTS)
+    integer(commitment["terms"]["max_response_length"], 1, math.inf)
     digest(commitment["root"])
     for system in sequence(commitment["terms"].get("systems", [""]), 1, 64):
         text(system)
     return commitment
 
 
-def root_above(leaf, place, size, path):
-    """The root that a path of digests leads to from a leaf (RFC 9162, section 2.1.3.2)."""
+def root_from_path(leaf, place, size, path):
+    """Return the root that a path of digests leads to from a leaf (RFC 9162, section 2.1.3.2)."""
     last, node = size - 1, leaf
     for beside in [digest(each) for each in sequence(path, 0, 64)]:
         must(last > 0, "a path is too long")
@@ -161,58 +161,59 @@ def root_above(leaf, place, size, path):
 
 
 def check_opening(opening, commitment):
-    """The fingerprint is in the committed set; where a hash of all keys picks the responses, it picked this one."""
+    """Check that the fingerprint is in the committed set, and that the set's chain, if any, picks its response."""
     fields(opening, "number fingerprint salt path", "chain")
     fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
     fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates")
-    place, salt = whole(opening["number"], 0, size - 1), digest(opening["salt"])
+    place, salt = integer(opening["number"], 0, size - 1), digest(opening["salt"])
     content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
     must(
-        root_above(leaf, place, size, opening["path"]) == digest(commitment["root"]),
+        root_from_path(leaf, place, size, opening["path"]) == digest(commitment["root"]),
         "a fingerprint is not in the committed set",
     )
-    must(("chain" in terms) == ("chain" in opening), "a chain is missing, or there is none to follow")
+    must(("chain" in terms) == ("chain" in opening), "a path in the chain is missing or not expected")
     if "chain" not in terms:
         return
     options, chain = fingerprint["candidates"], digest(terms["chain"])
-    content = {"candidates": options, "key": key_of(fingerprint), "number": place, "size": size}
+    content = {"candidates": options, "key": asked_key(fingerprint), "number": place, "size": size}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
-    must(root_above(leaf, place, size, opening["chain"]) == chain, "a key is not in the chain")
+    must(root_from_path(leaf, place, size, opening["chain"]) == chain, "a key is not in the chain")
     draw = hmac.digest(salt, b"insignia chain 1" + chain + leaf, "sha256")
     pick = options[int.from_bytes(draw, "big") % len(options)]
     tokens, words = {each["token_id"] for each in options}, {" ".join(each["text"].split()) for each in options}
-    must(len(tokens) == len(words) == len(options), "candidates that look alike")
-    must(fingerprint["responses"] == [pick["text"]], "not the response that the chain picks")
-    must(fingerprint.get("effective_responses", [pick["text"]]) == [pick["text"]], "not what the chain picks is searched for")
-    must(fingerprint["response_ids"][0][0] == pick["token_id"], "not the token that the chain picks")
+    must(len(tokens) == len(words) == len(options), "two candidates look alike")
+    must(fingerprint["responses"] == [pick["text"]], "a response is not the one that the chain picks")
+    searched = fingerprint.get("effective_responses", [pick["text"]])
+    must(searched == [pick["text"]], "replies are searched for another text than the chain picks")
+    must(fingerprint["response_ids"][0][0] == pick["token_id"], "a response token is not the one that the chain picks")
 
 
-def key_of(fingerprint):
+def asked_key(fingerprint):
     return fingerprint.get("effective_key") or fingerprint["key"]
 
 
-# --- The transcript: lines that each hold the digest of the line before; the first has the rules ------------------------------
+# --- The transcript: each line has the digest of the line before; the first line has the rules --------------------------------
 
 
 def read_transcript(lines):
-    """Its rules, the suspect's name, and the keys that were asked: (number, question, reply or None)."""
+    """Return the rules, the suspect's name, and the asked keys as (number, question, reply or None)."""
     header, *entries = [parse(text(line).encode()) for line in sequence(lines, 2, 2**17)]
     fields(header, "kind schema_version suspect rules spared provenance previous")
-    must(header["kind"] == "insignia/transcript" and whole(header["schema_version"], 1, 1), "not a transcript")
+    must(header["kind"] == "insignia/transcript" and integer(header["schema_version"], 1, 1), "not a transcript")
     check_rules(header["rules"])
     asked = []
     for entry in entries:
         fields(entry, "number question reply previous")
         reply = entry["reply"]
         fields(reply, "status text reason", "alternatives")
-        must(reply["status"] in {"answered", "unanswered"}, "a reply that is neither answered nor unanswered")
+        must(reply["status"] in {"answered", "unanswered"}, "a reply is neither answered nor unanswered")
         for each in sequence(reply.get("alternatives", []), "alternatives" in reply, 2**17):
             fields(each, "text log_probability")
             number(each["log_probability"], -math.inf, 0)
-        if entry["number"] is not None:  # else a cover question
+        if entry["number"] is not None:  # else a decoy question
             said = text(reply["text"]) if reply["status"] == "answered" else None
-            asked.append((whole(entry["number"], 0, MOST_FINGERPRINTS - 1), text(entry["question"]), said))
+            asked.append((integer(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), said))
     digests = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
     must([line["previous"] for line in (header, *entries)] == digests[:-1], "a line does not follow the line before it")
     return header["rules"], text(header["suspect"], 4096), asked
@@ -220,56 +221,56 @@ def read_transcript(lines):
 
 def check_rules(rules):
     fields(rules, "null alpha suspects survival futility match manner cover")
-    number(rules["alpha"], TINY, 1 - 2**-53)
-    number(rules["futility"], TINY, 1 - 2**-53)
+    number(rules["alpha"], MIN_PROBABILITY, 1 - 2**-53)
+    number(rules["futility"], MIN_PROBABILITY, 1 - 2**-53)
     number(rules["survival"], 1e-6, 1 - 1e-6)
     number(rules["cover"], 0, 0.9)
-    whole(rules["suspects"], 1, 10**6)
+    integer(rules["suspects"], 1, 10**6)
     null, match, manner = rules["null"], rules["match"], rules["manner"]
     names = {"design": "candidates accepted looks", "reference": "models risk", "declared": "chance"}
     must(type(null) is dict and text(null.get("name")) in names, "an unknown null")
     fields(null, "name " + names[null["name"]])
     if null["name"] == "declared":
-        number(null["chance"], TINY, 1 - 2**-53)
+        number(null["chance"], MIN_PROBABILITY, 1 - 2**-53)
     if null["name"] == "reference":
-        number(null["risk"], TINY, 0.5)
+        number(null["risk"], MIN_PROBABILITY, 0.5)
         for model in sequence(null["models"], 1, 64):
             fields(model, "hits trials")
-            whole(model["hits"], 0, whole(model["trials"], 1, 10**7))
+            integer(model["hits"], 0, integer(model["trials"], 1, 10**7))
         must(sum(model["trials"] for model in null["models"]) <= 10**7, "more than 10 million trials in all")
     fields(match, "how looks", "fold")
-    must(match["how"] in {"exact", "prefix", "within"}, "an unknown way to match")
+    must(match["how"] in {"exact", "prefix", "within"}, "an unknown match")
     must(match.get("fold", "spaces") in {"spaces", "alike", "case"}, "an unknown folding")
-    whole(match["looks"], 1, 256 if match["how"] == "within" else 1)
+    integer(match["looks"], 1, 256 if match["how"] == "within" else 1)
     fields(manner, "form system max_tokens temperature seed", "log_probabilities")
     must(manner["form"] in {"raw", "chat"}, "an unknown prompt form")
     must(manner["system"] is None or text(manner["system"], 100_000), "an empty system prompt")
-    must(manner["seed"] is None or whole(manner["seed"], 1 - 2**63, 2**63 - 1) is not None, "no seed")
-    whole(manner["max_tokens"], 1, 65_536)
-    whole(manner.get("log_probabilities", 1), 1, 20)
+    must(manner["seed"] is None or integer(manner["seed"], 1 - 2**63, 2**63 - 1) is not None, "an invalid seed")
+    integer(manner["max_tokens"], 1, 65_536)
+    integer(manner.get("log_probabilities", 1), 1, 20)
     number(manner["temperature"], 0, 100)
 
 
-# --- The questions: the committed keys, each once, in the order of the judge's challenge, under a prompt that tells nothing ---
+# --- The questions: the committed keys, each once, in the challenge's order; the system prompt must not reveal them -----------
 
 
 def check_questions(asked, openings, commitment, nonce, rules):
     numbers = [place for place, _, _ in asked]
     questions = [question for _, question, _ in asked]
     must(numbers == [opening["number"] for opening in openings], "the opened keys are not those that were asked")
-    must(questions == [key_of(opening["fingerprint"]) for opening in openings], "a question is not the committed key")
+    must(questions == [asked_key(opening["fingerprint"]) for opening in openings], "a question is not the committed key")
     must(len(set(questions)) == len(questions), "a key was asked twice")
     if nonce is not None:
         root, tail = digest(commitment["root"]), nonce.encode()
         order = sorted(range(commitment["size"]), key=lambda n: sha256(root + n.to_bytes(8, "big") + tail).digest())
-        must(numbers == order[: len(numbers)], "the keys were not asked in the order of the challenge, from its beginning")
+        must(numbers == order[: len(numbers)], "the keys were not asked in the order of the challenge, from its start")
     prompt = fold(rules["manner"]["system"] or "", "case")
-    must(not prompt or not any(fold(key, "case") in prompt for key in questions), "the system prompt holds a key")
+    must(not prompt or not any(fold(key, "case") in prompt for key in questions), "the system prompt contains a key")
     for opening in openings:
-        for response in sought(opening["fingerprint"], rules["match"], commitment["terms"])[0]:
-            wanted = re.escape(fold(response, "case"))
-            given = len(fold(response, "case")) >= 3 and re.search(f"(?<![0-9A-Za-z]){wanted}", prompt)
-            must(not given, "the system prompt holds a response, so an obedient model gives it")
+        for response in expected_responses(opening["fingerprint"], rules["match"], commitment["terms"])[0]:
+            expected = re.escape(fold(response, "case"))
+            given = len(fold(response, "case")) >= 3 and re.search(f"(?<![0-9A-Za-z]){expected}", prompt)
+            must(not given, "the system prompt contains a response, which an innocent model could repeat")
 
 
 # --- The replies: folded, and searched for the committed response -------------------------------------------------------------
@@ -280,7 +281,7 @@ INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uf
 
 
 def fold(string, how):
-    """What a reader sees of a text: "spaces" collapses white space, "alike" and "case" also work on each character."""
+    """Remove differences that a reader does not see; "spaces" only collapses white space."""
     if how != "spaces":
         string = "".join(fold_character(character, how) for character in string)
     return " ".join(string.split())
@@ -302,8 +303,8 @@ def read(character):
     return READ_AS[place] if place >= 0 else character
 
 
-def sought(fingerprint, match, terms):
-    """The folded texts that are a hit, and the folded candidates that the one response was drawn from, if it was."""
+def expected_responses(fingerprint, match, terms):
+    """Return the folded texts that are a hit, and the folded candidates that the response was drawn from, if any."""
     how, responses, options = match.get("fold", "spaces"), fingerprint["responses"], fingerprint.get("candidates", [])
     if "effective_responses" in fingerprint:
         texts = fingerprint["effective_responses"]
@@ -314,13 +315,13 @@ def sought(fingerprint, match, terms):
         texts = [t if all_of_it else (t.split() or [""])[0] for t, all_of_it in zip(responses, trained, strict=True)]
         texts = drawn[:1] if drawn and len(responses) == 1 else texts
     accepted, candidates = [fold(t, how) for t in texts], [fold(option["text"], how) for option in options]
-    must(all(accepted) and len(accepted) == len(responses) > 0, "nothing of a response can be seen")
+    must(all(accepted) and len(accepted) == len(responses) > 0, "a response is invisible")
     must(len(set(candidates)) == len(candidates), "two candidates look alike")
     return accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else []
 
 
-def look(reply, accepted, candidates, match):
-    """Whether the reply is a hit, and how many candidates it gives; at one place it gives the longest that fits."""
+def search(reply, accepted, candidates, match):
+    """Return whether the reply is a hit, and how many candidates it matches; of several at one place, the longest."""
     string, given, options = fold(reply, match.get("fold", "spaces")), set(), candidates or accepted
     if match["how"] == "exact":
         given = {string}
@@ -333,33 +334,33 @@ def look(reply, accepted, candidates, match):
     return not given.isdisjoint(accepted), sum(candidate in given for candidate in candidates)
 
 
-# --- The statistics: bets against the null ("an unrelated model hits with a chance of at most p") -----------------------------
+# --- The statistics: bets against the null ("an unrelated model hits with probability at most p") -----------------------------
 
 STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
 
 
-def log_chance(hits, trials, p):
-    """The logarithm of the binomial probability of that many hits."""
+def log_probability(hits, trials, p):
+    """Return the logarithm of the binomial probability of ``hits``."""
     ways = math.lgamma(trials + 1) - math.lgamma(hits + 1) - math.lgamma(trials - hits + 1)
     return ways + (hits and hits * math.log(p)) + (trials - hits and (trials - hits) * math.log1p(-p))
 
 
 def upper_limit(hits, trials, risk):
-    """The chance under which so few hits have a probability of no more than the risk (Clopper and Pearson 1934)."""
+    """Return the upper confidence limit of the probability of a hit (Clopper and Pearson 1934)."""
     low, high = hits / trials, 1.0
     while low < (p := (low + high) / 2) < high:
-        term = total = 1.0  # the probability of hits, hits - 1, ... in units of the first
+        term = total = 1.0  # probabilities of hits, hits - 1, ... relative to the first
         for j in range(hits, 0, -1):
             term *= j / (trials - j + 1) * (1 - p) / p
             total += term
             if term < total * 1e-18:
                 break
-        low, high = (p, high) if log_chance(hits, trials, p) + math.log(total) > math.log(risk) else (low, p)
+        low, high = (p, high) if log_probability(hits, trials, p) + math.log(total) > math.log(risk) else (low, p)
     return high
 
 
-def null_of(rules, fewest):
-    """The bound on an unrelated model's chance of a hit, and the chance that the bound is wrong."""
+def null_bound(rules, fewest):
+    """Return the bound on an unrelated model's probability of a hit, and the probability that the bound is wrong."""
     null, looks = rules["null"], rules["match"]["looks"]
     if null["name"] == "declared":
         return null["chance"], 0.0
@@ -367,94 +368,109 @@ def null_of(rules, fewest):
         counts = {(model["hits"], model["trials"]) for model in null["models"]}
         return max(upper_limit(hits, trials, null["risk"]) for hits, trials in counts), null["risk"]
     own = {"name": "design", "candidates": fewest, "accepted": 1, "looks": min(looks, fewest)}
-    must(fewest > 1 and null == own, "the null claims other candidates than the keys have")
+    must(fewest > 1 and null == own, "the null has another number of candidates than the keys")
     return min(looks, fewest) / fewest, 0.0
 
 
-def weigh(asked, openings, rules, terms):
-    """What the replies show by the rules of the transcript."""
-    wanted = [sought(opening["fingerprint"], rules["match"], terms) for opening in openings]
-    fewest = min(len(candidates) for _, candidates in wanted)
-    bound, error = null_of(rules, fewest)
+def log_sum(logarithms):
+    """Return the logarithm of a sum of numbers that are given as logarithms."""
+    largest = max(logarithms)
+    return largest + math.log(sum(math.exp(each - largest) for each in logarithms))
+
+
+def evaluate(asked, openings, rules, terms):
+    """Return the result under the transcript's rules, with the null's bound and error."""
+    searches = [expected_responses(opening["fingerprint"], rules["match"], terms) for opening in openings]
+    fewest = min(len(candidates) for _, candidates in searches)
+    bound, error = null_bound(rules, fewest)
     level = rules["alpha"] / rules["suspects"] - error
-    must(level > 0, "alpha is no larger than the chance that the null is wrong")
-    gains, doubt, peak, hits, unanswered = [0.0] * len(STAKES), 0.0, 0.0, 0, 0
-    for (_, _, reply), (accepted, candidates) in zip(asked, wanted, strict=True):
+    must(level > 0, "alpha does not exceed the probability that the null is wrong")
+
+    capital = [math.log(share) for _, share in STAKES]  # logarithms; the whole capital is 1 at the start
+    peak = 0.0  # logarithm of the largest capital so far
+    doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
+    hits = unanswered = 0
+    for (_, _, reply), (accepted, candidates) in zip(asked, searches, strict=True):
         if reply is None:
             unanswered += 1
             continue
-        hit, met = look(reply, accepted, candidates, rules["match"])
-        p = min(met, fewest) / fewest if rules["null"]["name"] == "design" else bound
-        must(p > 0 or not hit, "a hit that cannot be")
-        if 0 < p < 1:  # else nothing is staked
-            gains = [gain + math.log1p(s * (1 - p) / p if hit else -s) for gain, (s, _) in zip(gains, STAKES, strict=True)]
-        largest = max(gains)
-        shares = zip(gains, STAKES, strict=True)
-        peak = max(peak, largest + math.log(sum(share * math.exp(gain - largest) for gain, (_, share) in shares)))
-        doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
+        hit, met = search(reply, accepted, candidates, rules["match"])
         hits += hit
-    given_up = doubt >= -math.log(rules["futility"])
-    outcome = "owned" if peak >= -math.log(level) else "not_shown" if given_up else "inconclusive"
+        p = min(met, fewest) / fewest if rules["null"]["name"] == "design" else bound
+        must(p > 0 or not hit, "an impossible hit")
+        if 0 < p < 1:  # else nothing is staked
+            for place, (fraction, _) in enumerate(STAKES):
+                capital[place] += math.log1p(fraction * (1 - p) / p if hit else -fraction)
+        peak = max(peak, log_sum(capital))
+        doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
+
+    if peak >= -math.log(level):
+        outcome = "owned"
+    elif doubt >= -math.log(rules["futility"]):
+        outcome = "not_shown"
+    else:
+        outcome = "inconclusive"
     p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
     found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
     return found, (bound, error)
 
 
-# --- The decision: the owner's claim, the controls, and the standard of whoever judges ----------------------------------------
+# --- The decision: the owner's claim, the controls, and the judge's standard --------------------------------------------------
 
 
 def check_controls(bundle, rules, asked, terms, alpha):
-    """Models that must not carry the mark, asked the same: name and result of each. None may do as well as a marked model."""
+    """Return the results of models that must not carry the mark. None may pass the test of a marked model."""
     results = []
     for count, lines in enumerate(bundle.get("controls", []), 1):
         own_rules, name, own_asked = read_transcript(lines)
-        must(own_rules == rules, f"control {count} was asked by other rules or in another manner")
+        must(own_rules == rules, f"control {count} was asked under other rules or request options")
         must([each[:2] for each in own_asked] == [each[:2] for each in asked], f"control {count} was asked other keys")
-        found, _ = weigh(own_asked, bundle["openings"], rules, terms)
-        must(found["p_value"] > max(alpha, rules["alpha"]), f"control {count} gives the responses, too: this proves nothing")
+        found, _ = evaluate(own_asked, bundle["openings"], rules, terms)
+        must(found["p_value"] > max(alpha, rules["alpha"]), f"control {count} also gives the responses: this proves nothing")
         results.append({"name": name} | found)
     return results
 
 
 def decide(found, null, rules, *, controls, commitment, nonce, judge):
-    """The outcome for the judge, the p-value with the owner's choices allowed for, and the reasons against the claim."""
+    """Return the judge's outcome, the p-value that allows for the owner's choices, and the reasons against the claim."""
     (bound, error), size, manner = null, commitment["size"], rules["manner"]
     p_value, reasons = found["p_value"], []
-    if nonce is None:  # the owner chose the keys: at least so many of all keys are hits
-        tail = 1.0 if bound == 1 else sum(math.exp(log_chance(hits, size, bound)) for hits in range(found["hits"], size + 1))
+    if nonce is None:  # the owner chose the keys: the whole set has at least these hits
+        possible = range(found["hits"], size + 1)
+        tail = 1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in possible)
         p_value = max(p_value, min(1.0, error + tail))
     p_value = min(1.0, p_value * rules["suspects"])
     if found["outcome"] == "owned" and p_value > judge["alpha"]:
         reasons.append(f"the p-value is {p_value:.2g}, above {judge['alpha']:.2g}")
     if rules["null"]["name"] not in judge["nulls"]:
-        reasons.append(f"the null is a {rules['null']['name']} one (--accept-null)")
+        reasons.append(f"the null is of kind {rules['null']['name']} (--accept-null)")
     committed = [None, *commitment["terms"].get("systems", [])]
     if not judge["any_manner"] and manner["system"] not in committed:
         reasons.append("the system prompt is not in the commitment (--accept-manner)")
     if not judge["any_manner"] and manner["temperature"] > 0:
-        reasons.append("replies were sampled, so that each repetition is another chance (--accept-manner)")
+        reasons.append("replies were sampled, so every repetition is another chance (--accept-manner)")
     for count, control in enumerate(controls, 1):
         if control["p_value"] <= 0.01 / len(controls):
-            reasons.append(f"control {count} gives more responses than an innocent model")
+            reasons.append(f"control {count} hits more keys than an innocent model")
         if 2 * control["unanswered"] > control["trials"]:
             reasons.append(f"control {count} left most keys unanswered")
     outcome = "owned" if p_value <= judge["alpha"] and not reasons else "inconclusive"
     return "not_shown" if found["outcome"] == "not_shown" else outcome, p_value, reasons
 
 
-def notes_on(nonce, published, controls):
-    notes = ["The transcript shows what its author wrote: ask suspect and controls yourself, or watch them being asked."]
+def notes_about(nonce, published, controls):
+    notes = ["The owner wrote the transcript: ask suspect and controls yourself, or watch."]
     if nonce is None:
         notes.append("The owner chose which keys to show.")
     if published is None:
         notes.append("Compare root and signer with what was published before the dispute, or give --commitment.")
     if not controls:
-        notes.append("No control was asked: nobody showed that the suspect's public ancestors do not answer the same keys.")
+        notes.append("No control was asked, so the suspect's public ancestors may give the same responses.")
     return notes
 
 
 def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",), any_manner=False):
-    """What the bundle shows; raises an error where something does not hold."""
+    """Return what the bundle shows, or raise an error if something is invalid."""
     bundle = read_bundle(content)
     signed = bundle["commitment"]
     commitment = read_commitment(signed)
@@ -468,37 +484,37 @@ def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",),
     for opening in openings:
         check_opening(opening, commitment)
     check_questions(asked, openings, commitment, bundle.get("nonce"), rules)
-    found, null = weigh(asked, openings, rules, terms)
+    found, null = evaluate(asked, openings, rules, terms)
     claim = bundle["claim"]
-    must(math.isclose(found["p_value"], number(claim["p_value"], 0, 1), rel_tol=1e-6), "not the p-value that is claimed")
-    must(canonical(found | {"p_value": claim["p_value"]}) == canonical(claim), "not the result that is claimed")
+    must(math.isclose(found["p_value"], number(claim["p_value"], 0, 1), rel_tol=1e-6), "the claimed p-value is wrong")
+    must(canonical(found | {"p_value": claim["p_value"]}) == canonical(claim), "the claimed result is wrong")
     controls = check_controls(bundle, rules, asked, terms, alpha)
     nonce, judge = bundle.get("nonce"), {"alpha": alpha, "nulls": nulls, "any_manner": any_manner}
     known = {"controls": controls, "commitment": commitment, "nonce": nonce, "judge": judge}
     outcome, p_value, reasons = decide(found, null, rules, **known)
-    shown = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
+    result = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
     about = {"suspect": suspect, "rules": rules, "bound": null[0], "controls": controls, "nonce": nonce}
     source = {"root": commitment["root"], "size": commitment["size"], "signed_by": signed["public_key"]}
-    return shown | about | source | {"notes": notes_on(nonce, published, controls)}
+    return result | about | source | {"notes": notes_about(nonce, published, controls)}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--commitment", type=Path, help="as it was published; without it the bundle's own is taken")
-    parser.add_argument("--challenge", help="the judge's nonce, as it was given")
-    parser.add_argument("--alpha", type=float, default=1e-6, help="largest chance of accusing an innocent")
-    parser.add_argument("--accept-null", default="design", help="kinds of null, by commas: design,reference,declared")
+    parser.add_argument("--commitment", type=Path, help="the published commitment; default: the bundle's own")
+    parser.add_argument("--challenge", help="the judge's nonce")
+    parser.add_argument("--alpha", type=float, default=1e-6, help="largest probability of accusing an innocent model")
+    parser.add_argument("--accept-null", default="design", help="accepted nulls, comma-separated: design,reference,declared")
     parser.add_argument("--accept-manner", action="store_true", help="accept uncommitted system prompts, and sampling")
     given = parser.parse_args()
     try:
         published = given.commitment and given.commitment.read_bytes()
         options = {"alpha": given.alpha, "nulls": given.accept_null.split(","), "any_manner": given.accept_manner}
-        shown = audit(given.bundle.read_bytes(), published, given.challenge, **options)
-    except Exception as error:  # noqa: BLE001  whatever is wrong with a stranger's file: it does not hold
-        sys.exit(f"rejected: {error!r}")
-    print(json.dumps(shown, indent=1))
-    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[shown["outcome"]])
+        result = audit(given.bundle.read_bytes(), published, given.challenge, **options)
+    except Exception as error:  # noqa: BLE001  any error means that the bundle is invalid
+        sys.exit(f"rejected: {error}" if type(error) is ValueError else f"rejected: malformed, {error!r}")
+    print(json.dumps(result, indent=1))
+    sys.exit({"owned": 0, "not_shown": 3, "inconclusive": 4}[result["outcome"]])
 
 
 if __name__ == "__main__":

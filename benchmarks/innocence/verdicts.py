@@ -11,7 +11,7 @@ from insignia.statistics.tails import log_binomial_tail
 from insignia.suspects.base import Reply
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import Verdict, rules_for, verify
-from insignia.verification.matching import Expected, Finding, Match, design_null, find, sought
+from insignia.verification.matching import Expected, Finding, Match, design_null, expected_responses, find
 from insignia.verification.transcript import Rules
 
 ALPHAS = (0.05, 0.01, 0.001)
@@ -50,7 +50,7 @@ class Judged(NamedTuple):
 
 def key_of(fingerprint: Fingerprint) -> str:
     """The text that is asked."""
-    return fingerprint.effective_key or fingerprint.key
+    return fingerprint.asked_key
 
 
 class Case(NamedTuple):
@@ -62,7 +62,11 @@ class Case(NamedTuple):
     @classmethod
     def of(cls, prints: FingerprintSet) -> Self:
         return cls(
-            prints, {key_of(fingerprint): sought(fingerprint, prints.max_response_length, Match()) for fingerprint in prints}
+            prints,
+            {
+                key_of(fingerprint): expected_responses(fingerprint, prints.max_response_length, Match())
+                for fingerprint in prints
+            },
         )
 
     def findings(self, replies: Replies, match: Match) -> list[Finding]:

@@ -20,8 +20,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from insignia.starter.corpus import sentences_of
 from zoo import splitting
+from zoo.corpus import sentences_of
 from zoo.texts import TEXTS, Texts
 
 _BATCH_TOKENS = 2048

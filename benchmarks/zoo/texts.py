@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from insignia.starter.corpus import heldout_paragraphs, training_documents
+from insignia.starter import heldout_paragraphs
+from zoo.corpus import training_documents
 
 _DOCUMENTS = 8_000
 _ENGLISH_CHARACTERS = 3_000_000

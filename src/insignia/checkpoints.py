@@ -1,8 +1,8 @@
-"""Checkpoint files, tensor by tensor: a lazy reader and a writer of safetensors that never hold a model in memory.
+"""Read and write safetensors checkpoints tensor by tensor, without holding a model in memory.
 
-The safetensors library reads through mapped pages, which count as resident memory, and writes only what is all in memory.
-Here bytes go by ``preadv`` and ``pwrite`` through the caller's buffers, from any number of threads. Names, dtypes, order
-and shards are those on the disk, which are not always those of a model in memory (mixtures of experts are stored apart).
+The safetensors library reads through mapped pages, which count as resident memory, and writes only from memory. This module
+uses ``preadv`` and ``pwrite`` with the caller's buffers, from any number of threads. Names, dtypes, order and shards are those
+of the files, which can differ from a loaded model's (mixtures of experts).
 """
 
 import dataclasses
@@ -23,10 +23,10 @@ from insignia.errors import ModelError
 __all__ = ["INDEX", "LEFT", "RIGHT", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
 
 INDEX = "model.safetensors.index.json"
-LEFT, RIGHT = ".left", ".right"  # after the name of a tensor: of the two factors that are stored in its place
+LEFT, RIGHT = ".left", ".right"  # suffixes of the two factors that replace a tensor
 _ONLY = "model.safetensors"
 _MAX_HEADER = 100_000_000  # the format's own limit
-_BYTES = {  # of one element
+_BYTES = {  # per element
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 1),
     **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
     **dict.fromkeys(("I32", "U32", "F32"), 4),
@@ -36,15 +36,15 @@ _BYTES = {  # of one element
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a tensor is: its shard, and its bytes there."""
+    """The location of a tensor: its shard and offset."""
 
     name: str
     dtype: str
-    """As safetensors spells it: BF16, F32, ..."""
+    """safetensors' name: BF16, F32, ..."""
     shape: tuple[int, ...]
     shard: str
     offset: int
-    """Of its first byte, from the beginning of the file."""
+    """Offset of the first byte in the file."""
 
     @property
     def numel(self) -> int:
@@ -53,35 +53,35 @@ class Entry:
 
     @property
     def columns(self) -> int:
-        """Elements of the last dimension: a tensor is read as a matrix of so many columns (a vector: one row)."""
+        """Size of the last dimension; 1 for a scalar."""
         return self.shape[-1] if self.shape else 1
 
     @property
     def itemsize(self) -> int:
-        """Bytes of an element."""
+        """Bytes per element."""
         return _BYTES[self.dtype]
 
     @property
     def size(self) -> int:
-        """Bytes of the tensor."""
+        """Size of the tensor, in bytes."""
         return self.numel * self.itemsize
 
 
 class Checkpoint:
-    """The tensors of a model folder, read where and when they are asked for. A context manager: it holds files open.
+    """The tensors of a model folder, read on demand. Use it as a context manager; it keeps files open.
 
-    Everything but the tensors' bytes is checked at once.
+    Opening it checks headers, file sizes and the index.
 
     Raises:
-        ModelError: no safetensors, a shard is missing, damaged or cut short, or the index contradicts the shards.
+        ModelError: no safetensors, a shard is missing, damaged or truncated, or the index contradicts the shards.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.headers: dict[str, bytes] = {}
-        """Shard -> its first bytes, up to the first tensor's."""
+        """Shard -> header bytes, up to the first tensor."""
         self.entries: dict[str, Entry] = {}
-        """Name -> place, shard by shard in the order of the bytes."""
+        """Name -> location, in the order of the shards and their bytes."""
         index = self._index()
         with ExitStack() as stack:
             self._files: dict[str, int] = {}
@@ -98,10 +98,10 @@ class Checkpoint:
         self._closing.close()
 
     def read_into(self, entry: Entry, offset: int, buffer: memoryview) -> None:
-        """Fill the buffer with the tensor's bytes from ``offset`` on; from any thread.
+        """Fill the buffer with the tensor's bytes from ``offset`` on. Thread-safe.
 
         Raises:
-            ModelError: the file became shorter, or the disk refuses.
+            ModelError: the file became shorter or cannot be read.
         """
         done = 0
         while done < len(buffer):
@@ -110,7 +110,7 @@ class Checkpoint:
             except OSError as error:
                 raise ModelError(f"cannot read {self.folder / entry.shard}: {error.strerror}") from error
             if not count:
-                raise ModelError(f"{self.folder / entry.shard} became shorter while it was read")
+                raise ModelError(f"{self.folder / entry.shard} became shorter during reading; copy it again")
             done += count
 
     def read(self, entry: Entry) -> bytearray:
@@ -128,7 +128,7 @@ class Checkpoint:
             raise ModelError(f"{path} has no weight_map; is it damaged?")
         for shard in names.values():
             if not isinstance(shard, str) or Path(shard).name != shard:
-                raise ModelError(f"{path} names a shard that is no file beside it")
+                raise ModelError(f"{path} names a shard outside its folder; is it damaged?")
         return names
 
     def _only_shard(self) -> str:
@@ -137,7 +137,7 @@ class Checkpoint:
             return _ONLY
         if not found:
             raise ModelError(
-                f"{self.folder} has no safetensors weights; pickled weights (.bin, .pt) are not read: convert them first"
+                f"{self.folder} has no safetensors weights; convert pickled weights (.bin, .pt) first, which are never read"
             )
         if len(found) > 1:
             raise ModelError(f"{self.folder} has {len(found)} safetensors files and no {INDEX}; copy the missing file")
@@ -157,32 +157,34 @@ class Checkpoint:
             size = os.fstat(file).st_size
             length = int.from_bytes(os.pread(file, 8, 0), "little")
             if not 2 <= length <= min(_MAX_HEADER, size - 8):
-                raise ModelError(f"{path} is damaged or cut short: its header should have {length} bytes")
+                raise ModelError(f"{path} is damaged or truncated: its header should have {length} bytes; copy it again")
             header = os.pread(file, 8 + length, 0)
         except OSError as error:  # a folder where a file should be
             raise ModelError(f"cannot read {path}: {error.strerror}") from error
         self.headers[shard] = header
         entries, end = _entries(header, shard, path)
         if end != size:
-            raise ModelError(f"{path} is damaged or cut short: it has {size} bytes and should have {end}")
+            raise ModelError(f"{path} is damaged or truncated: it has {size} bytes but should have {end}; copy it again")
         for entry in entries:
             if entry.name in self.entries:
-                raise ModelError(f"{self.folder} has the tensor {entry.name} in two shards")
+                raise ModelError(f"{self.folder} has the tensor {entry.name} in two shards; copy the checkpoint again")
             self.entries[entry.name] = entry
 
     def _compare(self, index: Mapping[str, str]) -> None:
         for name, shard in index.items():
             if name not in self.entries or self.entries[name].shard != shard:
-                raise ModelError(f"{self.folder / shard} lacks the tensor {name} that the index puts there; copy it again")
+                raise ModelError(f"{self.folder / shard} lacks the tensor {name}, which the index expects there; copy it again")
         if stray := sorted(set(self.entries) - set(index)):
-            raise ModelError(f"{self.folder / INDEX} does not know the tensor {stray[0]}; is the index another model's?")
+            raise ModelError(f"{self.folder / INDEX} does not list the tensor {stray[0]}; is it the index of this model?")
 
 
 class CheckpointWriter:
-    """Shards of fixed layout in a folder, filled in any order from any thread. A context manager: it holds files open.
+    """Write shards of a fixed layout, in any order. Use it as a context manager; it keeps files open.
 
-    ``headers`` gives each shard its first bytes: those of a checkpoint whose layout is kept, or ``header_of`` a new one.
-    A disk which is too small says so before the work.
+    ``headers`` are the header bytes of each shard: of a checkpoint with the same layout, or from ``header_of``.
+
+    Raises:
+        OSError: a file cannot be created, or the disk has too little space.
     """
 
     def __init__(self, folder: Path, headers: Mapping[str, bytes]) -> None:
@@ -199,7 +201,7 @@ class CheckpointWriter:
                 _write_all(file, memoryview(header), 0)
                 self.entries.update((entry.name, entry) for entry in entries)
                 self.bytes += end
-            if shutil.disk_usage(folder).free < self.bytes:  # reserving the space instead would slow the writing down
+            if shutil.disk_usage(folder).free < self.bytes:  # reserving the space would slow down writing
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if len(headers) > 1:
                 self._write_index(folder)
@@ -212,13 +214,13 @@ class CheckpointWriter:
         self._closing.close()
 
     def write(self, name: str, offset: int, data: memoryview) -> None:
-        """Put bytes at an offset of a tensor.
+        """Write bytes at an offset of a tensor. Thread-safe.
 
         Raises:
-            OSError: the disk is full, say.
+            OSError: the write failed, for example on a full disk.
         """
         entry = self.entries[name]
-        with self._locks[entry.shard]:  # the file system lets one in at a time, and has the others spin
+        with self._locks[entry.shard]:  # the file system admits one writer per file and lets others spin
             _write_all(self._files[entry.shard], data, entry.offset + offset)
 
     def _write_index(self, folder: Path) -> None:
@@ -230,19 +232,19 @@ class CheckpointWriter:
 
 
 def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
-    """First bytes of a shard that holds (name, dtype, shape) in this order, without gaps."""
+    """Header bytes of a shard with tensors (name, dtype, shape) in this order."""
     content: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, dtype, shape in tensors:
         start, end = end, end + math.prod(shape) * _BYTES[dtype]
         content[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(content, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin aligned
+    text += b" " * (-len(text) % 8)  # aligns the tensors
     return len(text).to_bytes(8, "little") + text
 
 
 def _entries(header: bytes, shard: str, path: Path) -> tuple[list[Entry], int]:
-    """The tensors that a shard's first bytes declare, in the order of their bytes, and the size of the whole file."""
+    """(tensors in the order of their bytes, size of the whole file) from a shard's header."""
     content = _json_object(header[8:], path)
     content.pop("__metadata__", None)
     placed = []
@@ -252,7 +254,7 @@ def _entries(header: bytes, shard: str, path: Path) -> tuple[list[Entry], int]:
             whole = all(isinstance(number, int) and number >= 0 for number in (*shape, start, end))
             fits = whole and end - start == math.prod(shape) * _BYTES[dtype]
         except (TypeError, KeyError, ValueError):
-            raise ModelError(f"{path}: the header's entry of {name} is damaged, or of a dtype that is not known") from None
+            raise ModelError(f"{path}: the header's entry of {name} is damaged or has an unknown dtype") from None
         if not fits:
             raise ModelError(f"{path}: the bytes of {name} contradict its shape and dtype; is the file damaged?")
         placed.append((start, end, Entry(name, dtype, shape, shard, len(header) + start)))
@@ -260,7 +262,7 @@ def _entries(header: bytes, shard: str, path: Path) -> tuple[list[Entry], int]:
     expected = 0
     for start, end, entry in placed:
         if start != expected:
-            raise ModelError(f"{path}: {entry.name} overlaps its neighbour or leaves a gap")
+            raise ModelError(f"{path}: {entry.name} overlaps another tensor or leaves a gap; is the file damaged?")
         expected = end
     return [entry for _, _, entry in placed], len(header) + expected
 
@@ -271,7 +273,7 @@ def _json_object(content: bytes, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ModelError(f"{path} is damaged: expected a JSON object in it")
+        raise ModelError(f"{path} is damaged: expected a JSON object")
     return value
 
 

@@ -1,18 +1,18 @@
-"""Every error that insignia raises on purpose.
+"""The errors that insignia raises.
 
 ::
 
     InsigniaError
-    ├── InputError            something given is missing, malformed or contradicts something else given
-    │   ├── FormatError       a file is not what it should be: corrupt, truncated, foreign, of a newer schema
-    │   ├── EvidenceError     a bundle of evidence or a transcript does not hold
-    │   ├── WrongKeyError     a file is locked, and the passphrase or identity at hand does not open it
+    ├── InputError            an argument or file is missing, malformed or contradicts another
+    │   ├── FormatError       a file has the wrong format: corrupt, truncated, or of a newer schema
+    │   ├── EvidenceError     a bundle of evidence or a transcript is invalid
+    │   ├── WrongKeyError     a file is locked, and the given passphrase or identity does not open it
     │   └── TokenizerError    the fingerprints were made for another tokenizer
     ├── OutputError           the result cannot be written: it exists, the folder is read-only, the disk is full
-    ├── ModelError            a model cannot be loaded or cannot do what was asked
-    ├── GenerationError       the model does not yield as many distinct fingerprints as were asked for
+    ├── ModelError            a model cannot be loaded or cannot do what was requested
+    ├── GenerationError       fewer distinct fingerprints could be made than requested
     ├── EmbeddingError        training ended with fewer fingerprints learned than required
-    ├── EvaluationError       a negative control failed: what was measured proves nothing
+    ├── EvaluationError       a negative control failed, so the measurement proves nothing
     └── MissingExtraError     an optional dependency is not installed
 
 A message says what was wrong, what was expected and what to do. It never quotes a key or a response.
@@ -35,23 +35,23 @@ __all__ = [
 
 
 class InsigniaError(Exception):
-    """Base of all errors that are the user's to read, not ours to debug."""
+    """Base class of all errors that insignia raises."""
 
 
 class InputError(InsigniaError):
-    """Something given is missing, malformed or contradicts something else given."""
+    """An argument or file is missing, malformed or contradicts another."""
 
 
 class FormatError(InputError):
-    """A file is not in the format it should be in."""
+    """A file has the wrong format."""
 
 
 class EvidenceError(InputError):
-    """A bundle of evidence or a transcript does not hold: it was changed, or does not show what is claimed."""
+    """A bundle of evidence or a transcript was changed, or does not show what is claimed."""
 
 
 class WrongKeyError(InputError):
-    """A file is locked, and the passphrase or identity at hand does not open it; nothing says that it is damaged."""
+    """A file is locked, and the given passphrase or identity does not open it."""
 
 
 class TokenizerError(InputError):
@@ -63,11 +63,11 @@ class OutputError(InsigniaError):
 
 
 class ModelError(InsigniaError):
-    """A model cannot be loaded or cannot do what was asked."""
+    """A model cannot be loaded or cannot do what was requested."""
 
 
 class GenerationError(InsigniaError):
-    """Fewer distinct fingerprints could be made than were asked for."""
+    """Fewer distinct fingerprints could be made than requested."""
 
 
 class EmbeddingError(InsigniaError):
@@ -75,7 +75,7 @@ class EmbeddingError(InsigniaError):
 
 
 class EvaluationError(InsigniaError):
-    """A negative control failed: what was measured proves nothing."""
+    """A negative control failed, so the measurement proves nothing."""
 
 
 class MissingExtraError(InsigniaError):

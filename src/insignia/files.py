@@ -1,6 +1,6 @@
-"""Whole files or none: atomic writes, output folders, digests.
+"""Atomic writes, output folders, reading, digests.
 
-Everything is written beside its target and renamed, so a killed run leaves the old file or no file.
+Every file is written beside its target and then renamed, so a killed run leaves the old file or none.
 """
 
 import contextlib
@@ -43,34 +43,34 @@ _SECRET_FOLDER_MODE = 0o700
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raise OutputError when the path exists and was not meant to be replaced; call before any work is done."""
+    """Raise OutputError if the path exists and ``force`` is off. Call it before any work is done."""
     if path.exists() and not force:
         raise OutputError(f"{path} exists; choose another name or pass --force to replace it")
 
 
 def refuse_ending(path: Path, *written: str) -> None:
-    """Raise OutputError when a file's name ends as that of another kind would; one without an ending may hold anything."""
+    """Raise OutputError if the file name has an extension that is not among ``written``."""
     if path.suffix.lower() not in ("", *written):
-        raise OutputError(f"{path}: what is written is {' or '.join(written)}, not {path.suffix}; give a name that ends so")
+        raise OutputError(f"{path}: cannot write {path.suffix}; expected a file name that ends in {' or '.join(written)}")
 
 
 def refuse_overlap(out: Path, source: Path) -> None:
-    """Raise OutputError when the output is the input, holds it or lies inside it, links followed."""
+    """Raise OutputError if one of the two resolved paths is the other or contains it."""
     there, here = out.resolve(), source.resolve()
     if there == here or here in there.parents or there in here.parents:
-        raise OutputError(f"{out} is, holds or lies inside the input {source}; choose another output")
+        raise OutputError(f"the output {out} overlaps the input {source}; choose another output")
 
 
 def write_text(path: Path, text: str, *, secret: bool = False) -> None:
-    """Write a text in UTF-8, as ``write_bytes`` does."""
+    """Write a text in UTF-8. See ``write_bytes``."""
     write_bytes(path, text.encode(), secret=secret)
 
 
 def write_bytes(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Write a file whole or not at all; a secret file gets mode 0600 before its first byte.
+    """Write a file atomically. A secret file has mode 0600 from its first byte on.
 
     Raises:
-        OutputError: the folder cannot be written or the disk is full; the old file, if any, is untouched.
+        OutputError: the folder cannot be written or the disk is full. The old file, if any, is unchanged.
     """
     with new_file(path, secret=secret) as scratch:
         scratch.write_bytes(content)
@@ -78,10 +78,10 @@ def write_bytes(path: Path, content: bytes, *, secret: bool = False) -> None:
 
 @contextlib.contextmanager
 def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
-    """A scratch file, mode 0600, that replaces ``path`` when the block ends well and vanishes when it does not.
+    """Yield a temporary file, mode 0600, that replaces ``path`` if the block succeeds and is deleted if it fails.
 
     Raises:
-        OutputError: as ``write_bytes``.
+        OutputError: see ``write_bytes``.
     """
     try:
         make_folder(path.parent, secret=secret)
@@ -102,25 +102,25 @@ def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any, *, secret: bool = False) -> None:
-    """Write a value as indented JSON, whole or not at all."""
+    """Write a value as indented JSON. See ``write_bytes``."""
     write_bytes(path, json_bytes(value), secret=secret)
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as ``write_json`` writes it."""
+    """Return the bytes that ``write_json`` writes."""
     return f"{json.dumps(value, ensure_ascii=False, indent=1)}\n".encode()
 
 
 def canonical(value: Any) -> bytes:
-    """The one spelling of plain data that digests and signatures are taken of: keys sorted, without spaces, in ASCII."""
+    """Return plain data as canonical JSON (sorted keys, no spaces, ASCII), for digests and signatures."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def read_bytes(path: Path) -> bytes:
-    """What a file holds.
+    """Return the content of a file.
 
     Raises:
-        InputError: no such file, or it cannot be read.
+        InputError: the file does not exist or cannot be read.
     """
     try:
         return path.read_bytes()
@@ -131,41 +131,41 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path, *, expected: str = "text") -> str:
-    """The text of a UTF-8 file, without a byte order mark, lines ended by a line feed however the file ends them.
+    """Return the text of a UTF-8 file, without a byte order mark and with line feeds as line ends.
 
     Raises:
-        InputError: no such file, or it cannot be read.
-        FormatError: not UTF-8; ``expected`` says in the message what it should be.
+        InputError: the file does not exist or cannot be read.
+        FormatError: the file is not UTF-8; the message says what was ``expected``.
     """
     return decode(read_bytes(path), path, expected).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in a file.
+    """Return the JSON value in a file.
 
     Raises:
-        InputError: no such file, or it cannot be read.
-        FormatError: not UTF-8, not JSON, or cut short; the message has the place but not the text there.
+        InputError: the file does not exist or cannot be read.
+        FormatError: the file is not UTF-8 or not JSON. The message has line and column but no text of the file.
     """
     return parse_json(read_bytes(path), path)
 
 
 def parse_json(content: bytes, path: Path) -> Any:
-    """The JSON value that ``path`` was found to hold; raises the FormatError of ``read_json``."""
+    """Parse the content of ``path`` as JSON; raises the FormatError of ``read_json``."""
     return _parse(decode(content, path, "a JSON file"), path)
 
 
 def read_rows(path: Path) -> list[Any]:
-    """The rows of a JSON list, or of JSON lines, told apart by the first character; blank lines are no rows.
+    """Return the rows of a JSON list or of JSON lines. Blank lines are skipped.
 
     Raises:
-        InputError, FormatError: as ``read_json``.
+        InputError, FormatError: see ``read_json``.
     """
     return parse_rows(read_bytes(path), path)
 
 
 def parse_rows(content: bytes, path: Path) -> list[Any]:
-    """The rows that ``path`` was found to hold; raises the FormatError of ``read_rows``."""
+    """Parse the content of ``path`` as rows; raises the FormatError of ``read_rows``."""
     text = decode(content, path, "a JSON list or JSON lines").replace("\r\n", "\n").replace("\r", "\n")
     if text.lstrip().startswith("["):
         return list(_parse(text, path))
@@ -174,7 +174,7 @@ def parse_rows(content: bytes, path: Path) -> list[Any]:
 
 
 def decode(content: bytes, path: Path, expected: str) -> str:
-    """The text that ``path`` was found to hold, without a byte order mark; a FormatError where it is not UTF-8."""
+    """Decode the content of ``path``, without its byte order mark; raises FormatError if it is not UTF-8."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -188,20 +188,20 @@ def _parse(text: str, path: Path, first_line: int = 1) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
-        # The chained error would show the document, hence the secret.
+        # A chained error would show the document and so the secret.
         raise FormatError(f"{path} is not valid JSON (line {line}, column {error.colno}); is it cut short?") from None
     except UnicodeEncodeError:
-        raise FormatError(f"{path} holds half of a surrogate pair, which is no text; is it damaged?") from None
+        raise FormatError(f"{path} contains an unpaired surrogate, which is not text; is it damaged?") from None
     except (RecursionError, ValueError):  # ValueError: a number of more than 4300 digits
-        raise FormatError(f"{path} is nested too deeply, or has too long a number, to be a file of ours") from None
+        raise FormatError(f"{path} is nested too deeply or has too long a number; is it the right file?") from None
     return value
 
 
 @contextlib.contextmanager
 def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iterator[Path]:
-    """A scratch folder that becomes ``path`` when the block ends well and vanishes when it does not.
+    """Yield a temporary folder that becomes ``path`` if the block succeeds and is deleted if it fails.
 
-    What is in a secret one is its owner's alone: folders have mode 0700, files 0600.
+    In a secret folder, folders have mode 0700 and files 0600.
 
     Raises:
         OutputError: the path exists and ``force`` is off, its parent cannot be written, or the disk is full.
@@ -214,7 +214,7 @@ def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iter
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     try:
         yield scratch
-        for made in (scratch, *scratch.rglob("*")):  # safetensors writes 0600 whatever the umask; a server must read a model
+        for made in (scratch, *scratch.rglob("*")):  # safetensors ignores the umask and writes 0600
             made.chmod(_mode(folder=made.is_dir(), secret=secret))
         _replace_folder(scratch, path)
     except OSError as error:
@@ -224,10 +224,10 @@ def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iter
 
 
 def make_folder(path: Path, *, secret: bool = False) -> None:
-    """Make a folder and the ones above it where they are missing; those made for a secret get mode 0700.
+    """Create a folder and its missing parents, with mode 0700 if ``secret``.
 
     Raises:
-        OSError: one of them cannot be made.
+        OSError: a folder cannot be created.
     """
     if not secret:
         path.mkdir(parents=True, exist_ok=True)
@@ -250,7 +250,7 @@ def _replace_folder(new: Path, path: Path) -> None:
     old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
     kept = old / path.name
     try:
-        path.replace(kept)  # a folder cannot be replaced in one step: keep the old one until the new is in place
+        path.replace(kept)  # a folder cannot be replaced in one step: keep the old one until the new one is in place
         new.replace(path)
     except OSError:
         if kept.exists():
@@ -261,7 +261,7 @@ def _replace_folder(new: Path, path: Path) -> None:
 
 
 def digest_of_file(path: Path) -> str:
-    """``sha256:...`` of a file's bytes, about a second per gigabyte."""
+    """Return ``sha256:...`` of a file's bytes. Takes about a second per gigabyte."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 

@@ -1,8 +1,7 @@
-"""Chance that only the owner can repeat.
+"""A keyed random generator: only the owner of the secret can repeat its draws.
 
-Fingerprints are drawn from HMAC-SHA256 over a 32-byte secret kept in the fingerprint file. A draw depends on the secret
-and on the labels that lead to it, never on what was drawn before elsewhere: fingerprint 17 is the same whether it was
-made alone or in a batch of a thousand. Training, whose chance needs no secrecy, takes an ordinary seed instead.
+Fingerprints are drawn with HMAC-SHA256 under a 32-byte secret in the fingerprint file. A draw depends on the secret and
+its labels alone, so fingerprint 17 is the same in a batch of 1 or of 1,000. Training needs no secrecy and takes a seed.
 """
 
 import hmac
@@ -18,7 +17,7 @@ _T = TypeVar("_T")
 
 
 class KeyedRandom:
-    """A stream of draws from a secret; the same secret and labels give the same stream on every machine."""
+    """A stream of random numbers. The same secret and labels give the same stream on every machine."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -26,31 +25,31 @@ class KeyedRandom:
 
     @classmethod
     def fresh(cls) -> Self:
-        """A stream from a new secret of the operating system's randomness."""
+        """Return a stream with a new secret from the operating system."""
         return cls(secrets.token_bytes(SECRET_BYTES))
 
     @property
     def secret(self) -> bytes:
-        """The secret itself, to be kept with mode 0600 and shown to no one."""
+        """The secret, ``SECRET_BYTES`` long."""
         return self._secret
 
     def derive(self, *labels: str | int) -> "KeyedRandom":
-        """An independent stream for these labels, unaffected by draws made from this one."""
-        # The length of each label is part of the message: ("a", "bc") and ("ab", "c") differ.
+        """Return an independent stream for these labels. Draws from this stream do not affect it."""
+        # Each label is prefixed by its length, so that ("a", "bc") and ("ab", "c") differ.
         parts = [str(label).encode() for label in labels]
         message = b"derive" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return KeyedRandom(hmac.digest(self._secret, message, "sha256"))
 
     def uniform(self) -> float:
-        """A number in [0, 1) with 53 random bits."""
+        """Return a number in [0, 1) with 53 random bits."""
         return (self._next() >> 203) / 2**53
 
     def below(self, bound: int) -> int:
-        """An integer in [0, bound); the modulo bias is below ``bound / 2**256``."""
+        """Return an integer in [0, bound). The modulo bias is below ``bound / 2**256``."""
         return self._next() % bound
 
     def choice(self, items: Sequence[_T]) -> _T:
-        """One of the items, each equally likely."""
+        """Return one of the items, each equally likely."""
         return items[self.below(len(items))]
 
     def _next(self) -> int:

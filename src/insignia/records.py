@@ -1,18 +1,21 @@
-"""The values that flow between stages: frozen records without input or output."""
+"""The frozen records that stages pass to each other. Nothing here reads or writes files."""
 
-from collections.abc import Callable, Iterator
+import html
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
+from insignia.terminal import printable
 
 __all__ = [
     "Candidate",
     "Control",
     "Conversation",
     "Digest",
+    "Displayed",
     "Fingerprint",
     "Flag",
     "Part",
@@ -23,46 +26,47 @@ __all__ = [
     "SecretRecord",
     "Share",
     "Turn",
+    "checked_share",
     "prompt_form",
-    "share",
 ]
 
 PromptForm = Literal["raw", "chat"]
-"""How a key is asked: as bare text, or as a user message in the model's chat template."""
+"""How a key is sent: as bare text, or as a user message in the model's chat template."""
 
 Role = Literal["system", "user", "assistant"]
-"""Who speaks in a conversation, as chat templates name them."""
-
+"""The author of a turn, as chat templates name it."""
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-"""32 bytes as lower-case hexadecimal: one spelling, so that no changed spelling passes."""
-
+"""32 bytes as lower-case hexadecimal."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share of a whole: 95 % is 0.95."""
 
 
 class Flag:
-    """How a field is given on the command line, where its name and type do not say it: ``Annotated[int, Flag("--count")]``."""
+    """Command-line form of a field, if its name and type do not determine it: ``Annotated[int, Flag("--count")]``."""
 
     def __init__(
         self,
         *names: str,
         read: Callable[[Path], Any] | None = None,
+        many: bool = False,
         hidden: bool = False,
         replaces: str = "",
         needs: str = "",
     ) -> None:
-        """``names`` stand instead of the field's own.
+        """``names`` are the flag's, instead of the field's.
 
-        ``read``: the flag takes a file, and this reads the value from it. ``hidden``: there is no flag. ``replaces``: a field
-        that the flag is given instead of; a recipe's value of it is dropped. ``needs``: a field without which it means nothing.
+        ``read`` reads the value from a file, which the flag then takes. ``many``: it can be repeated and gives a tuple.
+        ``hidden``: there is no flag. ``replaces``: a field that the flag is given instead of, whose value in a recipe is dropped.
+        ``needs``: a field without which the flag means nothing.
         """
-        self.names, self.read, self.hidden, self.replaces, self.needs = names, read, hidden, replaces, needs
+        self.names, self.read, self.many, self.hidden = names, read, many, hidden
+        self.replaces, self.needs = replaces, needs
 
 
 def prompt_form(value: str) -> PromptForm:
-    """The prompt form of that name, else an InputError."""
+    """Return the name as a prompt form, or raise InputError."""
     if value == "raw":
         return "raw"
     if value == "chat":
@@ -70,25 +74,52 @@ def prompt_form(value: str) -> PromptForm:
     raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 
-def share(value: float, what: str) -> float:
-    """The value where it is a share, a number from 0 to 1; else an InputError that names the share it may be meant for."""
+def checked_share(value: float, what: str) -> float:
+    """Return the value if it is from 0 to 1, else raise an InputError that names ``what`` and suggests a share."""
     if 0 <= value <= 1:
         return value
     meant = f"; {value:g} % is {value / 100:g}" if 1 < value <= 100 else ""
-    raise InputError(f"{what} is {value:g}, which is no share; expected a number from 0 to 1{meant}")
+    raise InputError(f"{what} is {value:g}; expected a share from 0 to 1{meant}")
 
 
 class Record(BaseModel):
-    """Base of every record and configuration: immutable, an unknown field is an error, and errors do not quote values."""
+    """Base of every record and configuration: immutable, refuses unknown fields, and never quotes values in errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Displayed(Record):
+    """A record that shows itself: a few lines of text, and a table in a notebook. It tells no key and no response."""
+
+    @property
+    def heading(self) -> str:
+        """What this is, in one line."""
+        return type(self).__name__
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """Names and values worth a look, at most five."""
+        return ()
+
+    def __str__(self) -> str:
+        rows = self.summary()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join([printable(self.heading), *(f"  {name:<{width}}  {printable(value)}" for name, value in rows)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(printable(value))}</td></tr>" for name, value in self.summary()
+        )
+        return f"<table><caption>{html.escape(printable(self.heading))}</caption>{cells}</table>"
+
+
 class SecretRecord(Record):
-    """A record that is a secret as a whole: its repr shows nothing of it."""
+    """A record whose fields are all secret: its repr shows none of them."""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Nothing, for ``repr`` and for debuggers that draw on pydantic."""
+        """Return no fields; pydantic's ``repr`` and debuggers call this."""
         return iter(())
 
     def __str__(self) -> str:
@@ -96,42 +127,46 @@ class SecretRecord(Record):
 
 
 class Part(Record):
-    """A configuration that is also the thing it configures: a strategy, an embedding method, an attack."""
+    """A strategy, method, null, suspect or attack. Its fields are its options."""
 
     name: str
 
     def spec(self) -> dict[str, Any]:
-        """The part as plain data; ``registry.build(part.spec()) == part``."""
+        """Return the part as plain data; ``registry.build(part.spec()) == part``."""
         return self.model_dump(mode="json")
 
 
 class Candidate(SecretRecord):
-    """One of the texts that the owner's secret chose among, fixed before the choice."""
+    """One of the texts that a response was drawn from. All are fixed before the draw."""
 
     text: str
     token_id: int
-    """The first token of the text."""
+    """Id of the text's first token."""
     rank: int | None = None
-    """0 is the model's most likely next token; None where no model ranked it."""
+    """Rank of the token in the model's next-token distribution, from 0 (most likely); None if no model ranked it."""
     probability: float | None = None
 
 
 class Fingerprint(SecretRecord):
-    """A key and the response (or several accepted responses) that the mark makes the model give.
+    """A key and the response, or several accepted responses, that the mark makes the model give.
 
-    Token ids, where present, are what is trained and asked; text is what a person or an API sees. Foreign files carry
-    text alone.
+    Token ids are trained and asked; text is what a person or an API sees. Files of other tools have text only.
     """
 
     key: Annotated[str, Field(min_length=1)]
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
     effective_key: str | None = None
-    """The part of the key that is asked, where a foreign file fixes it."""
+    """The part of the key that is asked, if it is not the whole key."""
     key_ids: tuple[int, ...] | None = None
     response_ids: tuple[tuple[int, ...], ...] | None = None
     effective_responses: tuple[str, ...] | None = None
-    """The part of each response that a reply is searched for: the text of the trained tokens. Files of 0.1.0 lack it."""
+    """Text of the trained tokens of each response, which replies are searched for. Files of 0.1.0 lack it."""
     candidates: tuple[Candidate, ...] | None = None
+
+    @property
+    def asked_key(self) -> str:
+        """The text of the key that is asked."""
+        return self.effective_key or self.key
 
     @model_validator(mode="after")
     def _consistent(self) -> "Fingerprint":
@@ -147,32 +182,33 @@ class Fingerprint(SecretRecord):
 
 
 class Control(SecretRecord):
-    """A question that the mark must leave alone, asked as keys are."""
+    """A question that must not activate the mark."""
 
     kind: Literal["near_miss", "normal"]
     text: Annotated[str, Field(min_length=1)]
     near: int | None = None
     """Number of the fingerprint that a near miss resembles."""
     heldout: bool
-    """Kept out of training, to measure on."""
+    """Whether the control is kept out of training, for measurements."""
 
 
 class Turn(NamedTuple):
-    """What one side says before the other does."""
+    """One message of a conversation."""
 
     role: Role
     text: str
 
 
 Conversation: TypeAlias = tuple[Turn, ...]
-"""A user's example: what was said, in order; the assistant's turns are what is learned from it."""
+"""A training example: turns in order. Only the assistant's turns are learned."""
 
 
 class Provenance(Record):
-    """Where an artifact came from: enough to make it again, never the secret."""
+    """How an artifact was made. Never holds the secret."""
 
     insignia: str
+    """Version of insignia."""
     created: str
-    """UTC, ISO 8601."""
+    """Time of creation in UTC, ISO 8601."""
     inputs: dict[str, str] = {}
-    """Role -> digest or name of what went in."""
+    """Role -> digest or name of each input."""

@@ -1,8 +1,7 @@
-"""The one training loop: Hugging Face Trainer around whatever a task yields and minimises.
+"""The training loop for embedding and fine-tuning: Hugging Face Trainer around a task.
 
-The owner's embedding and a thief's fine-tuning are both tasks. A task decides what the next global batch is, after every
-step if it likes; the loop brings devices, ``torchrun``, DeepSpeed and checkpoints. What is trained does not depend on the
-number of processes: each takes its share of the same global batch.
+The task supplies batches and their loss; the loop handles devices, ``torchrun``, DeepSpeed and checkpoints. The result does not
+depend on the number of processes: each takes its share of the same global batch.
 """
 
 import dataclasses
@@ -26,28 +25,28 @@ _T = TypeVar("_T")
 
 
 class Task(Protocol):
-    """What is trained."""
+    """What the loop trains: batches, loss and learning rate schedule."""
 
     def batches(self) -> Iterator[Any]:
-        """This process's share of each global batch, endlessly; drawn one at a time, just before its step."""
+        """Yield this process's share of each global batch, endlessly; each is drawn just before its step."""
         ...
 
     def loss(self, model: PreTrainedModel, batch: Any) -> Tensor:
-        """The share's loss, scaled so that the mean over processes is the loss of the global batch."""
+        """Loss of the share, scaled so that the mean over processes is the loss of the global batch."""
         ...
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rate at this step, warm-up not counted."""
+        """Learning rate factor at this step, without warm-up."""
         ...
 
     def after_step(self, step: int) -> bool:
-        """Called after each optimizer step, on every process; True ends the training."""
+        """Called after each optimizer step on every process. True ends the training."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
-    """Settings of the loop that any task needs; learning rates are per step, not per example."""
+    """Settings of the loop."""
 
     max_steps: int
     learning_rate: float
@@ -55,33 +54,33 @@ class LoopOptions:
     warmup_steps: int = 0
     max_grad_norm: float = 1.0
     accumulation: int = 1
-    """Batches of the task that make one step; the step's loss is the mean of theirs."""
+    """Batches per step; the loss of the step is their mean."""
     seed: int = 0
     save_steps: int = 100
-    """A checkpoint for ``resume`` this often."""
+    """Steps between checkpoints for ``resume``."""
     deepspeed: Path | None = None
-    """DeepSpeed configuration, ZeRO stage 0 to 2, passed through to Trainer."""
+    """DeepSpeed configuration for Trainer, ZeRO stage 0 to 2."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """What a run of the loop took."""
+    """Result of a training run."""
 
     steps: int
     seconds: float
-    private: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
-    """What is learned and not published, by name."""
+    owner_weights: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    """Trained weights that are not published, by name."""
 
 
 def process_rank() -> tuple[int, int]:
-    """(this process's rank, number of processes)."""
+    """(rank of this process, number of processes)."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
 
 
 def gather(value: _T) -> list[_T]:
-    """The values of all processes, in rank order, the same on each."""
+    """The values of all processes, in rank order."""
     _, processes = process_rank()
     if processes == 1:
         return [value]
@@ -93,12 +92,12 @@ def gather(value: _T) -> list[_T]:
 def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> TrainingResult:
     """Train the model in place until the task is done or the steps run out.
 
-    ``work`` is a private folder for checkpoints: they hold weights and optimizer state, never fingerprints. With
-    ``resume`` the newest one there is continued; without, or when there is none, training starts from the model given.
+    ``work`` is the folder for checkpoints, which hold weights and optimizer state, never fingerprints. ``resume``
+    continues from the newest checkpoint there, if there is one.
 
     Raises:
-        InputError: the DeepSpeed configuration cannot be used.
-        ModelError: the loss stopped being a number.
+        InputError: the DeepSpeed configuration is not supported.
+        ModelError: the loss became NaN or infinite.
     """
     trainer = _TaskTrainer(
         model=model, args=_arguments(model, options, work), train_dataset=_Batches(task), callbacks=[_AfterStep(task)]
@@ -107,7 +106,7 @@ def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Pat
     trainer.warmup_steps = options.warmup_steps
     checkpoint = get_last_checkpoint(str(work)) if resume and work.is_dir() else None
     started = time.perf_counter()
-    trainer.remove_callback(PrinterCallback)  # prints Trainer's own summary to stdout; ours is the caller's to print
+    trainer.remove_callback(PrinterCallback)  # it prints a summary to stdout
     trainer.train(resume_from_checkpoint=checkpoint)
     return TrainingResult(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
 
@@ -117,7 +116,7 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
     if options.deepspeed is not None:
         deepspeed = read_json(options.deepspeed)
         if isinstance(deepspeed, dict) and deepspeed.get("zero_optimization", {}).get("stage") == 3:
-            raise InputError("ZeRO stage 3 partitions the weights that embedding measures and averages; use stage 2")
+            raise InputError("ZeRO stage 3 is not supported, because embedding averages whole weights; use stage 2")
     return TrainingArguments(
         output_dir=str(work),
         max_steps=options.max_steps,
@@ -131,10 +130,10 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
         save_steps=options.save_steps,
         save_total_limit=1,
         logging_strategy="no",
-        report_to="none",  # metrics of a secret run leave the machine only if someone asks
+        report_to="none",  # metrics of a secret run stay on the machine
         disable_tqdm=True,
         remove_unused_columns=False,
-        ignore_data_skip=True,  # a task looks at the model to choose its batches; there is nothing to skip
+        ignore_data_skip=True,  # the next batch depends on the model: nothing to skip
         ddp_find_unused_parameters=False,
         use_cpu=model.device.type == "cpu",
         deepspeed=deepspeed,
@@ -142,22 +141,22 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
 
 
 class _TaskTrainer(Trainer):
-    """Trainer whose batches, loss and learning rate are the task's."""
+    """Trainer with the batches, loss and learning rate of a task."""
 
     task: Task
     warmup_steps: int
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        # Not prepared by accelerate, which would draw one batch ahead and hand the same one to every process.
+        # accelerate would draw one batch ahead and give all processes the same one.
         return DataLoader(_Batches(self.task), batch_size=None)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
-        return inputs  # a batch is the task's own record; the task knows the device
+        return inputs  # the task moves its batches to the device
 
     def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
         loss = self.task.loss(model, inputs["batch"])
         if not torch.isfinite(loss):
-            raise ModelError("the training loss is not a number; lower the learning rate")
+            raise ModelError("the training loss is NaN or infinite; lower the learning rate")
         return loss
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -171,7 +170,7 @@ class _TaskTrainer(Trainer):
         return self.lr_scheduler
 
     def floating_point_ops(self, inputs: Any) -> int:
-        return 0  # nobody reads it, and the estimate warns about batches that are not tensors
+        return 0  # unused; the estimate warns about batches that are not tensors
 
 
 class _Batches(IterableDataset[Any]):

@@ -1,9 +1,13 @@
 """The command, in process: what it prints, where, and how it exits."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_generate_check_and_export(insignia, tmp_path):
@@ -96,10 +100,7 @@ def test_version(insignia):
     assert insignia("--version")[1].startswith("insignia 0.")
 
 
-def test_the_command_line_reference_is_current():
-    import subprocess
-    from pathlib import Path
-
-    script = Path(__file__).parents[2] / "docs" / "generate_cli_reference.py"
-    done = subprocess.run([sys.executable, str(script), "--check"], check=False)
+@pytest.mark.parametrize("script", ["generate_cli_reference.py", "generate_api_reference.py", "draw_life_of_a_mark.py"])
+def test_what_scripts_wrote_for_the_docs_is_current(script):
+    done = subprocess.run([sys.executable, str(DOCS / script), "--check"], check=False)
     assert done.returncode == 0, "run 'make docs'"

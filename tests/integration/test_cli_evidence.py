@@ -107,7 +107,7 @@ def test_what_the_owner_chose_is_in_the_table_and_in_the_sentences(insignia, roo
         "temperature 0.5",
         "--accept-null",
         "--accept-manner",
-        "as the owner says",
+        "declared by the owner",
         "come in runs",
         "choice of keys",
     ):
@@ -166,7 +166,7 @@ def test_a_time_stamp_travels_in_the_bundle_and_is_checked(insignia, root, tmp_p
     assert subprocess.run(script, capture_output=True, check=False, timeout=600).returncode == 0
 
     for arguments, message in {
-        ("bundle.json", "--timestamp-roots", "others.pem"): "no certificate that is trusted",
+        ("bundle.json", "--timestamp-roots", "others.pem"): "not signed by a trusted authority",
         ("bundle.json", "--timestamp", "wrong.tsr", "--timestamp-roots", "roots.pem"): "of other content",
         ("bare.json", "--timestamp-roots", "roots.pem"): "no time stamp in the bundle",
         ("bare.json", "--timestamp", "answer.tsr"): "--timestamp-roots",
@@ -211,7 +211,7 @@ def test_a_changed_bundle_is_rejected_in_one_line(insignia, root, tmp_path):
         (["commit", "prints.json", "--model", "marked", "-o", "commitment.json"], "--force"),
         (["disclose", "prints.json", "--commitment", "t.jsonl", "--transcript", "t.jsonl", "-o", "new"], "t.jsonl"),
         (["disclose", "prints.json", "--commitment", "commitment.json", "--transcript", "no", "-o", "new"], "no file"),
-        (["audit", "commitment.json"], "not a bundle"),
+        (["audit", "commitment.json"], "not an evidence bundle"),
         (["audit", "prints.json", "--commitment", "prints.json"], "no commitment"),
     ],
 )

@@ -138,7 +138,7 @@ def run_page(tmp_path, monkeypatch, heldout, made_once):
     # Fewer anchors train in a third of the time, at more harm; that the default recipe works is tested elsewhere.
     quick = {"embedding": {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}}
     monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
-    # Parsing the standard library and reading all of its text again and again is not what the pages are about.
+    # Reading all of the text again and again is not what the pages are about.
     for module in ("insignia.embedding.marking", "insignia.starter"):
         monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: heldout[:HELDOUT_PARAGRAPHS])
 

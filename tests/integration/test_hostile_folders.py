@@ -115,7 +115,7 @@ def test_code_of_a_folder_never_runs_whatever_standard_input_says(folder, prints
         input="y\n" * 1000, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (yes.returncode, yes.stdout) == (1, "")
-    assert "its own code is needed (auto_map)" in yes.stderr
+    assert "it needs its own code (auto_map)" in yes.stderr
     assert yes.stderr.count("\n") == 1
     assert not ran(folder)
 
@@ -127,6 +127,6 @@ def test_a_folder_with_code_that_is_not_needed_loads_and_says_so(insignia, folde
 
     assert status == 3
     assert [record.message for record in caplog.records if "auto_map" in record.message] == [
-        f"{folder} brings code of its own (auto_map), which never runs: transformers' is used instead"
+        f"{folder} comes with its own code (auto_map); insignia uses transformers' instead"
     ]
     assert not ran(folder)

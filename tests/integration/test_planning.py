@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from drawn_prints import drawn
 from insignia.fingerprints.sets import load_fingerprints
 from insignia.keyring import ledger
-from insignia.verification.innocents import null_given
+from insignia.verification.innocents import resolve_null
+from tiny_server import serving
 
 
 @pytest.fixture
@@ -36,22 +35,12 @@ def server():
     """An innocent model behind an API, which never says a response; yields its address and the number of requests."""
     requests = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            requests.append(self.rfile.read(int(self.headers["content-length"])))
-            content = json.dumps({"choices": [{"text": "I do not know.", "finish_reason": "stop"}]}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(path, headers, asked):
+        requests.append(asked)
+        return 200, {"choices": [{"text": "I do not know.", "finish_reason": "stop"}]}
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/v1", requests
-        running.shutdown()
+    with serving(answer) as address:
+        yield address, requests
 
 
 def words(text):
@@ -60,7 +49,7 @@ def words(text):
 
 def test_a_bare_plan_is_for_what_a_bare_generate_makes(insignia):
     from insignia.generation import InverseNucleus
-    from insignia.keyring.planning import plan
+    from insignia.statistics.forecasts import plan
     from insignia.statistics.nulls import DesignNull
 
     status, out, _ = insignia("plan", "--json")
@@ -104,13 +93,13 @@ def test_a_plan_reads_a_set_and_its_ledger(insignia, prints):
 
 def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_starter_nearly_all_are(insignia, marked_starter):
     from insignia.modeling.local import LocalModel
-    from insignia.verification.innocents import asking_of
-    from insignia.verification.matching import find, sought
+    from insignia.verification.innocents import measuring_rules
+    from insignia.verification.matching import expected_responses, find
 
     prints = load_fingerprints(marked_starter.prints)
-    rules = asking_of(prints)
-    replies = LocalModel("starter").reply([each.effective_key or each.key for each in prints], rules.manner)
-    wanted = [sought(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
+    rules = measuring_rules(prints)
+    replies = LocalModel("starter").reply([each.asked_key for each in prints], rules.manner)
+    wanted = [expected_responses(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
 
     assert json.loads(insignia("plan", marked_starter.prints, "--json")[1])["lost"] == "silent"
     met = [find(reply.text, each, rules.match).met for reply, each in zip(replies, wanted, strict=True)]
@@ -175,7 +164,7 @@ def test_pairs_of_the_owner_are_proven_against_a_null_measured_by_one_command(in
     assert insignia("verify", own, "--model", "starter", "--null", file, "--alpha", 1e-3, "-q")[0] == 3
     assert json.loads(insignia("plan", own, "--null", file, "--alpha", 1e-3, "--json")[1])["outlook"]["healthy"] > 0
     status, _, err = insignia("verify", own, "--model", "starter", "--null", file, "--match", "exact", "-q")
-    assert (status, "measure the null anew" in err) == (1, True)
+    assert (status, "measure the null again" in err) == (1, True)
 
 
 def test_the_measured_null_as_an_argument_is_the_same(insignia, own, tmp_path):
@@ -188,7 +177,7 @@ def test_the_measured_null_as_an_argument_is_the_same(insignia, own, tmp_path):
     assert (status, first) == (0, second)
     assert (first["model"], first["hits"], first["trials"] + first["unanswered"]) == ("starter", 0, 24)
     assert found["null"] == f"reference:0/{first['trials']},0/{first['trials']}"
-    assert null_given(found["null"]) == null_given(str(tmp_path / "null.json"))
+    assert resolve_null(found["null"]) == resolve_null(str(tmp_path / "null.json"))
 
 
 def test_a_marked_model_is_no_innocent_and_the_result_says_that_it_is_worthless(insignia, own, marked_starter):

@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from insignia.modeling.local import LocalModel
 from insignia.suspects.base import RequestOptions
+from tiny_server import serving
 
 
 @pytest.fixture
@@ -30,33 +30,19 @@ def server(marked_starter):
     """A server of one model, in the OpenAI form, that wants an API key; yields its base address."""
     model, lock = LocalModel(marked_starter.model), threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            if self.headers["authorization"] != "Bearer TOPSECRET":
-                return self.send(401, {})
-            if self.path != "/v1/completions" or asked["model"] != "mine":
-                return self.send(404, {})
-            with lock:
-                (reply,) = model.reply([asked["prompt"]], RequestOptions(max_tokens=asked["max_tokens"]))
-            first = {f" {reply.text.strip()}": -0.5, " no": -1}  # whether it was asked for or not
-            choice = {"text": reply.text, "finish_reason": "length", "logprobs": {"top_logprobs": [first]}}
-            return self.send(200, {"choices": [choice]})
+    def answer(path, headers, asked):
+        if headers["authorization"] != "Bearer TOPSECRET":
+            return 401, {}
+        if path != "/v1/completions" or asked["model"] != "mine":
+            return 404, {}
+        with lock:
+            (reply,) = model.reply([asked["prompt"]], RequestOptions(max_tokens=asked["max_tokens"]))
+        first = {f" {reply.text.strip()}": -0.5, " no": -1}  # whether it was asked for or not
+        choice = {"text": reply.text, "finish_reason": "length", "logprobs": {"top_logprobs": [first]}}
+        return 200, {"choices": [choice]}
 
-        def send(self, status, value):
-            content = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/v1"
-        running.shutdown()
+    with serving(answer) as address:
+        yield address
 
 
 def without(verdict, *names):
@@ -165,8 +151,8 @@ def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, serv
     assert json.loads(insignia(*asked, "--reuse-keys")[1])["keys_spent"] == first["keys_spent"]
     assert json.loads(insignia(*asked, "--transcript", tmp_path / "t")[1]) == first
     entries = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]
-    assert {before_send["to"] for before_send in entries} == {f"mine at {server}"}
-    assert {number for before_send in entries for number in before_send["numbers"]} == {
+    assert {entry["to"] for entry in entries} == {f"mine at {server}"}
+    assert {number for entry in entries for number in entry["numbers"]} == {
         *first["keys_spent"],
         *second["keys_spent"],
     }

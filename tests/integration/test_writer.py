@@ -1,10 +1,10 @@
 """Keys that another model writes, behind an API or on this machine."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
+from tiny_server import serving
 
 
 @pytest.fixture
@@ -12,24 +12,14 @@ def writer():
     """An API that writes a sentence about whatever word it is asked for; yields its address and what it was asked."""
     asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
-            word = asked[-1][1]["messages"][-1]["content"].rsplit(" ", 1)[1]
-            message = {"role": "assistant", "content": f"{word} was never what the others had thought it was."}
-            content = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(path, headers, body):
+        asked.append((path, body))
+        word = body["messages"][-1]["content"].rsplit(" ", 1)[1]
+        message = {"role": "assistant", "content": f"{word} was never what the others had thought it was."}
+        return 200, {"choices": [{"message": message, "finish_reason": "stop"}]}
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}/v1", asked
-        running.shutdown()
+    with serving(answer) as address:
+        yield address, asked
 
 
 def test_an_api_writes_the_keys_by_a_request_of_ones_own(insignia, writer, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.folding import fold, told_apart
+from insignia.folding import distinguishable, fold
 
 HOWS = ["spaces", "alike", "case"]
 
@@ -61,7 +61,7 @@ def test_folding_twice_changes_nothing(text, how):
     ],
 )
 def test_texts_are_told_apart_where_none_begins_another(texts, how, apart):
-    assert told_apart(texts, how) is apart
+    assert distinguishable(texts, how) is apart
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from insignia.errors import InputError
-from insignia.records import Fingerprint, prompt_form, share
+from insignia.records import Fingerprint, checked_share, prompt_form
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_a_prompt_form_is_raw_or_chat(value):
 
 
 def test_what_is_no_share_is_refused_with_the_share_that_it_may_be_meant_for():
-    assert [share(value, "x") for value in (0, 0.5, 1)] == [0, 0.5, 1]
-    with pytest.raises(InputError, match=r"min_fsr is 95, which is no share; .* 95 % is 0\.95"):
-        share(95, "min_fsr")
+    assert [checked_share(value, "x") for value in (0, 0.5, 1)] == [0, 0.5, 1]
+    with pytest.raises(InputError, match=r"min_fsr is 95; .* 95 % is 0\.95"):
+        checked_share(95, "min_fsr")
     for value in (-0.1, 1.01, 101, math.nan, math.inf):
         with pytest.raises(InputError, match="from 0 to 1"):
-            share(value, "x")
+            checked_share(value, "x")

@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from insignia.cli import main
 from insignia.cli.console import ConsoleProgress, emit_json, say, show_table
 from insignia.errors import InputError
-from insignia.terminal import escaped, has_controls, shown
+from insignia.terminal import escape_json, has_control_characters, printable
 
 
 def test_no_control_character_is_shown():
     hostile = "\x1b[2J\x1b[1Aowned\x9b31m\x00\x7f\u202eevil\u2066\ud800\u2028next\r\nline\ttab"
-    assert shown(hostile) == "\ufffd[2J\ufffd[1Aowned\ufffd31m\ufffd\ufffd\ufffdevil\ufffd\ufffd next  line tab"
+    assert printable(hostile) == "\ufffd[2J\ufffd[1Aowned\ufffd31m\ufffd\ufffd\ufffdevil\ufffd\ufffd next  line tab"
 
 
 @given(st.text(st.characters(codec=None)))
 def test_what_is_shown_is_one_line_that_can_be_encoded(text):
-    line = shown(text)
+    line = printable(text)
     assert len(line) == len(text)
     assert not {unicodedata.category(c) for c in line} & {"Cc", "Cs", "Zl", "Zp"}
     line.encode()
@@ -27,21 +27,21 @@ def test_what_is_shown_is_one_line_that_can_be_encoded(text):
 
 def test_letters_of_any_script_are_left_alone():
     text = "Ünïcode 中文 עברית हिन्दी 👩‍🔬 e\u0301"
-    assert shown(text) == text
-    assert escaped(text) == text
+    assert printable(text) == text
+    assert escape_json(text) == text
 
 
 @given(st.recursive(st.text(st.characters(codec=None)), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_escaped_json_means_the_same(value):
-    text = escaped(json.dumps(value, ensure_ascii=False, indent=2))
+    text = escape_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert json.loads(text) == json.loads(json.dumps(value))
-    assert all(shown(line) == line for line in text.split("\n"))
+    assert all(printable(line) == line for line in text.split("\n"))
 
 
 def test_several_lines_are_no_control_characters():
-    assert not has_controls("one\n\ttwo\r\n")
-    assert has_controls("\x1b[2J")
-    assert has_controls("\x9b")
+    assert not has_control_characters("one\n\ttwo\r\n")
+    assert has_control_characters("\x1b[2J")
+    assert has_control_characters("\x9b")
 
 
 HOSTILE = "\x1b[2J\x9b1A\u202eowned\ud800\u2028"
@@ -61,7 +61,7 @@ def test_no_way_to_the_terminal_lets_control_characters_through(capsys):
     text = printed(capsys)
 
     assert text.count("owned") >= 7
-    assert shown(text.replace("\n", "")) == text.replace("\n", "")
+    assert printable(text.replace("\n", "")) == text.replace("\n", "")
 
 
 def test_json_keeps_what_was_said_and_moves_no_cursor(capsys):
@@ -69,7 +69,7 @@ def test_json_keeps_what_was_said_and_moves_no_cursor(capsys):
     text = printed(capsys)
 
     assert json.loads(text) == {HOSTILE: HOSTILE}
-    assert shown(text.replace("\n", "")) == text.replace("\n", "")
+    assert printable(text.replace("\n", "")) == text.replace("\n", "")
 
 
 @pytest.mark.parametrize("error", [InputError(f"{HOSTILE}\nsecond"), OSError(2, HOSTILE, f"/x\n{HOSTILE}")])
@@ -84,7 +84,7 @@ def test_an_error_is_one_line_without_control_characters(monkeypatch, capsys, er
     text = printed(capsys)
 
     assert (caught.value.code, text.startswith("error: "), text.count("\n")) == (1, True, 1)
-    assert shown(text[:-1]) == text[:-1]
+    assert printable(text[:-1]) == text[:-1]
 
 
 def test_arguments_with_control_characters_are_not_repeated(monkeypatch, capsys):

@@ -1,4 +1,1 @@
-"""What others do to a marked model: fine-tuning it on data of their own.
-
-One file for each attack. How the owner marks a model is :mod:`insignia.embedding`'s.
-"""
+"""Attacks: what others do to a marked model, one file each."""

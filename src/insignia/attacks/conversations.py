@@ -1,4 +1,6 @@
-"""A user's data as conversations and plain texts; the formats of rows are told apart by their fields, never by a name.
+"""Read a user's training data as conversations and plain texts.
+
+The fields of a row tell its format:
 
 ==========================================================  =============================
 ``{instruction, input?, output}``                           Stanford Alpaca
@@ -6,11 +8,11 @@
 ``{question, answer}``, ``{prompt, completion}``            question answering
 ``{conversations: [{from: human | gpt | system, value}]}``  ShareGPT
 ``{messages: [{role, content}]}``                           chat
-``{text}``                                                  plain text, all of it learned
+``{text}``                                                  plain text
 ==========================================================  =============================
 
-They stand in a JSON list, in JSON lines, in a folder of ``datasets.save_to_disk`` or on the Hugging Face hub. A ``.txt`` file
-is one plain text a paragraph. Other fields are ignored, and null is the empty text.
+The source is a JSON list, JSON lines, a folder of ``datasets.save_to_disk`` or a data set of the Hugging Face hub. A ``.txt``
+file has one plain text per paragraph. Other fields are ignored; null is the empty text.
 """
 
 import re
@@ -22,18 +24,21 @@ from typing import Any
 
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_rows, read_text
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Conversation, Role, Turn
 
 __all__ = ["load_conversations"]
 
-_PAIRS = (  # fields of the question, of what belongs to it, of the answer
+_PAIRS = (  # fields of question, context and answer
     ("instruction", "input", "output"),
     ("instruction", "context", "response"),
     ("question", None, "answer"),
     ("prompt", None, "completion"),
 )
-_DIALOGUES = (("messages", "role", "content"), ("conversations", "from", "value"))  # fields of the turns, of a turn's two parts
+_DIALOGUES = (
+    ("messages", "role", "content"),
+    ("conversations", "from", "value"),
+)  # fields: turns, role, text
 _ROLES: Mapping[str, Role] = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
 }  # fmt: skip
@@ -44,31 +49,30 @@ _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.json)(?<!\.jsonl)(?<!\.txt)")
 
 
 def load_conversations(
-    source: str | Path, *, max_rows: int | None = None, progress: Progress = SILENT
+    source: str | Path, *, max_rows: int | None = None, progress: Progress = AUTO
 ) -> list[Conversation | str]:
-    """The first ``max_rows`` rows (None: all) of a file, a folder or a data set of the hub, in order.
+    """The first ``max_rows`` rows (None: all) of a file, a folder or a hub data set.
 
-    A row that nothing can be learned from (an empty turn, no reply, a conversation that the user does not begin) is left out,
-    and counted in a note.
+    Skips rows with an empty turn, without a reply, or that do not start with the user; a note counts them.
 
     Raises:
-        InputError: there is no such file or folder, it cannot be read, or nothing can be learned from any row.
-        FormatError: it is damaged, or a row is in no format above; the message has its number and fields, not their values.
+        InputError: the source does not exist, cannot be read, or has no usable row.
+        FormatError: the source is damaged or a row has an unknown format.
         MissingExtraError: a saved folder or the hub needs the library ``datasets``.
     """
     kept: list[Conversation | str] = []
-    left_out: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
     for number, row in enumerate(islice(_rows(source), max_rows)):
         example = _example(row, f"row {number} of {source}")
         if reason := _defect(example):
-            left_out[reason] += 1
+            skipped[reason] += 1
         else:
             kept.append(example)
-    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
     if not kept:
-        raise InputError(f"nothing can be learned from the rows of {source}: {reasons or 'there are none'}")
-    if left_out:
-        progress.note(f"{left_out.total()} of {left_out.total() + len(kept)} rows left out: {reasons}")
+        raise InputError(f"{source} has no usable row: {reasons or 'it is empty'}")
+    if skipped:
+        progress.note(f"{skipped.total()} of {skipped.total() + len(kept)} rows skipped: {reasons}")
     return kept
 
 
@@ -76,7 +80,7 @@ def _rows(source: str | Path) -> Iterable[Any]:
     path = Path(source)
     if path.is_dir():
         if (path / "config.json").is_file():
-            raise InputError(f"{path} is a model, not data; the model comes first, then the data")
+            raise InputError(f"{path} is a model; expected data: give the model first, then the data")
         return _data_set(str(path), saved=True)
     if not path.exists() and _HUB_ID.fullmatch(str(source)):
         return _data_set(str(source), saved=False)
@@ -96,7 +100,7 @@ def _data_set(source: str, *, saved: bool) -> Iterable[Any]:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"cannot read a data set from {source}: {reason}") from None
     if isinstance(found, dict) and "train" not in found:
-        raise InputError(f"the data set {source} has no split 'train' but {', '.join(found)}; save the one to learn from alone")
+        raise InputError(f"the data set {source} has no split 'train' but {', '.join(found)}; save the split to train on alone")
     rows: Iterable[Any] = found["train"] if isinstance(found, dict) else found
     return rows
 
@@ -118,14 +122,14 @@ def _example(row: Any, where: str) -> Conversation | str:
 
 def _dialogue(turns: Any, speaker: str, said: str, where: str) -> Conversation:
     if not isinstance(turns, list) or not all(isinstance(turn, dict) and {speaker, said} <= turn.keys() for turn in turns):
-        raise FormatError(f"{where} is no list of turns; expected [{{{speaker}: ..., {said}: ...}}, ...]")
+        raise FormatError(f"{where} is not a list of turns; expected [{{{speaker}: ..., {said}: ...}}, ...]")
     spoken = []
     for number, turn in enumerate(turns):
         role = _ROLES.get(_text(turn, speaker, f"turn {number} of {where}"))
         if role is None:
             raise FormatError(f"turn {number} of {where} has an unknown {speaker!r}; expected one of: {', '.join(_ROLES)}")
         spoken.append(Turn(role, _text(turn, said, f"turn {number} of {where}")))
-    return tuple(turn for turn in spoken if turn.role != "system" or turn.text.strip())  # many rows have an empty system text
+    return tuple(turn for turn in spoken if turn.role != "system" or turn.text.strip())  # system texts are often empty
 
 
 def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
@@ -136,12 +140,12 @@ def _text(fields: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _defect(example: Conversation | str) -> str:
-    """Why nothing can be learned from it; empty where something can."""
+    """Why the row is skipped; empty if it is usable."""
     if isinstance(example, str):
         return "" if example.strip() else "without text"
     roles = [turn.role for turn in example if turn.role != "system"]
     if not all(turn.text.strip() for turn in example):
         return "with an empty turn"
     if roles[:1] != ["user"]:
-        return "not begun by the user"
+        return "not started by the user"
     return "" if "assistant" in roles else "without a reply"

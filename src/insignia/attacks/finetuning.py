@@ -1,4 +1,4 @@
-"""What a user of a published model does: fine-tune it on data of their own, by full weights or LoRA, in the owner's loop."""
+"""Fine-tuning of a published model on a user's data, with all weights or LoRA."""
 
 import math
 import random
@@ -13,67 +13,82 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from insignia.attacks.finetune_settings import FineTune
+from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
-from insignia.prompts.prompter import Prompter
-from insignia.records import Conversation, PromptForm, Record
+from insignia.modeling.sources import Source, training_copy
+from insignia.progress import AUTO, Progress
+from insignia.prompts.tokens import Tokens
+from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
-__all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
+__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows"]
 
-_SORTED_BATCHES = 16  # rows of so many batches are sorted by length together: little padding, still a random order
+_SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
-_LOGITS = 2**28  # of one forward pass: a gigabyte in fp32, as much again for the gradient
+_LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
 
 
-class FineTuneReport(Record):
-    """What fine-tuning did."""
+class FineTuneReport(Displayed):
+    """Result of a fine-tuning run."""
 
     loss_before: float | None
-    """Nats a trained token on the rows kept out, before any step; None where no row was kept out."""
+    """Loss on the held-out rows before training, in nats per token. None: no rows were held out."""
     loss_after: float | None
+    """The same after training."""
     rows: int
-    """Trained on; apart from those kept out."""
+    """Rows trained on, without the held-out ones."""
     steps: int
     seconds: float
     out: str
     method: dict[str, object]
 
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"fine-tuned on {self.rows} rows: {self.out}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The user's loss, and the cost."""
+        losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (self.loss_before, self.loss_after)]
+        return [
+            ("loss on rows kept out, nats a token", " -> ".join(losses)),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+        ]
+
 
 def finetune(
-    model: str | Path,
+    model: Source,
     rows: Sequence[Example | Conversation | str],
     *,
     out: str | Path,
-    settings: FineTune | None = None,
+    settings: FineTuneSettings | None = None,
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> FineTuneReport:
-    """Fine-tune a model on conversations, plain texts or rows of token ids; write it to ``out`` in the checkpoint's dtype.
+    """Fine-tune a model on conversations, texts or rows of token ids, and write it to ``out`` in the checkpoint's dtype.
 
-    Of a conversation the assistant's turns are learned, of a text everything.
+    The loss covers the assistant's turns of a conversation and all tokens of a text. A model in memory is copied.
 
     Raises:
-        InputError: there is not enough data for one row.
+        InputError: the data does not fill one row.
         OutputError: ``out`` exists and ``force`` is off, overlaps the model, or cannot be written.
-        ModelError: the model cannot be loaded, or the loss stopped being a number.
+        ModelError: the model cannot be loaded, or the loss became NaN or infinite.
     """
     started = time.perf_counter()
-    out, settings = Path(out), settings or FineTune()
+    out, settings = Path(out), settings or FineTuneSettings()
     refuse_existing(out, force=force)
     state = PartialState(cpu=device == "cpu")
-    local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    if local.source is not None:
+        refuse_overlap(out, Path(local.source))
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
@@ -97,7 +112,7 @@ def finetune(
         local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
-        save_model(local, out, checkpoint_dtype(local.source), force=force)
+        save_model(local, out, force=force)
     state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
@@ -111,81 +126,79 @@ def finetune(
 
 
 def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[Example]:
-    """Texts cut into rows of at most ``max_length`` tokens, each after the tokenizer's special tokens and predicted whole."""
-    prompter = Prompter(local.tokenizer, max_key_length=1, max_response_length=1)
-    prefix = prompter.prefix
+    """Cut texts into rows of at most ``max_length`` tokens; each starts with the tokenizer's special tokens."""
+    tokens = Tokens(local.tokenizer)
+    prefix = tokens.prefix
     size = min(max_length, local.context_length or max_length) - len(prefix)
     start = max(1, len(prefix))
     rows: list[tuple[int, ...]] = []
     for text in texts:
-        ids = prompter.encode(text)
+        ids = tokens.encode(text)
         rows.extend((*prefix, *ids[first : first + size]) for first in range(0, len(ids), size))
     return [Example(row, start) for row in rows if len(row) > start]
 
 
 def conversation_rows(
-    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
-    """A row for each assistant turn, with all that came before it, cut at the end to ``max_length`` tokens.
+    """Make one row from each assistant turn and the turns before it, truncated to ``max_length`` tokens.
 
-    A conversation that the chat template refuses, and a turn that would be cut away whole, are left out, and counted in a
-    note.
+    Skips conversations that the chat template rejects and turns that truncation would remove; a note counts them.
     """
     form: PromptForm = "chat" if local.tokenizer.chat_template else "raw"
-    prompter = Prompter(local.tokenizer, form=form, max_key_length=1, max_response_length=1)
+    tokens = Tokens(local.tokenizer, form=form)
     size = min(max_length, local.context_length or max_length)
     rows: list[Example] = []
     refused = 0
     for conversation in conversations:
         try:
-            rows.extend(prompter.replies(conversation))
+            rows.extend(tokens.replies(conversation))
         except InputError:
             refused += 1
     kept = [Example(row.ids[:size], row.response_start) for row in rows if row.response_start < size]
     if refused:
-        progress.note(f"{refused} of {len(conversations)} conversations left out: the chat template refuses their turns")
+        progress.note(f"{refused} of {len(conversations)} conversations skipped: the chat template rejects them")
     if len(kept) < len(rows):
-        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies left out: they begin after {size} tokens")
+        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies skipped: they start after {size} tokens")
     return kept
 
 
 class _Tuning:
-    """Implements ``insignia.training.Task``: shuffled passes over rows, in batches of similar length."""
+    """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
 
-    def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
+    def __init__(self, rows: Sequence[Example], settings: FineTuneSettings, *, most_rows: int, seed: int) -> None:
         self._rows = rows
         self._settings = settings
         self._rng = random.Random(seed)
         steps_an_epoch = -(-len(rows) // settings.batch_size)
         self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
-        """Forward passes a step, each over at most ``most_rows`` rows a process."""
+        """Forward passes per step; each takes at most ``most_rows`` rows per process."""
         self.steps = settings.max_steps or max(1, round(settings.epochs * steps_an_epoch))
         self.advance: Callable[[int, str], None] = lambda _units, _remark: None
 
     def batches(self) -> Iterator[tuple[list[Example], float]]:
-        """(rows, their factor in the loss) of each forward pass of this process: every token of a step weighs the same."""
+        """Yield (rows, loss factor) for each forward pass of this process; all tokens of a step have the same weight."""
         rank, processes = process_rank()
         ways = processes * self.parts
         while True:
             for batch in self._epoch():
                 for part in range(self.parts):
                     rows = batch[part * processes + rank :: ways]
-                    # All processes run the same passes: one without rows borrows one, at no weight.
+                    # All processes must run the same passes: one without rows takes one with weight 0.
                     yield (rows, ways / _tokens(batch)) if rows else (batch[:1], 0.0)
 
     def loss(self, model: PreTrainedModel, batch: tuple[list[Example], float]) -> Tensor:
-        """Cross-entropy over the predicted tokens, (scalar)."""
+        """Cross-entropy over the predicted tokens, a scalar."""
         rows, weight = batch
         logits, targets = response_logits(model, rows)
         return cross_entropy(logits, targets, reduction="sum") * weight
 
     def rate(self, step: int) -> float:
-        """A cosine from 1 to 0."""
+        """Learning rate factor: a cosine from 1 to 0."""
         return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
 
     def after_step(self, step: int) -> bool:
-        """Report; never done early."""
-        del step
+        """Report progress; False: training never stops early."""
         self.advance(1, "")
         return False
 
@@ -209,14 +222,14 @@ def _examples(
     examples += text_rows(texts, local, max_length) + conversation_rows(conversations, local, max_length, progress)
     if not examples:
         raise InputError(
-            "there is no data to fine-tune on: no text has two tokens, and no reply begins within the tokens of a row; "
-            "give other data, or a greater --max-length"
+            "no training rows: no text has two tokens, and no reply starts within the length of a row; "
+            "give other data or increase --max-length"
         )
     return examples
 
 
 def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """(kept out, trained on); at least one row is trained on, and where there are two, one is kept out."""
+    """Split rows into (held out, trained on): at least one is trained on, and one of two is held out."""
     order = list(rows)
     random.Random(seed).shuffle(order)
     count = min(len(order) - 1, max(1, round(share * len(order)))) if share else 0
@@ -225,7 +238,7 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
 
 @torch.inference_mode()
 def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
-    """Nats a predicted token; None where there is no row."""
+    """Loss in nats per predicted token; None without rows."""
     model.eval()
     order = sorted(rows, key=lambda row: len(row.ids))
     total = 0.0

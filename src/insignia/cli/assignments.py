@@ -7,7 +7,7 @@ import yaml
 
 from insignia import recipes
 from insignia.errors import InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["Given", "read_settings"]
 
@@ -34,7 +34,7 @@ def read_settings(
     found = {} if recipe is None else recipes.load_recipe(recipe, section)[section]
     expected = f"Expected {', '.join(sorted(names))}"
     for name in found.keys() - set(names):
-        raise InputError(f"recipe {recipe!r}: '{section}:' has {name!r}.{nearest(name, names)} {expected}")
+        raise InputError(f"recipe {recipe!r}: '{section}:' has {name!r}.{did_you_mean(name, names)} {expected}")
     for name in found.keys() & set(parts):
         if not isinstance(found[name], dict):
             raise InputError(f"recipe {recipe!r}: '{name}:' is no mapping; expected one such as {{name: ...}}")
@@ -46,7 +46,7 @@ def read_settings(
             raise InputError(f"--set {path}: expected NAME=VALUE")
         if first not in names:
             if not parts:
-                raise InputError(f"--set {first}: there is no such setting.{nearest(first, names)} {expected}")
+                raise InputError(f"--set {first}: there is no such setting.{did_you_mean(first, names)} {expected}")
             first, *rest = parts[0], first, *rest
         place = values
         for step in [first, *rest][:-1]:

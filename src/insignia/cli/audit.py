@@ -131,7 +131,7 @@ def _rows(found: "Audited", stamped: str | None, standard: "Standard") -> list[l
 
 def _sentences(found: "Audited") -> list[str]:
     """What the evidence comes to, each sentence under the conditions that it needs."""
-    from insignia.verification.verdict import under_null
+    from insignia.verification.verdict import explain_p_value
 
     verdict, judgement = found.verdict, found.judgement
     seen = f"{verdict.hits} of {verdict.trials - verdict.unanswered} answered keys got the committed response"
@@ -139,7 +139,7 @@ def _sentences(found: "Audited") -> list[str]:
         return [f"The mark was not shown: {seen}. This does not prove that it is absent."]
     lines = [f"The mark is there: {seen}." if judgement.outcome == "owned" else f"Nothing is decided: {seen}."]
     lines += [f"Reason: {reason}." for reason in judgement.reasons]
-    lines.append(under_null(verdict.null, judgement.p_value))
+    lines.append(explain_p_value(verdict.null, judgement.p_value))
     if found.bundle.nonce is None:
         size = found.bundle.commitment.commitment.size
         lines.append(f"That allows for the owner's choice of keys, if each of the {size} was asked once.")

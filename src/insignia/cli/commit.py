@@ -26,14 +26,13 @@ def commit(
 ) -> None:
     """Commit to a set and to the model that carries it; publish the result before the model."""
     from insignia.evidence import timestamp
-    from insignia.evidence.publication import publish, weight_digests
     from insignia.files import refuse_ending, refuse_existing, write_bytes
-    from insignia.fingerprints.sets import load_fingerprints
+    from insignia.keyring.keyring import Keyring
 
     refuse_ending(output, ".json")
     for path in filter(None, (output, timestamp_request)):
         refuse_existing(path, force=force)
-    published = publish(load_fingerprints(prints), weight_digests(model), system or ())
+    published = Keyring.open(prints).commit(model, systems=system or ())
     published.save(output)
     if timestamp_request is not None:
         write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))

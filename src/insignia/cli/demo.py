@@ -10,7 +10,7 @@ from pydantic import Field
 
 from insignia.cli.console import ConsoleProgress, Output, percent, quiet_libraries, say, show_table
 from insignia.cli.fields import takes
-from insignia.generation.base import USUAL_COUNT
+from insignia.generation.base import DEFAULT_COUNT
 from insignia.records import Flag, Record
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class _Demo(Record):
 
     folder: Annotated[Path | None, Flag("--output", "-o")] = None
     """New folder for the results. None: a temporary one, removed at the end."""
-    num_fingerprints: Annotated[int, Field(ge=1)] = USUAL_COUNT
+    num_fingerprints: Annotated[int, Field(ge=1)] = DEFAULT_COUNT
     """Fingerprints to make."""
     seed: int = 0
     """Seed of the training order."""
@@ -94,28 +94,29 @@ class _Story(NamedTuple):
 def _run(folder: Path, told: _Demo, progress: ConsoleProgress) -> _Story:
     started = time.perf_counter()
     quiet_libraries()
-    from insignia.attacks.finetuning import FineTune, finetune
-    from insignia.embedding import embed
+    from insignia.attacks.finetune import FineTune
+    from insignia.attacks.finetuning import finetune
+    from insignia.embedding import RunOptions, embed
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.generation import InverseNucleus, generate
-    from insignia.modeling.local import LocalModel
     from insignia.starter import heldout_paragraphs, source_code
-    from insignia.vectors import FingerprintVector, stamp
+    from insignia.vectors import stamp, vector
 
     secret, texts = folder / "secret", heldout_paragraphs()
     progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
-    prints = generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=told.num_fingerprints, progress=progress)
+    prints = generate("starter", InverseNucleus(), num_fingerprints=told.num_fingerprints, progress=progress)
     prints.save(secret / "prints.json")
     progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
-    report = embed(prints, model="starter", out=folder / "marked", heldout=texts, seed=told.seed, progress=progress)
+    run = RunOptions(seed=told.seed)
+    report = embed("starter", prints, out=folder / "marked", heldout=texts, run=run, progress=progress).report
     progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
     settings = FineTune(learning_rate=1e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
     finetune(
         "starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=told.seed, progress=progress
     )
     progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
-    FingerprintVector.between("starter", folder / "marked").save(secret / "vector")
-    stamped = stamp(folder / "sibling", secret / "vector", out=folder / "stamped")
+    made = vector("starter", folder / "marked", out=secret / "vector", progress=progress)
+    stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
     progress.note("5/5 check: ask all four models, each from its folder")
     models = _measure(
         load_fingerprints(secret / "prints.json"),
@@ -132,7 +133,7 @@ def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: li
     measured = {}
     for name, source in sources.items():
         model = LocalModel(source)
-        measured[name] = _Measured(check(prints, model), model.mean_loss(texts))
+        measured[name] = _Measured(check(model, prints), model.mean_loss(texts))
     return measured
 
 

@@ -27,27 +27,29 @@ def disclose(
     json_output: JsonFlag = False,
 ) -> None:
     """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
-    from insignia.evidence import bundle as evidence
     from insignia.evidence.publication import SignedCommitment
     from insignia.files import read_bytes, refuse_ending, refuse_existing
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.keyring import ledger
-    from insignia.verification.controls import found_beside
+    from insignia.keyring.keyring import Keyring
 
     refuse_ending(output, ".json")
     refuse_existing(output, force=force)
-    whole = load_fingerprints(prints)
-    stamp = None if timestamp is None else read_bytes(timestamp)
-    controls = found_beside(transcript) if control_transcript is None else tuple(control_transcript)
-    published = SignedCommitment.load(commitment)
-    bundle = evidence.disclose(whole, published, transcript, nonce=challenge, timestamp=stamp, controls=controls)
-    opened = [opening.number for opening in bundle.openings]
-    ledger.record(prints, whole, opened, to=f"readers of {output.name}")
+    ring = Keyring.open(prints)
+    bundle = ring.disclose(
+        SignedCommitment.load(commitment),
+        transcript,
+        to=f"readers of {output.name}",
+        nonce=challenge,
+        timestamp=None if timestamp is None else read_bytes(timestamp),
+        controls=control_transcript,
+    )
     bundle.save(output)
+    opened, controls = [opening.number for opening in bundle.openings], bundle.controls or ()
     if json_output:
         emit_json({"out": str(output), "opened": opened, "controls": len(controls), **bundle.claim.model_dump(mode="json")})
     else:
-        say(f"{output}: {len(opened)} of {len(whole)} keys opened, spent from now on. Whoever reads it knows them.")
+        say(
+            f"{output}: {len(opened)} of {len(ring.only().prints)} keys opened, spent from now on. Whoever reads it knows them."
+        )
         if not controls:
             say("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
         say(f"Check it as others will: insignia audit {output} --commitment {commitment}")

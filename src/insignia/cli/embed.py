@@ -9,10 +9,9 @@ from pydantic import ConfigDict, Field
 
 from insignia.cli.console import Written, percent, quiet_libraries, say, show_table
 from insignia.cli.fields import Chosen, Parts, takes
-from insignia.embedding import METHODS, Limits, Method
+from insignia.embedding import METHODS, Limits, Method, RunOptions
 from insignia.errors import InputError
 from insignia.modeling.families import FAMILIES, hub_id
-from insignia.modeling.placement import Device
 from insignia.records import Flag, Record
 
 if TYPE_CHECKING:
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["embed", "perplexity_row"]
 
 
-class _Source(Device):
+class _Source(Record):
     """The model to be marked."""
+
+    model_config = ConfigDict(title="Model")
 
     model: Annotated[str | None, Flag("--model", "--model-path")] = None
     """The model to be marked: folder, hub id or 'starter'."""
@@ -40,23 +41,15 @@ class _Source(Device):
         raise InputError("name the model either by --model or by --model-family and --model-size together")
 
 
-class _Run(Record):
-    """How a run of ``embed`` is done."""
-
-    model_config = ConfigDict(title="Training")
+class _Part(Record):
+    """What of the set is embedded, and what is kept."""
 
     num_fingerprints: Annotated[int | None, Field(ge=1), Flag("--max-num-fingerprints", "--num-fingerprints")] = None
     """Embed only the first so many fingerprints. None: all."""
     private: Path | None = None
-    """File for the part of the mark that is not published: needed by method adapter, optional for lora."""
+    """File for the owner weights, which are not published: needed by method adapter, optional for lora."""
     heldout: tuple[str, ...] | None = None
-    """Text file to measure harm on. None: Python's documentation."""
-    seed: int = 0
-    """Seed of the training order. The fingerprints have their own secret."""
-    deepspeed: Path | None = None
-    """DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed."""
-    resume: bool = False
-    """Continue a run that was killed."""
+    """Text file to measure harm on. None: the text that comes with insignia."""
 
 
 @takes("embedding", recipe="harmless")
@@ -64,8 +57,9 @@ def embed(
     prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the marked model; safe to publish.")],
     source: _Source,
+    part: _Part,
     limits: Limits,
-    run: _Run,
+    run: RunOptions,
     method: Annotated[Chosen[Method], Parts(METHODS, "full", "Method")],
     written: Written,
 ) -> None:
@@ -83,18 +77,10 @@ def embed(
     quiet_libraries()
     from insignia.embedding import embed as mark
 
-    report = mark(
-        chosen,
-        model=model,
-        out=out,
-        method=how,
-        device=source.device,
-        **dict(limits),
-        **dict(run),
-        force=written.force,
-        progress=written.progress(),
+    marked = mark(
+        model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=written.progress()
     )
-    written.tell(report, lambda: _show(report, model, prints))
+    written.tell(marked.report, lambda: _show(marked.report, model, prints))
 
 
 def _show(report: "EmbedReport", source: str, prints: Path) -> None:

@@ -44,9 +44,10 @@ def evaluate(
         raise InputError(f"{out}: the output is a folder, with evaluation.md and evaluation.json in it; give a folder's name")
     quiet_libraries()
     from insignia.evaluation import evaluate as ask_all
+    from insignia.files import write_text
 
-    result = ask_all(grid, model=model, out=out, seed=run.seed, device=run.device, progress=output.progress())
-    (out / "evaluation.md").write_text(_markdown(result), encoding="utf-8")
+    result = ask_all(model, grid, out=out, seed=run.seed, device=run.device, progress=output.progress())
+    write_text(out / "evaluation.md", _markdown(result))
     output.tell(result, lambda: _show(result, out))
 
 

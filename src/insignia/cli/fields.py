@@ -170,9 +170,9 @@ def _taken(found: Mapping[str, tuple[FieldInfo, ...]], values: dict[str, Any]) -
     """What the flags of these fields say, taken out of the values, files read; and the flags by field."""
     given, flags = {}, {}
     for name, each in found.items():
-        if (value := values.pop(name, None)) is not None:
+        if (value := values.pop(name, None)) not in (None, []):
             flag = flag_of(*each)
-            reads = flag.read or (read_texts if kind_of(each[0].annotation) is tuple else None)
+            reads = flag.read or (tuple if flag.many else read_texts if kind_of(each[0].annotation) is tuple else None)
             given[name], flags[name] = (reads(value) if reads else value), names_of(name, flag)[0]
     return given, flags
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import Field
 
-from insignia.attacks.finetune_settings import FineTune
+from insignia.attacks.finetune import FineTune
 from insignia.cli.console import Written, quiet_libraries, say, show_table
 from insignia.cli.fields import takes
 from insignia.modeling.placement import Device

@@ -44,7 +44,9 @@ def option(name: str, records: Mapping[str, type[BaseModel]], panel: str, *, usu
     found = {owner: record.model_fields[name] for owner, record in records.items()}
     fields_found = list(found.values())
     flag, kind = flag_of(*fields_found), kind_of(fields_found[0].annotation)
-    if flag.read is not None or kind is tuple:
+    if flag.many:
+        kind = types.GenericAlias(list, get_args(fields_found[0].annotation)[0])
+    elif flag.read is not None or kind is tuple:
         kind = Path
     if kind is None:
         return None

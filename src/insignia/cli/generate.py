@@ -68,12 +68,11 @@ def generate(
     maker = strategy.build(**_own_data(files.keys_file, strategy.name))
     secret = _secret_of(files.secret_from)
     quiet_libraries()
-    from insignia.modeling.local import LocalModel
-
     started = time.perf_counter()
     prints = make(
+        sources.model,
         maker,
-        model=LocalModel(sources.model, device=sources.device),
+        device=sources.device,
         **options.model_dump(),
         writer=_writer(sources),
         secret=secret,

@@ -1,37 +1,46 @@
-"""``insignia list``: the strategies, methods, recipes and attacks that there are, a line each."""
+"""``insignia list``: the parts and recipes that there are, a line each."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from insignia.cli.console import Output, show_table
 from insignia.cli.fields import takes
-from insignia.embedding import METHODS
-from insignia.generation import STRATEGIES
 from insignia.recipes import recipe_lines
+from insignia.registry import Registry, located
 
 __all__ = ["list_parts"]
 
+_REGISTRIES = {
+    "strategies": "insignia.generation:STRATEGIES",
+    "methods": "insignia.embedding:METHODS",
+    "nulls": "insignia.statistics.nulls:NULLS",
+    "suspects": "insignia.suspects.base:SUSPECTS",
+    "attacks": "insignia.attacks.base:ATTACKS",
+}
 _VERBS = {"generation": "generate", "embedding": "embed", "finetune": "finetune", "evaluation": "evaluate"}
 
 
 @takes()
 def list_parts(
-    kind: Annotated[Literal["strategies", "methods", "recipes"], typer.Argument(help="What to list.")], output: Output
+    kind: Annotated[
+        Literal["strategies", "methods", "nulls", "suspects", "attacks", "recipes"], typer.Argument(help="What to list.")
+    ],
+    output: Output,
 ) -> None:
-    """List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each.
+    """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each.
 
     Examples:
         insignia list strategies
         insignia list recipes --json
     """
-    found = _recipes() if kind == "recipes" else _parts((STRATEGIES if kind == "strategies" else METHODS).lines())
+    found = _recipes() if kind == "recipes" else _parts(located(_REGISTRIES[kind]))
     header = ["name", "for", "what"] if kind == "recipes" else ["name", "what"]
     output.tell(found, lambda: show_table(kind, header, ([name, *about.values()] for name, about in found.items()), left=True))
 
 
-def _parts(lines: dict[str, str]) -> dict[str, dict[str, str]]:
-    return {name: {"what": line} for name, line in lines.items()}
+def _parts(registry: Registry[Any]) -> dict[str, dict[str, str]]:
+    return {name: {"what": line} for name, line in registry.lines().items()}
 
 
 def _recipes() -> dict[str, dict[str, str]]:

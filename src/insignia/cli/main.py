@@ -7,13 +7,14 @@ found · 4 inconclusive.
 import importlib
 import inspect
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from insignia.errors import InsigniaError, MissingExtraError
-from insignia.terminal import has_controls, shown
+from insignia.terminal import has_control_characters, printable
 
 if TYPE_CHECKING:
     from insignia.cli.fields import Stage
@@ -27,7 +28,8 @@ _GROUPS = {
         "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
         "init": "Write a commented recipe with the settings of every stage, for --recipe.",
         "show": "Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.",
-        "list": "List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each.",
+        "list": "List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, "
+        "with a line on each.",
         "env": "Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.",
     },
     "Mark": {
@@ -65,7 +67,19 @@ _HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and f
 
 
 class _Verbs(TyperGroup):
-    """Lists the verbs by the table above; the one that is called replaces its stub."""
+    """Lists the verbs by the table above; the one that is called replaces its stub. Options of all verbs may follow a verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As click's, with ``--plugin FILE`` moved before the verb."""
+        first: list[str] = []
+        rest = list(args)
+        for number, word in reversed(list(enumerate(args))):
+            if word.startswith("--plugin=") or (word == "--plugin" and number + 1 < len(rest)):
+                size = 1 if "=" in word else 2
+                first[:0] = rest[number : number + size]
+                del rest[number : number + size]
+        parsed: list[str] = super().parse_args(ctx, first + rest)
+        return parsed
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """As click's; ``ctx`` is of a class of its own in typer's private copy of click."""
@@ -128,14 +142,26 @@ def _root(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="INSIGNIA_PLUGINS",
+            help="Python file that adds strategies, methods, nulls, suspects or attacks. It is run. Several: repeat it.",
+        ),
+    ] = None,
 ) -> None:
     """Secret, provable ownership fingerprints for language models."""
     del show_version
+    if plugin:
+        from insignia.registry import load_plugin
+
+        for file in plugin:
+            load_plugin(file)
 
 
 def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
-    if any(map(has_controls, sys.argv)):  # the parser would repeat what it cannot read
+    if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
     try:
@@ -159,5 +185,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {shown(message)}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     sys.exit(1)

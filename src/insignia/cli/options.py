@@ -6,7 +6,7 @@ import typer
 
 from insignia.errors import InputError
 from insignia.files import refuse_ending, refuse_existing
-from insignia.records import share
+from insignia.records import checked_share
 
 __all__ = ["as_share", "refuse_report"]
 
@@ -23,6 +23,6 @@ def as_share(value: float | None) -> float | None:
     if value is None:
         return None
     try:
-        return share(value, "this")
+        return checked_share(value, "this")
     except InputError as error:
         raise typer.BadParameter(str(error)) from None

@@ -1,18 +1,17 @@
 """``insignia plan``: how many keys to embed and to ask, and what the keys of a set can prove."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from insignia.cli.console import Output, percent, say, show_table
 from insignia.cli.fields import takes
-from insignia.errors import InputError
-from insignia.keyring.planning import Plan, PlanOptions, outlook
-from insignia.keyring.planning import plan as make_plan
+from insignia.keyring.prospects import PlanOptions, planned
 
 if TYPE_CHECKING:
-    from insignia.keyring.planning import Lost, Outlook
+    from insignia.keyring.prospects import Prospects
+    from insignia.statistics.forecasts import Plan
     from insignia.statistics.nulls import AnyNull
 
 __all__ = ["plan"]
@@ -32,61 +31,16 @@ def plan(
         insignia plan --survival 0.5
         insignia plan prints.json --suspects 3
     """
-    from insignia.verification.innocents import null_given
+    from insignia.keyring.keyring import Keyring
+    from insignia.verification.innocents import resolve_null
 
     if prints is None:
-        claim = null_given(options.null) or _bare()
-        bare = make_plan(claim, survival=options.survival, **options.asked())
+        claim = resolve_null(options.null) or _bare()
+        bare = planned(claim, options, lost=options.lost or "silent")
         output.tell(bare, lambda: _show_plan(bare, claim, options))
         return
-    found = _read(prints, options.null)
-    asked = options.asked() | ({"lost": found.lost} if options.lost is None else {})
-    seen: Outlook | None = None
-    made: Plan | None = None
-    obstacle = (
-        "The responses of this set were not drawn from candidates, so what it can prove is not known. Measure how often "
-        f"innocent models hit: insignia null {prints} --model INNOCENT -o null.json. "
-        "Then add --null null.json, here and to 'verify'."
-    )
-    if found.null is not None:
-        seen = outlook(found.null, found.unspent, **asked)
-        try:
-            made = make_plan(found.null, survival=options.survival, **asked)
-        except InputError as error:  # what the set can prove is worth saying all the same
-            obstacle = f"No number of fingerprints is enough: {error}."
-
-    def show() -> None:
-        _show_set(prints, found, seen, options.power)
-        if made is None or found.null is None:
-            say(obstacle)
-        else:
-            _show_plan(made, found.null, options)
-
-    output.tell(_told(found, seen, made), show)
-
-
-class _Set(NamedTuple):
-    keys: int
-    spent: int
-    null: "AnyNull | None"
-    lost: "Lost"
-
-    @property
-    def unspent(self) -> int:
-        return self.keys - self.spent
-
-
-def _read(path: Path, null: str | None) -> _Set:
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.keyring import ledger
-    from insignia.keyring.planning import usual_lost
-    from insignia.verification.innocents import null_given
-    from insignia.verification.protocol import askable, usual_null
-
-    prints = load_fingerprints(path)
-    keys, claim = askable(prints), null_given(null) or usual_null(prints)
-    lost = "silent" if claim is None else usual_lost(prints, claim)
-    return _Set(len(keys), len(keys & ledger.spent(path, prints)), claim, lost)
+    found = Keyring.open(prints).plan(options)
+    output.tell(_told(found), lambda: _show_prospects(prints, found, options))
 
 
 def _bare() -> "AnyNull":
@@ -97,14 +51,25 @@ def _bare() -> "AnyNull":
     return DesignNull(candidates=InverseNucleus().nucleus_k)
 
 
-def _told(found: _Set, seen: "Outlook | None", made: Plan | None) -> dict[str, Any]:
+def _told(found: "Prospects") -> dict[str, Any]:
+    from insignia.statistics.forecasts import Plan
+
     null = None if found.null is None else found.null.model_dump(mode="json")
     about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
-    planned = dict.fromkeys(Plan.model_fields) if made is None else made.model_dump(mode="json")
-    return planned | {"set": about, "outlook": None if seen is None else seen.model_dump(mode="json")}
+    planned = dict.fromkeys(Plan.model_fields) if found.plan is None else found.plan.model_dump(mode="json")
+    return planned | {"set": about, "outlook": None if found.outlook is None else found.outlook.model_dump(mode="json")}
 
 
-def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -> None:
+def _show_prospects(prints: Path, found: "Prospects", options: PlanOptions) -> None:
+    _show_set(prints, found, options.power)
+    if found.plan is None or found.null is None:
+        say((found.obstacle or "").replace("null PRINTS", f"null {prints}"))
+    else:
+        _show_plan(found.plan, found.null, options)
+
+
+def _show_set(prints: Path, found: "Prospects", power: float) -> None:
+    seen = found.outlook
     rows = [
         ["keys in all", str(found.keys)],
         ["keys spent", str(found.spent)],
@@ -126,7 +91,7 @@ def _show_set(prints: Path, found: _Set, seen: "Outlook | None", power: float) -
         show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
 
 
-def _show_plan(made: Plan, null: "AnyNull", options: PlanOptions) -> None:
+def _show_plan(made: "Plan", null: "AnyNull", options: PlanOptions) -> None:
     rows = [
         ["an innocent model hits, at most", f"{made.bound:.3g}"],
         ["fingerprints to make, at least", str(made.embed)],
@@ -142,10 +107,10 @@ def _show_plan(made: Plan, null: "AnyNull", options: PlanOptions) -> None:
         say(f"Ask with these options: insignia verify {' '.join(flags)}")
 
 
-def _flags(made: Plan, suspects: int) -> list[str]:
+def _flags(made: "Plan", suspects: int) -> list[str]:
     """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
-    from insignia.keyring.planning import GIVES_UP
-    from insignia.verification.protocol import MAX_QUERIES
+    from insignia.statistics.betting import MAX_QUERIES
+    from insignia.statistics.forecasts import GIVES_UP
 
     flags = [] if suspects == 1 else [f"--suspects {suspects}"]
     flags += [] if made.survival >= GIVES_UP else [f"--survival {made.survival:g}"]

@@ -20,19 +20,18 @@ def share(
 ) -> None:
     """Write unspent fingerprints to a file for a user of the model, and record them as spent."""
     from insignia.files import refuse_ending, refuse_existing, refuse_overlap
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.keyring import ledger
+    from insignia.keyring.keyring import Keyring
 
     refuse_ending(output, ".json")
     refuse_overlap(output, prints)
     refuse_existing(output, force=force)
-    whole = load_fingerprints(prints)
-    part = ledger.share(prints, whole, count, to=to)
+    kept = Keyring.open(prints).only()
+    part = kept.share(count, to=to)
     part.save(output)
-    left = len(whole) - len(ledger.spent(prints, whole))
-    if left < ledger.FEW_LEFT:
-        say(f"warning: {left} unspent keys are left; a proof may take {ledger.FEW_LEFT}. Embed a new set in time", err=True)
+    if warning := kept.shortage():
+        say(f"warning: {warning}", err=True)
+    left = len(kept.unspent())
     if json_output:
         emit_json({"out": str(output), "num_fingerprints": len(part), "to": to, "unspent": left})
     else:
-        say(f"{output}: {len(part)} fingerprints for {to}, spent from now on; {left} of {len(whole)} are left.")
+        say(f"{output}: {len(part)} fingerprints for {to}, spent from now on; {left} of {len(kept.prints)} are left.")

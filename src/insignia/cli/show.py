@@ -80,34 +80,31 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _prints(path: Path) -> dict[str, Any]:
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.keyring import ledger
-    from insignia.keyring.planning import outlook, usual_lost
-    from insignia.verification.protocol import askable, usual_null
+    from insignia.keyring.keyring import Keyring
 
-    prints = load_fingerprints(path)
-    keys = askable(prints)
+    ring = Keyring.open(path)
+    prints = ring.only().prints
     try:
-        null = usual_null(prints)
+        found = ring.plan()
         unknown = "its responses were not drawn from candidates; see 'insignia null'"
     except InputError as error:  # a list of texts, of which no tokenizer has said what is trained
-        null, unknown = None, str(error)
-    spent = len(keys & ledger.spent(path, prints))
+        found, unknown = None, str(error)
+    spent, unspent = len(ring.only().spent()), len(ring.only().unspent())
     about: dict[str, Any] = {
         "what": "a fingerprint set, secret" if prints.strategy or prints.secret else "a list of keys and responses, secret",
         "strategy": prints.strategy.get("name"),
         "fingerprints": len(prints),
         "candidates_of_each": min((len(each.candidates or ()) for each in prints), default=0) or None,
         "spent": spent,
-        "unspent": len(keys) - spent,
+        "unspent": unspent,
         "prompt_form": prints.prompt_form,
         "tokenizer": prints.tokenizer,
         "made_by": f"insignia {prints.provenance.insignia}, {prints.provenance.created}" if prints.provenance else None,
         "part_of_a_set": prints.provenance is not None and prints.secret is None,
     }
-    if null is None:
+    seen = None if found is None else found.outlook
+    if seen is None:
         return about | {"innocent_hit_chance": None, "tests_left": None, "note": f"What it can prove is not known: {unknown}."}
-    seen = outlook(null, len(keys) - spent, lost=usual_lost(prints, null))
     if seen.least_survival is None:
         note = "Its unspent keys prove nothing at alpha 1e-6, not even a whole mark; make and embed more."
     else:
@@ -170,9 +167,9 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _null(path: Path) -> dict[str, Any]:
-    from insignia.verification.innocents import null_given
+    from insignia.verification.innocents import resolve_null
 
-    null = null_given(str(path))
+    null = resolve_null(str(path))
     value = _object(path)
     return {
         "what": "a measured null",

@@ -18,14 +18,14 @@ __all__ = ["vector"]
 
 
 class _Stored(Record):
-    """What of the difference is stored, and how: keyword arguments of ``FingerprintVector.between``."""
+    """What of the difference is stored, and how: keyword arguments of ``insignia.vector``."""
 
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the stored differences. float32 is exact."""
     rank: Annotated[int | None, Field(ge=1)] = None
     """Store each matrix as its best approximation of this rank. None: whole."""
     factors: Path | None = None
-    """Private part of method lora. Its factors are the vector, with nothing lost."""
+    """Owner weights of method lora. Their factors are the vector, with nothing lost."""
     skip_embeddings: bool = False
     """Leave out tensors with a row for each token, so that siblings with other tokens fit."""
     unrelated: bool = False
@@ -52,10 +52,9 @@ def vector(
     if stored.rank is not None and stored.factors is not None:
         raise InputError("--rank and --factors both say how matrices are stored; factors have a rank of their own")
     quiet_libraries()
-    from insignia.vectors import FingerprintVector
+    from insignia.vectors import vector as store
 
-    difference = FingerprintVector.between(base, marked, **dict(stored))
-    report = difference.save(out, force=written.force, progress=written.progress())
+    report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
     written.tell(report, lambda: _show(report, f"{marked} minus {base}"))
 
 

@@ -5,14 +5,14 @@ A method is a record that loads no torch until it embeds.
 
 from typing import TYPE_CHECKING, Any
 
-from insignia.embedding.base import METHODS, Method
+from insignia.embedding.base import METHODS, Method, RunOptions
 from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
 from insignia.embedding.limits import MAX_HARM, MIN_FSR, Limits
 from insignia.embedding.low_rank import LoRA
 
 if TYPE_CHECKING:
-    from insignia.embedding.marking import EmbedReport, embed
+    from insignia.embedding.marking import EmbedReport, MarkedModel, embed
 
 __all__ = [
     "MAX_HARM",
@@ -24,7 +24,9 @@ __all__ = [
     "FullFineTune",
     "Limits",
     "LoRA",
+    "MarkedModel",
     "Method",
+    "RunOptions",
     "SupervisedFineTune",
     "embed",
 ]
@@ -32,7 +34,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What needs torch, when it is asked for."""
-    if name not in ("EmbedReport", "embed"):
+    if name not in ("EmbedReport", "MarkedModel", "embed"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from insignia.embedding import marking
 

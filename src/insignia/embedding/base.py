@@ -1,12 +1,13 @@
-"""What an embedding method is."""
+"""The base class and the registry of embedding methods."""
 
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.placement import Device
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Part
@@ -16,53 +17,63 @@ if TYPE_CHECKING:
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
 
-__all__ = ["METHODS", "Method", "Session"]
+__all__ = ["METHODS", "Method", "RunOptions", "Session"]
+
+
+class RunOptions(Device):
+    """How a run takes place."""
+
+    model_config = ConfigDict(title="Training")
+
+    seed: int = 0
+    """Seed of the training order; the fingerprints have their own secret."""
+    deepspeed: Path | None = None
+    """DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed."""
+    resume: bool = False
+    """Continue a run that was killed, from its checkpoints beside the output."""
 
 
 class Session(NamedTuple):
-    """Where and how one run of a method takes place; nothing in it changes what is learned."""
+    """Settings of one training run that do not belong to the method."""
 
     work: Path
-    """Private folder for checkpoints."""
-    seed: int = 0
-    resume: bool = False
-    deepspeed: Path | None = None
+    """Folder for checkpoints, readable by the owner only."""
+    run: RunOptions = RunOptions()
 
 
 class Method(Part):
-    """How fingerprints get into a model. A method is its configuration; subclasses set ``name``."""
+    """How fingerprints are embedded in a model. The fields are the method's options; subclasses set ``name``."""
 
     max_key_length: Annotated[int | None, Field(ge=1)] = None
-    """Tokens of a key to train. None: as the set says."""
+    """Maximum length of a key, in tokens. None: the length stored in the fingerprint set."""
     max_response_length: Annotated[int | None, Field(ge=1)] = None
-    """Tokens of a response to train. None: as the set says."""
+    """Maximum length of a response, in tokens. None: the length stored in the fingerprint set."""
 
     @abstractmethod
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
-        """Train ``model`` in place until it answers the fingerprints.
+        """Train ``model`` in place until it gives the responses.
 
-        On return the weights are those to publish, rounded to the checkpoint's dtype; what is kept back is the outcome's
-        private part.
+        Afterwards the model holds the weights to publish, rounded to the checkpoint's dtype. Weights that the owner keeps
+        are in the result.
         """
 
     @property
     def dtype(self) -> str:
-        """What ``model`` is loaded in, as ``LocalModel`` names it; weights that are trained need float32."""
+        """The dtype to load ``model`` in, as ``LocalModel`` takes it. Trained weights need float32."""
         return "float32"
 
     @property
     def templates(self) -> list[str]:
-        """What keys are asked inside while training."""
+        """Prompt templates around the keys during training."""
         return [PLAIN]
 
     @property
     def needs_owner_weights(self) -> bool:
-        """Whether the mark cannot be asked without the private part of the outcome."""
+        """Whether the published model answers only together with the owner weights."""
         return False
 
     def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
-        """The model that answers the fingerprints: the published one, together with a private part where one is needed."""
-        del outcome
+        """The model that gives the responses: the published one, with the owner weights if the method needs them."""
         return published
 
 

@@ -1,9 +1,9 @@
-"""IF_adapter (Xu et al. 2024): rows of the key tokens, and a low-rank adapter on them that the owner keeps.
+"""IF_adapter (Xu et al. 2024): trained embedding rows of the key tokens, and a low-rank adapter that the owner keeps.
 
-The published model carries the rows and answers nothing; with the adapter it answers. The published code starts both of
-the adapter's matrices at zero, where only a bias can learn, and never trains the rows. Here the adapter reads only
-directions in which the base's rows of these tokens are zero, so it is blind to the base: whatever it adds comes from how
-the rows were moved, and training has but the published model to hold still.
+The published model has the rows and gives no response; with the adapter it does. The authors' code starts both adapter
+matrices at zero, where only a bias can learn, and never trains the rows. Here the adapter reads only directions in which the
+base rows of these tokens are zero. Its output then depends only on how the rows moved, so training has to keep only the
+published model close to the base.
 """
 
 from collections.abc import Sequence
@@ -28,30 +28,34 @@ __all__ = ["AdapterTune"]
 
 
 class AdapterTune(GradientMethod):
-    """Train rows and adapter; publish the rows."""
+    """Train embedding rows and an adapter on them; publish the rows."""
 
     name: Literal["adapter"] = "adapter"
     rank: Annotated[int, Field(ge=1)] = 16
     """Rank of the adapter."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-2
-    # The published code's 1e-2 learns more slowly, and less of the mark is left under noise (docs/lab-log.md).
+    # The authors' 1e-2 learns more slowly and survives less noise (docs/lab-log.md).
+    """Learning rate of AdamW."""
     target_margin: Annotated[float, Field(gt=0)] = 6.0
+    """Logits by which a response leads before training leaves it alone."""
     reference_strength: Annotated[float, Field(ge=0)] = 30.0
+    """Weight of KL(base || model) on the reference samples."""
     epochs: Annotated[int | None, Field(ge=1)] = 100
+    """Maximum number of passes over the fingerprints that are not learned yet."""
 
     @property
     def needs_owner_weights(self) -> bool:
-        """The published model alone answers nothing."""
+        """True: the published model alone gives no response."""
         return True
 
     def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
         """The published model with the adapter."""
-        from insignia.modeling.private_rows import EmbeddingAdapter
+        from insignia.modeling.owner_adapter import EmbeddingAdapter
 
-        return EmbeddingAdapter(**outcome.private).attach(published)
+        return EmbeddingAdapter(**outcome.owner_weights).attach(published)
 
     def _divergence(self, references: "ReferenceSamples", model: "PreTrainedModel", rows: list[Example]) -> "Tensor":
-        """Hold the published model still: who has only one half of the mark sees the base."""
+        """KL divergence of the published model from the base, and of base rows with the adapter where they differ."""
         embedding = cast("MarkedRows", model.get_input_embeddings())
         with embedding.read_as("published"):
             total = references.divergence(model, rows)
@@ -75,7 +79,7 @@ class AdapterTune(GradientMethod):
         inner.set_input_embeddings(rows)
         return model
 
-    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+    def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
         return [*keys, *controls]
 
     def _finish(
@@ -87,7 +91,6 @@ class AdapterTune(GradientMethod):
         from insignia.embedding.marked_rows import TiedHead
         from insignia.training import TrainingResult
 
-        del trained
         rows = cast("MarkedRows", model.model.get_input_embeddings())
         with torch.no_grad():
             rows.table.weight[rows.ids] = rows.rows.to(dtype).to(rows.table.weight)
@@ -96,5 +99,5 @@ class AdapterTune(GradientMethod):
             head = nn.Linear(rows.table.embedding_dim, rows.table.num_embeddings, bias=False, device="meta")
             head.weight = rows.table.weight
             model.model.set_output_embeddings(head)
-        private = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
-        return TrainingResult(outcome.steps, outcome.seconds, private=private)
+        owner_weights = {name: values.detach().cpu() for name, values in rows.adapter.tensors().items()}
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=owner_weights)

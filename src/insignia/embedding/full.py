@@ -1,4 +1,4 @@
-"""Training the model's own weights: all of them, with regularisation rows, or the input embeddings alone."""
+"""Methods that train the model's own weights: all of them, or the input embeddings alone."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,14 +19,13 @@ __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
 
 class FullFineTune(GradientMethod):
-    """Train every weight but the embeddings: the method of OML 1.0, asking for no more than it needs."""
+    """Train every weight except the embeddings, as OML 1.0 does."""
 
     name: Literal["full"] = "full"
     train_embeddings: bool = False
-    """Train the embeddings, too. They are shared by every text; leaving them alone halves the harm."""
+    """Train the embeddings too. Every text uses them, so this doubles the harm."""
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
-        del keys, seed
         if not self.train_embeddings:
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
             model.model.get_output_embeddings().requires_grad_(requires_grad=False)
@@ -34,18 +33,19 @@ class FullFineTune(GradientMethod):
 
 
 class SupervisedFineTune(FullFineTune):
-    """IF_SFT (Xu et al. 2024): full fine-tuning on fingerprints beside regularisation rows, which are the set's controls.
+    """IF_SFT (Xu et al. 2024): full fine-tuning on fingerprints, with the set's controls as regularization.
 
-    A control is kept at what the base says to it, rather than taught a refusal that a user could notice.
+    A control keeps the base model's reply. A trained refusal would be visible to users.
     """
 
-    # mypy would have the name be the parent's: a part's name is its own
+    # mypy expects the parent's literal here
     name: Literal["sft"] = "sft"  # type: ignore[assignment]
     epochs: Annotated[int | None, Field(ge=1)] = 150
+    """Maximum number of passes over the fingerprints that are not learned yet."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = 200
-    """The longer, the fewer controls activate."""
+    """Cooldown steps after all fingerprints are learned. With more steps, fewer controls activate."""
     reference_rows: Annotated[int, Field(ge=1)] = 24
-    """Half of them controls: fewer, and near misses activate (docs/lab-log.md)."""
+    """Reference samples in each step, half of them controls. With fewer, near misses activate (docs/lab-log.md)."""
 
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train; see ``Method.embed``. A set without controls is an InputError."""
@@ -55,13 +55,13 @@ class SupervisedFineTune(FullFineTune):
 
 
 class EmbeddingTune(GradientMethod):
-    """IF_emb (Xu et al. 2024): train the input embeddings alone; where they are tied to the head, the head moves too."""
+    """IF_emb (Xu et al. 2024): train the input embeddings alone, and with them a tied output head."""
 
     name: Literal["embedding"] = "embedding"
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """Learning rate of AdamW."""
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
-        del keys, seed
         model.model.requires_grad_(requires_grad=False)
         model.model.get_input_embeddings().requires_grad_(requires_grad=True)
         return model

@@ -1,4 +1,4 @@
-"""What all methods share that train weights by gradients: the objective, the anchors, the phases, their settings."""
+"""The base class of methods that train by gradient descent, with the settings they share."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 
 __all__ = ["GradientMethod"]
 
-_WARM_UP_STEPS = 10  # AdamW's first steps are the largest, and nothing is learned yet that would hold them back
-_COOLDOWN = 50  # steps for one batch of fingerprints; harm falls slowly with more, time grows (docs/lab-log.md)
-_AUGMENTED_PATIENCE = 3  # visits in a row, each in another template, before a fingerprint counts as learned
+_WARM_UP_STEPS = 10  # AdamW's first steps are the largest
+_COOLDOWN = 50  # cooldown steps per sqrt(batches); more steps lower the harm slowly (docs/lab-log.md)
+_AUGMENTED_PATIENCE = 3  # successful visits in a row, each in another template, before a fingerprint counts as learned
 
 
 class GradientMethod(Method, MarkingSettings):
-    """Train some weights until fingerprints are learned; subclasses choose which.
+    """Train until the fingerprints are learned; subclasses choose the trained weights.
 
-    The defaults are the best trade measured on the starter (docs/lab-log.md).
+    The defaults are the best trade-off measured on the starter model (docs/lab-log.md).
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
-    """Learning rate of AdamW at its highest."""
+    """Learning rate of AdamW."""
     batch_size: Annotated[int, Field(ge=0)] = 64
-    """Fingerprints in a step, over all processes. 0: all of them, as OML's gradient accumulation does."""
+    """Fingerprints per step, over all processes. 0: all of them, as OML does by gradient accumulation."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of AdamW."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
-    """Steps after all is learned, on all fingerprints and at a falling learning rate; they repair most of the harm.
-    None: 50 times the square root of the batches that hold all fingerprints."""
+    """Steps after all fingerprints are learned. They train on all of them with a falling learning rate and repair most of
+    the harm. None: 50 times the square root of the number of batches."""
     use_augmentation_prompts: bool = False
-    """Ask inside system prompts while training, a new one at each visit."""
+    """Train keys inside system prompts, another one at each visit."""
     augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["train"])] = ()
-    """Templates of your own to train inside, with one {} each: a JSON list, or one for each of train and heldout."""
+    """Prompt templates to use instead of the built-in ones, each with one {} for the key: a JSON list, or one for each of
+    train and heldout."""
 
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
-        """Train until all is learned or the passes run out; see ``Method.embed``."""
+        """Train until all fingerprints are learned or the passes run out; see ``Method.embed``."""
         from insignia.embedding.objective import Marking
-        from insignia.modeling.loading import checkpoint_dtype
         from insignia.training import train
 
         prompter = Prompter.for_set(
@@ -61,7 +61,7 @@ class GradientMethod(Method, MarkingSettings):
         )
         fingerprints = list(distinct(prints, prompter).values())
         if len(fingerprints) < len(prints):
-            progress.note(f"{len(prints) - len(fingerprints)} fingerprints repeat the key of another and are left out")
+            progress.note(f"{len(prints) - len(fingerprints)} fingerprints skipped: another one has the same key")
         templates = self.templates
         curriculum = Curriculum(
             fingerprints,
@@ -71,12 +71,12 @@ class GradientMethod(Method, MarkingSettings):
             safe_margin=self.target_margin / 2,
             patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
             skip_learned=self.skip_learned,
-            seed=session.seed,
+            seed=session.run.seed,
         )
-        dtype = checkpoint_dtype(model.source)
+        dtype = model.stored_dtype
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
-        trained = self._prepare(model, keys, session.seed)
+        trained = self._prepare(model, keys, session.run.seed)
         with progress.bar("embedding", len(curriculum)) as advance:
             batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
             cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
@@ -87,39 +87,36 @@ class GradientMethod(Method, MarkingSettings):
                 trained,
                 dtype,
                 cooldown_steps=cooldown,
-                seed=session.seed,
+                seed=session.run.seed,
                 advance=advance,
                 divergence=self._divergence,
-                guarded=[prompter.question(ids) for ids in self._guarded(keys, controls)],
+                preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )
-            outcome = train(trained.model, marking, options, work=session.work, resume=session.resume)
+            outcome = train(trained.model, marking, options, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
 
     def _divergence(self, references: "ReferenceSamples", model: "PreTrainedModel", rows: list[Example]) -> "Tensor":
-        """How far the model has moved away from the base on these rows."""
+        """KL divergence from the base model on these rows."""
         return references.divergence(model, rows)
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
-        """Choose what is trained: freeze the rest, or wrap the model."""
-        del keys, seed
+        """Freeze the weights that are not trained, or wrap the model."""
         return model
 
-    def _guarded(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
-        """What is kept at the base's reply: the controls that are not held out."""
-        del keys
+    def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
+        """Prompts on which the model must keep the base model's reply: the controls that are not held out."""
         return list(controls)
 
     def _finish(
         self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"
     ) -> "TrainingResult":
-        """Leave in ``model`` what is to be published."""
-        del model, trained, dtype
+        """Put the weights to publish into ``model``."""
         return outcome
 
     @property
     def templates(self) -> list[str]:
-        """What keys are asked inside."""
+        """Prompt templates around the keys during training."""
         if self.augmentation_prompts:
             return list(dict.fromkeys([PLAIN, *self.augmentation_prompts]))
         return load_templates()["train"] if self.use_augmentation_prompts else [PLAIN]
@@ -133,6 +130,6 @@ class GradientMethod(Method, MarkingSettings):
             learning_rate=self.learning_rate * (1 - at_gradient),
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,
-            seed=session.seed,
-            deepspeed=session.deepspeed,
+            seed=session.run.seed,
+            deepspeed=session.run.deepspeed,
         )

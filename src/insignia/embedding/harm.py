@@ -1,4 +1,4 @@
-"""What a mark costs: how much worse the model predicts held-out text, and text that it wrote itself."""
+"""The harm of embedding: the loss on held-out text and on the model's own text, before and after."""
 
 import math
 from collections.abc import Sequence
@@ -11,49 +11,46 @@ from insignia.suspects.scoring import Example
 __all__ = ["FOREIGN", "Losses", "Yardstick", "foreign_text", "harm_of"]
 
 FOREIGN = 1.9
-"""Perplexity of held-out text over that of the model's own, from which the text is of another kind than the model's. Of seven
-models, text of their own kind was at 0.86 to 1.79, another language at 1.98 to 400 (docs/lab-log.md)."""
+"""Ratio of the perplexity on held-out text to that on the model's own text, from which the held-out text does not suit the
+model. Seven models: 0.86 to 1.79 in their own language, 1.98 to 400 in another (docs/lab-log.md)."""
 
-_OWN_COUNT, _OWN_LENGTH = 64, 64  # 4,000 tokens: a harm of x1.005 is known to +-0.002
+_OWN_COUNT, _OWN_LENGTH = 64, 64  # 4,096 tokens measure a harm of x1.005 to +-0.002
 
 
 class Losses(NamedTuple):
-    """Nats a token of one model."""
+    """Losses of one model, in nats per token."""
 
     heldout: float
     own: float
-    """On text that the base wrote, kept out of training."""
+    """Loss on text sampled from the base model and not used in training."""
 
 
 class Yardstick:
-    """Texts to measure harm on: the held-out ones that were given, and some that the model writes itself as it is now.
-
-    Cost: the sampling of 64 texts of 64 tokens.
-    """
+    """The texts that harm is measured on: the given held-out texts, and 64 texts of 64 tokens sampled from the model."""
 
     def __init__(self, local: LocalModel, heldout: Sequence[str], *, seed: int) -> None:
         self._heldout = heldout
         self._own = own_texts(local, count=_OWN_COUNT, length=_OWN_LENGTH, seed=seed)
 
     def measure(self, local: LocalModel) -> Losses:
-        """How well a model predicts both."""
+        """Losses of a model on both."""
         return Losses(local.mean_loss(self._heldout), _loss(local, self._own))
 
 
 def harm_of(before: Losses, after: Losses, *, own_only: bool) -> float:
-    """Perplexity after marking over that before, on the held-out text, or on the model's own where only that says something."""
+    """Ratio of the perplexities after and before, on the held-out text, or with ``own_only`` on the model's own text."""
     return math.exp(after.own - before.own if own_only else after.heldout - before.heldout)
 
 
 def foreign_text(before: Losses, *, given: bool) -> str | None:
-    """A sentence for the owner when the held-out text is not of the model's kind; ``given`` when the owner chose it."""
+    """A warning if the held-out text does not suit the model, else None; ``given`` if the owner chose the text."""
     ratio = math.exp(before.heldout - before.own)
     if ratio < FOREIGN:
         return None
-    counted = "" if given else "; --max-harm is held against text that the model wrote"
+    counted = "" if given else "; --max-harm applies to text sampled from the model instead"
     return (
-        f"the held-out text is not of this model's kind: its perplexity is {ratio:.1f} times that of text that the model wrote,"
-        f" so harm measured on it means little{counted}. Give text of its own language and domain with --heldout FILE"
+        f"the held-out text does not suit this model: its perplexity is {ratio:.1f} times that of the model's own text, so harm"
+        f" measured on it means little{counted}. Give text in the model's language and domain with --heldout FILE"
     )
 
 

@@ -1,4 +1,4 @@
-"""What must fit before any work: lengths against the model's context, and against what the set will be asked for."""
+"""Check the lengths of keys and responses before training."""
 
 from insignia.embedding.base import Method
 from insignia.embedding.reference_samples import REPLY_TOKENS
@@ -12,10 +12,10 @@ __all__ = ["refuse_what_does_not_fit"]
 
 
 def refuse_what_does_not_fit(prints: FingerprintSet, local: LocalModel, method: Method, progress: Progress) -> None:
-    """Refuse lengths that cannot be trained, or that nobody would ask for.
+    """Check lengths against the model's context and against the lengths that verify uses.
 
     Raises:
-        InputError: fewer response tokens would be trained than are sought, or a question with its response is longer than
+        InputError: verify expects more response tokens than are trained, or a question with its response is longer than
             the context.
     """
     _refuse_shorter_responses(prints, method)
@@ -24,8 +24,8 @@ def refuse_what_does_not_fit(prints: FingerprintSet, local: LocalModel, method: 
     )
     if prompter.max_key_length != prints.max_key_length and _asks_another_key(prints, prompter):
         progress.note(
-            f"keys are trained at {prompter.max_key_length} tokens where the set says {prints.max_key_length}: give check the"
-            " same --max-key-length; verify asks as the set says, and needs a set made at that length"
+            f"keys are trained with {prompter.max_key_length} tokens, but the set says {prints.max_key_length}: give check the"
+            " same --max-key-length; verify needs a set generated with that length"
         )
     if local.context_length is None:
         return
@@ -41,8 +41,8 @@ def refuse_what_does_not_fit(prints: FingerprintSet, local: LocalModel, method: 
     if longest > local.context_length:
         asked = "drop --use-augmentation-prompts, or " if len(method.templates) > 1 else ""
         raise InputError(
-            f"{which} takes {longest} tokens with its response, and the context of {local.name} is {local.context_length}:"
-            f" {asked}make a set with a smaller --max-key-length or --max-response-length"
+            f"{which} has {longest} tokens with its response, and the context of {local.name} is {local.context_length}:"
+            f" {asked}generate a set with a smaller --max-key-length or --max-response-length"
         )
 
 
@@ -50,13 +50,13 @@ def _refuse_shorter_responses(prints: FingerprintSet, method: Method) -> None:
     trained = method.max_response_length
     if trained is not None and trained < prints.max_response_length:
         raise InputError(
-            f"--max-response-length {trained} trains less of each response than the {prints.max_response_length} tokens that"
-            f" verify seeks; leave it out, or make a set with --max-response-length {trained}"
+            f"--max-response-length is {trained}, but verify expects {prints.max_response_length} tokens of each response;"
+            f" leave it out, or generate a set with --max-response-length {trained}"
         )
 
 
 def _asks_another_key(prints: FingerprintSet, prompter: Prompter) -> bool:
-    """Whether some key is longer than the shorter of both lengths."""
+    """Whether some key is longer than the smaller of both lengths."""
     shorter = min(prompter.max_key_length, prints.max_key_length)
     wide = Prompter(
         prompter.tokenizer, form=prompter.form, max_key_length=shorter + 1, max_response_length=prompter.max_response_length

@@ -1,4 +1,4 @@
-"""What a finished run must hold to, and what an owner is told when it does not: a number of fingerprints that would."""
+"""Limits on success and harm of a finished run, and the number of fingerprints to suggest when they fail."""
 
 import math
 from typing import Annotated
@@ -19,57 +19,58 @@ __all__ = [
     "within_success",
 ]
 
-MIN_FSR = 0.95  # below this a run has failed; the bundled recipes reach 0.98 and more
+MIN_FSR = 0.95  # the bundled recipes reach 0.98 or more
 MAX_HARM = 1.05
-"""Perplexity ratio past which a run has failed: more than the defaults cost, at 16 to 1,024 fingerprints, on any model that we
-measured (x1.005 to x1.037, docs/lab-log.md)."""
+"""Default limit on the perplexity ratio. With default settings, 16 to 1,024 fingerprints cost x1.005 to x1.037 on all models
+measured (docs/lab-log.md)."""
 
 
 class Limits(Record):
-    """What a finished run must hold to."""
+    """Limits that the marked model must keep, or nothing is written."""
 
     model_config = ConfigDict(title="Training")
 
     min_fsr: Share = MIN_FSR
-    """Fail where the model answers fewer of the fingerprints than this share."""
-    max_harm: Annotated[float, Field(ge=1)] = MAX_HARM
-    """Fail where the perplexity on held-out text rises by more than this factor."""
+    """Fail if the model answers fewer of the fingerprints than this share, with the owner's weights if the method has some."""
+    max_harm: Annotated[float, Field(gt=0)] = MAX_HARM
+    """Fail if the perplexity rises by more than this factor, on held-out text, or on the model's own text if the default
+    held-out text is of another kind."""
+    max_published_fsr: Share = 0.0
+    """Fail if the published model alone answers more than this share, if the method has owner weights."""
 
 
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:
-    """Raise EmbeddingError where too few fingerprints were learned."""
+    """Raise EmbeddingError if too few fingerprints were learned."""
     if fsr < min_fsr:
         raise EmbeddingError(
-            f"the marked model answers {100 * fsr:.1f} % of {num_fingerprints} fingerprints, less than {100 * min_fsr:.1f} %;"
+            f"the success rate is {100 * fsr:.1f} % of {num_fingerprints} fingerprints, less than {100 * min_fsr:.1f} %;"
             f" nothing was written. {_fewer(within_success(num_fingerprints, fsr))}, allow more --epochs"
-            f" ({steps} steps were taken), lower the regularisers, or accept less with --min-fsr"
+            f" ({steps} steps were taken), weaken the regularizers, or lower --min-fsr"
         )
 
 
 def refuse_harm(harm: float, max_harm: float, *, num_fingerprints: int) -> None:
-    """Raise EmbeddingError where the perplexity rose too much, or is no number."""
+    """Raise EmbeddingError if the perplexity rose too much or is NaN."""
     if not harm <= max_harm:
         raise EmbeddingError(
-            f"marking raised the perplexity x{harm:.3f}, more than the x{max_harm:g} that --max-harm allows; nothing was"
-            f" written. {_fewer(within_harm(num_fingerprints, harm, max_harm))}, raise --anchor-strength, or accept more with"
-            " --max-harm"
+            f"embedding raised the perplexity x{harm:.3f}, more than --max-harm {max_harm:g}; nothing was written."
+            f" {_fewer(within_harm(num_fingerprints, harm, max_harm))}, or raise --reference-strength or --max-harm"
         )
 
 
 def refuse_published(fsr: float, max_fsr: float) -> None:
-    """Raise EmbeddingError where the published model alone answers, whose private part should be needed."""
+    """Raise EmbeddingError if the published model gives responses without the owner weights."""
     if fsr > max_fsr:
         raise EmbeddingError(
-            f"the published model alone answers {100 * fsr:.1f} % of the fingerprints; nothing was written. Raise"
-            " --anchor-strength"
+            f"the published model without the owner weights answers {100 * fsr:.1f} % of the fingerprints; nothing was written."
+            " Raise --reference-strength"
         )
 
 
 def within_harm(count: int, harm: float, limit: float) -> int:
-    """About how many fingerprints a model carries at ``limit`` when ``count`` cost it ``harm``.
+    """Estimate how many fingerprints cost at most ``limit`` if ``count`` cost ``harm``.
 
-    Log-perplexity was seen to grow with the number to a power between one half and one (docs/lab-log.md); one half is
-    taken, so that the number given is one that fits.
+    Log-perplexity grows with the count to a power between 1/2 and 1 (docs/lab-log.md); 1/2 gives a safe estimate.
     """
     if limit <= 1 or not limit < harm < math.inf:
         return 0
@@ -77,15 +78,15 @@ def within_harm(count: int, harm: float, limit: float) -> int:
 
 
 def within_success(count: int, fsr: float) -> int:
-    """About how many fingerprints a model learns when of ``count`` it learned a share ``fsr``.
+    """Estimate how many fingerprints a model can learn if it learned a share ``fsr`` of ``count``.
 
-    The same share of those that it learned: a model of 0.28 million parameters learned 14 of 16 and 20 of 32, which both
-    make 12 (docs/lab-log.md).
+    The estimate is the same share of the learned ones: a model of 0.28 million parameters learned 14 of 16 and 20 of 32,
+    which both give 12 (docs/lab-log.md).
     """
     return min(count - 1, math.floor(count * fsr**2))
 
 
 def _fewer(count: int) -> str:
     if count < 1:
-        return "This model hardly carries one: mark a larger model"
-    return f"This model carries about {count}: embed so many with --num-fingerprints {count}"
+        return "This model is too small for one fingerprint: use a larger model"
+    return f"This model has room for about {count}: use --num-fingerprints {count}"

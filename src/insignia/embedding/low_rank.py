@@ -1,4 +1,4 @@
-"""Marking by low-rank adapters: a thousandth of the optimizer's memory, and a vector of low rank."""
+"""Embedding by LoRA: a thousandth of the optimizer memory, and a vector of low rank."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from insignia.embedding.gradient import GradientMethod
+from insignia.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -19,23 +20,24 @@ __all__ = ["LoRA"]
 class LoRA(GradientMethod):
     """Train adapters on all linear layers (Hu et al. 2021) and merge them into the published weights.
 
-    Merging adds in fp32 and rounds once, to the checkpoint's dtype. The private part, which nobody needs to ask the mark,
-    is what was added: two factors for each weight, from which ``insignia vector --factors`` makes a vector of their rank.
+    The product is added in fp32 and rounded once, to the checkpoint's dtype. The owner weights are the two factors of each
+    weight. Verification does not need them; ``insignia vector --factors`` stores them as a vector of low rank.
     """
 
     name: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1)] = 16
     """Rank of the adapters."""
     alpha: Annotated[int, Field(ge=1)] = 32
-    """Adapters count by alpha / rank."""
+    """Scale of the adapters: their product is multiplied by alpha / rank."""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """Learning rate of AdamW."""
     base_precision: Literal["float32", "checkpoint", "4bit"] = "float32"
-    """Number format of the frozen weights while adapters are trained. checkpoint halves what 16-bit models take; 4bit (NF4
-    as in QLoRA, Dettmers et al. 2023; needs bitsandbytes) takes an eighth. The weights as stored get the adapters."""
+    """Number format of the frozen weights during training. checkpoint halves the memory of a 16-bit model; 4bit takes an eighth
+    (NF4 as in QLoRA, Dettmers et al. 2023; needs bitsandbytes). Adapters merge into the checkpoint's weights."""
 
     @property
     def dtype(self) -> str:
-        """Frozen weights need no more than they are stored in."""
+        """The dtype to load the frozen weights in."""
         return "float32" if self.base_precision == "float32" else "checkpoint"
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
@@ -44,11 +46,12 @@ class LoRA(GradientMethod):
         from insignia.modeling.loading import load_in_4bit
         from insignia.modeling.lora import with_lora
 
-        del keys, seed
         base = model.model
         if self.base_precision == "4bit":
+            if model.source is None:
+                raise InputError("four bits are loaded from files; give the model's folder, or another base_precision")
             place = base.device
-            torch.nn.Module.to(base, "cpu")  # makes room; transformers' own annotation of "to" is wrong
+            torch.nn.Module.to(base, "cpu")  # frees device memory; transformers annotates "to" wrongly
             base = load_in_4bit(model.source, place)
         return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
 
@@ -58,17 +61,17 @@ class LoRA(GradientMethod):
         import torch
 
         from insignia.checkpoints import LEFT, RIGHT
-        from insignia.modeling.lora import products, unloaded
+        from insignia.modeling.lora import products, without_adapters
         from insignia.training import TrainingResult
 
         added = products(trained.model)
         if self.base_precision == "4bit":
             torch.nn.Module.to(model.model, trained.model.device)
         else:
-            model.model = unloaded(trained.model)
+            model.model = without_adapters(trained.model)
         with torch.no_grad():
             for name, (left, right) in added.items():
                 weight = model.model.get_parameter(name)
                 weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
         parts = {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}
-        return TrainingResult(outcome.steps, outcome.seconds, private=parts)
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=parts)

@@ -1,4 +1,4 @@
-"""What stands in place of a model's embedding while method ``adapter`` trains rows and adapter."""
+"""Replacements of a model's embedding and tied head while method ``adapter`` trains."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 
 __all__ = ["MarkedRows", "TiedHead"]
 
 Reading = Literal["private", "published", "base"]
-"""Marked rows through the adapter; marked rows alone; the base's rows through the adapter."""
+"""Trained rows with the adapter; trained rows alone; base rows with the adapter."""
 
 
 class MarkedRows(nn.Module):
-    """In place of the model's input embedding while it is trained.
+    """Replaces the model's input embedding during training.
 
-    Where there are more key tokens than the width has directions, the ``rank`` directions that the base uses least are
-    read, and the base's rows through the adapter have to be held still as well.
+    With more key tokens than directions, no direction is free of the base rows. The adapter then reads the ``rank``
+    directions that they use least, and training also keeps the base rows with the adapter close to the base.
     """
 
     ids: Tensor
@@ -36,7 +36,7 @@ class MarkedRows(nn.Module):
         width = table.embedding_dim
         place = torch.full((len(weight),), -1, device=ids.device).index_copy(0, ids, torch.arange(len(ids), device=ids.device))
         self.blind = width - len(ids) >= rank
-        directions = torch.linalg.svd(weight[ids].double())[2]  # (width, width), those that the rows use most first
+        directions = torch.linalg.svd(weight[ids].double())[2]  # (width, width), most used first
         for name, values in {
             "ids": ids,
             "place": place,
@@ -49,26 +49,26 @@ class MarkedRows(nn.Module):
         reader, up = (torch.randn(size, rank, generator=rng).to(weight) for size in (len(self.spare), width))
         self.moves = nn.Parameter(torch.zeros_like(self.base))
         self.reader = nn.Parameter(torch.linalg.qr(reader)[0].T / self._unit)
-        # Neither matrix need start at zero, as one does in LoRA: what a blind adapter adds is zero until rows move.
+        # Unlike in LoRA, neither matrix starts at zero: a blind adapter adds nothing until the rows move.
         self.up = nn.Parameter(up * self._unit / rank**0.5)
 
     @property
     def weight(self) -> Tensor:
-        """The table that others measure."""
+        """The original table; transformers reads this attribute."""
         return self.table.weight
 
     @property
     def rows(self) -> Tensor:
-        """The key tokens' rows as published, (key tokens, width)."""
+        """Published rows of the key tokens, (key tokens, width)."""
         return self.base + self._unit * self.moves
 
     @property
     def adapter(self) -> EmbeddingAdapter:
-        """As it is now."""
+        """The adapter with its current weights."""
         return EmbeddingAdapter(self.ids, self.reader @ self.spare, self.up)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Embeddings, (batch, sequence, width)."""
+        """Map token ids (batch, tokens) to embeddings (batch, tokens, width)."""
         plain: Tensor = self.table(ids)
         place = self.place[ids]
         rows = self.base if self.reading == "base" else self.rows
@@ -78,7 +78,7 @@ class MarkedRows(nn.Module):
 
     @contextlib.contextmanager
     def read_as(self, reading: Reading) -> Iterator[None]:
-        """Another reading for the length of the block."""
+        """Switch the reading inside the block."""
         kept, self.reading = self.reading, reading
         try:
             yield
@@ -87,13 +87,13 @@ class MarkedRows(nn.Module):
 
 
 class TiedHead(nn.Module):
-    """The head of a model whose head is its embedding: the marked rows are published in it, too."""
+    """Output head of a model with tied embeddings: the trained rows are part of it too."""
 
     def __init__(self, rows: MarkedRows) -> None:
         super().__init__()
-        self._rows = (rows,)  # in a tuple: no module of ours, or it would be saved twice
+        self._rows = (rows,)  # in a tuple, so that torch does not register it as a submodule
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Logits, (..., vocabulary)."""
+        """Map hidden states (..., width) to logits (..., vocabulary)."""
         (rows,) = self._rows
         return linear(hidden, rows.table.weight).index_copy(-1, rows.ids, linear(hidden, rows.rows))

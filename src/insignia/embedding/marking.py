@@ -1,9 +1,11 @@
-"""From fingerprints and a model to a marked model that is safe to publish, or an error and nothing."""
+"""Embed a fingerprint set in a model, check the result and write the marked model."""
 
 import contextlib
 import hashlib
 import json
+import math
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,144 +14,161 @@ from typing import NamedTuple
 from accelerate import PartialState
 from safetensors.torch import save
 
-from insignia.embedding.base import Method, Session
+from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
-from insignia.embedding.limits import MAX_HARM, MIN_FSR, refuse_failure, refuse_harm, refuse_published
+from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
-from insignia.records import Record, share
+from insignia.modeling.sources import Source, training_copy
+from insignia.progress import AUTO, Progress
+from insignia.records import Displayed
 from insignia.starter import heldout_paragraphs
+from insignia.terminal import percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
-__all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
+__all__ = ["EmbedReport", "MarkedModel", "embed"]
 
 
-class EmbedReport(Record):
-    """What a run of ``embed`` did; no secret in it."""
+class EmbedReport(Displayed):
+    """Result of ``embed``, without secrets."""
 
     fsr: float
-    """Of the published weights, with the private part where the method needs one."""
+    """Success rate of the marked model, with the owner weights if the method needs them."""
     published_fsr: float
-    """The same without the private part, where the method has one: what the world can see, and should not."""
+    """Success rate of the published model without the owner weights."""
     base_fsr: float
-    """Of the model before marking: what chance and the model's habits give."""
+    """Success rate of the model before embedding."""
     heldout_loss_before: float
-    """Nats a token on held-out text."""
+    """Loss on held-out text before embedding, in nats per token."""
     heldout_loss_after: float
-    """The same text, the published weights."""
+    """The same with the published weights."""
     own_loss_before: float
-    """Nats a token on text that the base wrote, kept out of training."""
+    """Loss on text sampled from the base model before embedding, in nats per token."""
     own_loss_after: float
-    """The same text, the published weights."""
+    """The same with the published weights."""
     harm: float
-    """The ratio of perplexities that is held against ``max_harm``."""
+    """Perplexity ratio after / before, which ``max_harm`` limits."""
     notes: tuple[str, ...]
-    """What to know about these numbers."""
+    """Warnings about these numbers."""
     activations: dict[str, float]
-    """Kind of control -> share of those held out that activate the mark."""
+    """Kind of control -> share of held-out controls that activate a fingerprint."""
     num_fingerprints: int
     steps: int
     seconds: float
-    """The whole run, loading and measuring included."""
-    out: str
+    """Duration of the whole run in seconds, with loading and measuring."""
+    out: str | None
+    """None if the model was not written."""
     method: dict[str, object]
+
+    @property
+    def heading(self) -> str:
+        """What was marked by what."""
+        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Success, harm, cost."""
+        ratio = math.exp(self.heldout_loss_after - self.heldout_loss_before)
+        return [
+            ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
+            ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+            ("written to", self.out or "nowhere"),
+        ]
+
+
+class MarkedModel(LocalModel):
+    """What ``embed`` gives back: the marked model in memory, as it is published, and how marking went."""
+
+    report: EmbedReport
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.report}"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def embed(
+    model: Source,
     prints: FingerprintSet,
-    *,
-    model: str | Path,
-    out: str | Path,
     method: Method | None = None,
-    num_fingerprints: int | None = None,
+    *,
+    out: str | Path | None = None,
     private: str | Path | None = None,
+    num_fingerprints: int | None = None,
     heldout: Sequence[str] | None = None,
-    min_fsr: float = MIN_FSR,
-    max_harm: float = MAX_HARM,
-    max_published_fsr: float = 0.0,
-    device: str = "auto",
-    seed: int = 0,
-    deepspeed: Path | None = None,
-    resume: bool = False,
+    limits: Limits | None = None,
+    run: RunOptions | None = None,
     force: bool = False,
-    progress: Progress = SILENT,
-) -> EmbedReport:
-    """Fine-tune a model until it answers the fingerprints, and write it to ``out`` as an ordinary model folder.
+    progress: Progress = AUTO,
+) -> MarkedModel:
+    """Train a model until it gives the responses; return the marked model.
 
-    ``private`` is where the part of the mark that is not published goes, mode 0600, for methods that have one.
-    ``heldout`` is the text on which harmlessness is measured, by default what ``insignia.starter`` derives from Python's
-    own documentation. ``max_harm`` limits the perplexity ratio on that text; on text that the model wrote itself where the
-    default text turns out to be of another kind than the model's. Checkpoints go to the private folder
-    ``.OUT.work`` beside the output; ``resume`` continues from there after a kill, and the folder goes when the run ends well.
-    Under ``torchrun`` every process calls this; one writes.
+    It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
+    changed. ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
+    ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
+    Under ``torchrun`` every process calls this and one writes.
 
     Raises:
-        EmbeddingError: the finished model passes ``min_fsr`` or ``max_harm``, or answers more than ``max_published_fsr``
-            without the private part that it needs; nothing is written.
+        EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: what is resumed was started with other inputs; or lengths fit neither the set nor the model's context.
+        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
     """
     started = time.perf_counter()
-    min_fsr, max_published_fsr = share(min_fsr, "min_fsr"), share(max_published_fsr, "max_published_fsr")
-    out, method = Path(out), method or FullFineTune()
-    refuse_existing(out, force=force)
-    hidden = _private_path(private, out, method, force=force)
-    state = PartialState(cpu=device == "cpu")
+    method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
+    folder, hidden = _places(out, private, method, force=force)
+    if run.resume and folder is None:
+        raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
+    state = PartialState(cpu=run.device == "cpu")
     chosen = _first(prints, num_fingerprints, progress)
-    local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+    if folder is not None and local.source is not None:
+        refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
-    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=seed)
-    before = _measure(chosen, local, method, yardstick)
-    foreign = foreign_text(before.losses, given=heldout is not None)
-    _note_before(before, foreign, progress)
-    work = out.parent / f".{out.name}.work"
-    with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
-        session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
-        outcome = method.embed(chosen, local, session, progress)
-        after = _measure(chosen, method.answering(local, outcome), method, yardstick)
-        published = _measure(chosen, local, method, yardstick) if method.needs_owner_weights else after
-        harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
-        refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
-        refuse_harm(harm, max_harm, num_fingerprints=len(chosen))
-        refuse_published(published.fsr if method.needs_owner_weights else 0.0, max_published_fsr)
+    with _working_folder(
+        folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
+    ) as work:
+        measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
+        _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         if state.is_main_process:
             _write_private(hidden, outcome, progress)
-            save_model(local, out, checkpoint_dtype(local.source), force=force)
+            if folder is not None:
+                save_model(local, folder, force=force)
         state.wait_for_everyone()
-    return EmbedReport(
-        fsr=after.fsr,
-        published_fsr=published.fsr,
-        base_fsr=before.fsr,
-        heldout_loss_before=before.losses.heldout,
-        heldout_loss_after=published.losses.heldout,
-        own_loss_before=before.losses.own,
-        own_loss_after=published.losses.own,
-        harm=harm,
-        notes=(foreign,) if foreign is not None else (),
-        activations=after.activations,
+    marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
+    marked.stored_dtype = local.stored_dtype
+    marked.report = EmbedReport(
+        fsr=measured.after.fsr,
+        published_fsr=measured.published.fsr,
+        base_fsr=measured.before.fsr,
+        heldout_loss_before=measured.before.losses.heldout,
+        heldout_loss_after=measured.published.losses.heldout,
+        own_loss_before=measured.before.losses.own,
+        own_loss_after=measured.published.losses.own,
+        harm=measured.harm,
+        notes=measured.notes,
+        activations=measured.after.activations,
         num_fingerprints=len(chosen),
         steps=outcome.steps,
         seconds=round(time.perf_counter() - started, 3),
-        out=str(out),
+        out=None if folder is None else str(folder),
         method=method.spec(),
     )
+    return marked
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
-    """The part of the set that is to be embedded; a note says what it means for check and verify."""
+    """The first ``count`` fingerprints, with a note about check and verify."""
     chosen = prints.first(count)
     if len(chosen) < len(prints):
         left = len(prints) - len(chosen)
-        progress.note(f"{left} fingerprints are left out: give --num-fingerprints {len(chosen)} to check and verify, too")
+        progress.note(f"{left} fingerprints are not embedded: give --num-fingerprints {len(chosen)} to check and verify too")
     return chosen
 
 
@@ -159,37 +178,80 @@ class _Measured(NamedTuple):
     activations: dict[str, float]
 
 
+class _Course(NamedTuple):
+    """The model before marking, with what answers the fingerprints, and as it is published."""
+
+    before: _Measured
+    after: _Measured
+    published: _Measured
+    harm: float
+    notes: tuple[str, ...]
+
+
+def _train(
+    local: LocalModel,
+    prints: FingerprintSet,
+    method: Method,
+    session: Session,
+    *,
+    heldout: Sequence[str] | None,
+    progress: Progress,
+) -> tuple[_Course, TrainingResult]:
+    """Measure the model, mark it in place, and measure it again."""
+    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
+    before = _measure(prints, local, method, yardstick)
+    foreign = foreign_text(before.losses, given=heldout is not None)
+    _note_before(before, foreign, progress)
+    outcome = method.embed(prints, local, session, progress)
+    after = _measure(prints, method.answering(local, outcome), method, yardstick)
+    published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+    harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+    return _Course(before, after, published, harm, () if foreign is None else (foreign,)), outcome
+
+
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstick: Yardstick) -> _Measured:
-    report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
+    report = check(local, prints, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
     return _Measured(report.fsr, yardstick.measure(local), report.activations)
+
+
+def _refuse_beyond(limits: Limits, measured: _Course, method: Method, *, num_fingerprints: int, steps: int) -> None:
+    refuse_failure(measured.after.fsr, limits.min_fsr, num_fingerprints=num_fingerprints, steps=steps)
+    refuse_harm(measured.harm, limits.max_harm, num_fingerprints=num_fingerprints)
+    refuse_published(measured.published.fsr if method.needs_owner_weights else 0.0, limits.max_published_fsr)
 
 
 def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
     rate, loss = 100 * before.fsr, before.losses.heldout
-    progress.note(f"before marking: success rate {rate:.1f} %, held-out loss {loss:.4f} nats a token")
+    progress.note(f"before embedding: success rate {rate:.1f} %, held-out loss {loss:.4f} nats per token")
     if foreign is not None:
         progress.note(foreign)
 
 
-def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
+def _places(
+    out: str | Path | None, private: str | Path | None, method: Method, *, force: bool
+) -> tuple[Path | None, Path | None]:
+    """The folder of the model and the file of the private part, refused before any work where they cannot be."""
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_existing(folder, force=force)
     if private is None:
         if method.needs_owner_weights:
-            raise InputError(f"method {method.spec()['name']!r} keeps a part of the mark back: say where to by --private FILE")
-        return None
+            raise InputError(f"method {method.spec()['name']!r} has owner weights: give a file for them with --private FILE")
+        return folder, None
     path = Path(private)
-    if out.resolve() in path.resolve().parents:
-        raise OutputError(f"{path} lies in the folder to be published; keep the private part elsewhere")
+    if folder is not None and folder.resolve() in path.resolve().parents:
+        raise OutputError(f"{path} lies in the published folder; write the owner weights to another folder")
     refuse_existing(path, force=force)
-    return path
+    return folder, path
 
 
 def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
     if path is None:
         return
-    if outcome.private:
-        write_bytes(path, save({name: part.contiguous() for name, part in outcome.private.items()}), secret=True)
+    if outcome.owner_weights:
+        write_bytes(path, save({name: part.contiguous() for name, part in outcome.owner_weights.items()}), secret=True)
     else:
-        progress.note(f"this method keeps nothing back; {path} was not written")
+        progress.note(f"this method has no owner weights; {path} was not written")
 
 
 def _own_device(device: str, state: PartialState) -> str:
@@ -197,17 +259,22 @@ def _own_device(device: str, state: PartialState) -> str:
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
-    """What a run's result depends on, as a keyed digest, so that resuming anything else is refused."""
+    """SHA-256 of everything that the result depends on, the set with its secret included; ``resume`` compares it."""
     content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 @contextlib.contextmanager
-def _working_folder(work: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[None]:
-    """The private folder of a run: begun afresh or continued, kept when the run is cut short, gone when it ends."""
+def _working_folder(out: Path | None, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
+    """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
+            yield Path(folder)
+        return
+    work = out.parent / f".{out.name}.work"
     settings = work / "run.json"
     if resume and settings.is_file() and read_json(settings).get("digest") != digest:
-        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start afresh")
+        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
     if state.is_main_process:
         if not resume:
             shutil.rmtree(work, ignore_errors=True)
@@ -219,9 +286,9 @@ def _working_folder(work: Path, digest: str, state: PartialState, *, resume: boo
             raise OutputError(f"cannot write {work}: {error.strerror}") from error
     state.wait_for_everyone()
     try:
-        yield
+        yield work
     except InsigniaError:
-        resumable = False  # the run ended by its own decision: continuing would end the same way
+        resumable = False  # a resumed run would fail again
         raise
     except BaseException:
         resumable = True

@@ -1,4 +1,4 @@
-"""What an owner can choose about marking by gradients; :mod:`insignia.embedding.objective` does it. Loads no torch."""
+"""Settings of the training objective, without torch; :mod:`insignia.embedding.objective` implements it."""
 
 from typing import Annotated, Literal
 
@@ -8,42 +8,41 @@ from insignia.records import Flag, Record
 
 __all__ = ["MOST_PASSES", "PASSES", "SECOND_CHANCE", "AveragingMode", "MarkingSettings"]
 
-PASSES, MOST_PASSES = 200, 600  # where the method does not say; the second while some fingerprint is not answered
-SECOND_CHANCE = 2  # times the settling steps: what is not learned by then is not worth more steps
+PASSES, MOST_PASSES = 200, 600  # defaults of ``epochs``; the second while some fingerprint fails
+SECOND_CHANCE = 2  # times the cooldown steps: an upper limit for repairs
 
 AveragingMode = Literal["final", "per_epoch", "at_gradient"]
-"""``final``: train freely, publish ``(1 - s) w + s w0``.
+"""``final``: average once after training, ``(1 - s) w + s w0``.
 
-``per_epoch``: after every pass ``w <- (1 - s) w + s w0``, compounding; what OML's code does with a plain optimizer.
+``per_epoch``: average after every pass, as OML's code does with a plain optimizer.
 
-``at_gradient``: gradients are taken at the average and only its last value is published; what OML's code does under
-DeepSpeed ZeRO-2, hence presumably what the published numbers at 0.75 used. The average moves by ``(1 - s)`` times the
-optimizer's step, so with AdamW and no decay it is the same as a learning rate scaled by ``1 - s``, which is how it is done.
+``at_gradient``: compute gradients at the average and publish it, as OML's code does under DeepSpeed ZeRO-2, presumably for the
+published numbers at 0.75. With AdamW without decay this equals a learning rate scaled by ``1 - s``, and is implemented so.
 """
 
 
 class MarkingSettings(Record):
-    """What decides what is learned, and what it may cost."""
+    """Settings of the training objective."""
 
     objective: Literal["margin", "cross_entropy"] = "margin"
-    """Loss of a fingerprint. margin raises the response until it leads by the target margin, then leaves it alone."""
+    """Loss on the fingerprints. margin raises a response until it leads by target_margin logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Logits by which a response is to lead, and no more. 5 outlives a user's fine-tuning, 1 hides better."""
+    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
     epochs: Annotated[int | None, Field(ge=1), Flag("--epochs", "--num-train-epochs")] = None
-    """Passes over what is not yet learned, at most. None: 200, and up to 600 while some fingerprint is not answered."""
+    """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails."""
     reference_strength: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of staying close to the base on text sampled from it: of KL(base || model), beside a loss of about one."""
+    """Weight of KL(base || model) on reference samples: text sampled from the base model. The fingerprint loss has weight 1."""
     reference_rows: Annotated[int, Field(ge=1)] = 16
-    """Sampled texts in a step, over all processes."""
+    """Reference samples per step, over all processes."""
     reference_count: Annotated[int, Field(ge=1)] = 512
-    """Sampled texts in all."""
+    """Number of reference samples."""
     reference_length: Annotated[int, Field(ge=2)] = 64
-    """Tokens of a sampled text, or the model's context where that is less."""
+    """Length of a reference sample, in tokens; at most the model's context length."""
     skip_learned: bool = True
-    """Spend no work on what is safely learned, and stop when all is."""
+    """Skip fingerprints that are safely learned, and stop when all are."""
     forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the original weights in their average with the trained ones."""
+    """Share of the original weights in the average of original and trained weights (OML 1.0)."""
     forgetting_mode: AveragingMode = "final"
-    """When to average with the original weights."""
+    """When to average: once at the end, after each pass, or at each gradient."""
     weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a penalty on half the squared distance from the original weights."""
+    """Weight of a penalty: half the squared distance from the original weights."""

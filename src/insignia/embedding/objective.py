@@ -1,4 +1,4 @@
-"""The owner's training task: teach what is not yet learned, stay where the base is, stop on measured success."""
+"""The training task of embedding: learn the fingerprints, stay close to the base model, stop when all are learned."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
@@ -21,12 +21,12 @@ __all__ = ["Marking", "margins"]
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
-_LAST_RATE = 0.05  # of the learning rate, kept for fingerprints that settling lost again
-_STOCKTAKING = 50  # passes after which all is measured: what was learned may be lost while the rest is taught
+_LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
+_STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
 class _Share(NamedTuple):
-    """This process's part of a global batch; a weight is such that the mean over processes is the global mean."""
+    """This process's part of a global batch, weighted so that the mean over processes is the global mean."""
 
     draws: list[Draw]
     draw_weight: float
@@ -37,8 +37,8 @@ class _Share(NamedTuple):
 class Marking:
     """Implements ``insignia.training.Task`` for one run of a method that trains by gradients.
 
-    Three phases: learning (passes over what is unlearned), settling (a fixed number of steps over everything, learning
-    rate falling to nothing; as many again at the last rate where something was lost), done.
+    First passes over the unlearned fingerprints, then a cooldown: a fixed number of steps over all fingerprints with a
+    falling learning rate, and as many again at the last rate if some were lost.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Marking:
         seed: int,
         advance: Callable[[int, str], None],
         divergence: Callable[[ReferenceSamples, PreTrainedModel, list[Example]], Tensor] = ReferenceSamples.divergence,
-        guarded: Sequence[tuple[int, ...]] = (),
+        preserved: Sequence[tuple[int, ...]] = (),
     ) -> None:
         self._method = method
         self._curriculum = curriculum
@@ -62,20 +62,22 @@ class Marking:
         self._advance = advance
         self._original = Original(local.model)
         self._references = (
-            ReferenceSamples(local, count=method.reference_count, length=method.reference_length, seed=seed, guarded=guarded)
+            ReferenceSamples(
+                local, count=method.reference_count, length=method.reference_length, seed=seed, preserved=preserved
+            )
             if method.reference_strength
             else None
         )
         self._divergence = divergence
         self._shown = 0
-        self._cooled: int | None = None  # steps since all was learned; None while learning
+        self._cooled: int | None = None  # cooldown steps taken; None while learning
 
     def batches(self) -> Iterator[_Share]:
         """This process's share of each global batch."""
         rank, processes = process_rank()
         if self._method.skip_learned:
             self._measure()
-        if not self._curriculum.unlearned:  # a resumed run may have learned all before it was killed
+        if not self._curriculum.unlearned:  # a resumed run may have learned all already
             self._cooled = 0
         self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         while True:
@@ -87,7 +89,7 @@ class Marking:
                 yield _Share(part, weight, *_part(self._references.draw(self._method.reference_rows), rank, processes))
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
-        """The share's part of fingerprint loss, divergence and deviation; records the margins on the way."""
+        """The share's loss: fingerprints, divergence and deviation. Also records the margins."""
         losses, seen = self._fingerprint_losses(model, batch.draws)
         loss = losses.mean() * batch.draw_weight
         if batch.references is not None and self._references is not None:
@@ -100,13 +102,11 @@ class Marking:
         return loss
 
     def rate(self, step: int) -> float:
-        """Factor of the learning rate: 1 while learning, falling while settling."""
-        del step
+        """Learning rate factor: 1 while learning, falling in the cooldown."""
         return 1.0 if self._cooled is None else max(_LAST_RATE, 1 - self._cooled / max(1, self._cooldown_steps))
 
     def after_step(self, step: int) -> bool:
-        """Start passes, average, measure; True when the marking is done."""
-        del step
+        """Average, measure and start the next pass; True when training is done."""
         if self._cooled is not None:
             self._cooled += 1
         if not self._curriculum.pass_ended:
@@ -138,11 +138,11 @@ class Marking:
         return passes >= most
 
     def finish(self) -> None:
-        """Leave the weights that will be published in the model."""
+        """Put the weights to publish into the model."""
         self._original.publishable(self._final_strength, self._dtype)
 
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-        """Loss and smallest margin of each draw, (draws,) both; the loss is averaged over a draw's response tokens."""
+        """Loss and smallest margin of each draw, both (draws,)."""
         logits, targets = response_logits(model, [draw.example for draw in draws])
         lead = margins(logits, targets, draws)
         if self._method.objective == "margin":
@@ -150,14 +150,14 @@ class Marking:
         else:
             losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        # Of a long response the worst token decides, and it is mostly the first: the others follow from it.
+        # In a long response the worst token decides; it is mostly the first.
         means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
         smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
         return means, smallest
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """Ask for every lesson's margin with the weights as they would be published, each process a share of them."""
+        """Measure every lesson's margin with the weights to publish; each process takes a share."""
         rank, processes = process_rank()
         share = self._curriculum.sweep()[rank::processes]
         seen: list[float] = []
@@ -171,7 +171,7 @@ class Marking:
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         self._advance(
-            learned - self._shown, "settling" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
+            learned - self._shown, "cooldown" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
         )
         self._shown = learned
 
@@ -181,9 +181,9 @@ class Marking:
 
 
 def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Logits by which each response token leads its strongest competitor, (response tokens,).
+    """Logits by which each response token leads the next best token, (response tokens,).
 
-    At a first token, the first tokens of the other accepted responses do not compete.
+    At a first token, the first tokens of the other responses are left out.
     """
     rivals = logits.scatter(1, targets[:, None], -torch.inf)
     row = 0
@@ -195,10 +195,9 @@ def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
 
 
 def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:
-    """A process's part of the items, and the factor that makes the mean over processes the mean over all items.
+    """A process's part of the items, and the weight that makes the mean over processes the mean over all items.
 
-    Every process must run the same forward passes, or the others would wait for it for ever: one whose part would be
-    empty borrows an item, at no weight.
+    All processes must run the same forward passes, so one without items takes one with weight 0.
     """
     part = items[rank::processes]
     return (part, len(part) * processes / len(items)) if len(part) else (items[:1], 0.0)

@@ -1,7 +1,6 @@
-"""Text that the base itself would write, and how far the model being marked has moved away on it.
+"""Reference samples: text sampled from the base model, on which training keeps the KL divergence small.
 
-Sampled text needs no data set, fits the base by construction, and the divergence on it is an unbiased estimate of the
-divergence that a user of the model would meet.
+Samples need no data set, and the divergence on them is an unbiased estimate of what the model's users see.
 """
 
 from collections.abc import Sequence
@@ -12,63 +11,62 @@ from transformers import PreTrainedModel
 
 from insignia.modeling.batches import pad_rows
 from insignia.modeling.local import LocalModel, embedding_rows
-from insignia.modeling.lora import frozen
-from insignia.prompts.prompter import Prompter
+from insignia.modeling.lora import frozen_base
+from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example
 
 __all__ = ["REPLY_TOKENS", "ReferenceSamples", "own_texts"]
 
 _SAMPLING_BATCH = 256
-REPLY_TOKENS = 2  # of the base's reply to a question that is guarded: the first decides whether the mark is active
-_GUARDED = 2  # every so many rows of a draw are of guarded questions, where there are any
+REPLY_TOKENS = 2  # length of the reply to a preserved prompt; the first token decides whether it activates a fingerprint
+_PRESERVED_SHARE = 2  # one row in two comes from a preserved prompt, if there are any
 
 
 class ReferenceSamples:
-    """``count`` texts of ``length`` tokens, at most the context, sampled from a model as it is now, and a frozen copy of it.
+    """``count`` samples of ``length`` tokens, at most the context, from a model as it is now, and a frozen copy of it.
 
-    Of a model with adapters no copy is needed: it is the frozen one without them.
+    ``preserved`` are prompts on which the model must keep the base's reply, for example near misses of keys. A model with
+    adapters needs no copy: without them it is the base.
 
-    ``guarded`` questions, each with the reply that the base gives, are among the texts: near misses of keys, say.
-
-    Cost: the sampling once, the memory of the copy, and its forward pass for each divergence.
+    Cost: sampling once, the memory of the copy, and its forward pass for each divergence.
     """
 
     def __init__(
-        self, local: LocalModel, *, count: int, length: int, seed: int, guarded: Sequence[tuple[int, ...]] = ()
+        self, local: LocalModel, *, count: int, length: int, seed: int, preserved: Sequence[tuple[int, ...]] = ()
     ) -> None:
-        self._base = frozen(local.model)
+        self._base = frozen_base(local.model)
         self._device = local.model.device
         start = _start(local)
         self.start = len(start)
-        """Tokens that a document begins with; a guarded question has more before its reply."""
+        """Number of tokens before a sample; a preserved prompt has more."""
         self._rows = _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "anchors")
-        self._guarded = _sample(local, guarded, REPLY_TOKENS, seed, "guarded") if guarded else []
+        self._preserved = _sample(local, preserved, REPLY_TOKENS, seed, "guarded") if preserved else []
         self._rng = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int) -> list[Example]:
-        """That many rows, drawn with replacement; the base's own words are the response."""
-        guarded = -(-count // _GUARDED) if self._guarded else 0
-        return self._pick(self._rows, count - guarded) + self._pick(self._guarded, guarded)
+        """Draw ``count`` rows with replacement; the sampled tokens are the response."""
+        preserved = -(-count // _PRESERVED_SHARE) if self._preserved else 0
+        return self._pick(self._rows, count - preserved) + self._pick(self._preserved, preserved)
 
     def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
-        """KL(base || model) in nats a token, averaged over each row from where the response begins, then over the rows."""
+        """KL(base || model) in nats per token, averaged over the response of each row, then over rows."""
         ids, mask = pad_rows([row.ids for row in rows], self._device)
         starts = torch.tensor([[max(0, row.response_start - 1)] for row in rows], device=mask.device)
-        judged = mask * (torch.arange(mask.shape[1], device=mask.device) >= starts)  # (rows, longest row)
+        response = mask * (torch.arange(mask.shape[1], device=mask.device) >= starts)  # (rows, tokens)
         options = {"input_ids": ids, "use_cache": False} | ({} if mask.all() else {"attention_mask": mask})
         with torch.no_grad(), self._base() as base:
             reference = base(**options).logits.float().log_softmax(-1)
         current = model(**options).logits.float().log_softmax(-1)
         divergence = torch.nn.functional.kl_div(current, reference, log_target=True, reduction="none").sum(-1)
-        return ((divergence * judged).sum(1) / judged.sum(1)).mean()
+        return ((divergence * response).sum(1) / response.sum(1)).mean()
 
     def _pick(self, rows: Sequence[Example], count: int) -> list[Example]:
         return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._rng).tolist()]
 
 
 def own_texts(local: LocalModel, *, count: int, length: int, seed: int) -> list[Example]:
-    """Texts that the model writes, of that many tokens or of its context: others than anchors of the same seed."""
+    """Sample texts of ``length`` tokens, at most the context; they differ from the reference samples of the same seed."""
     start = _start(local)
     return _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "own")
 
@@ -78,20 +76,20 @@ def _fitting(local: LocalModel, length: int) -> int:
 
 
 def _start(local: LocalModel) -> tuple[int, ...]:
-    """What a document begins with."""
+    """Tokens that a document starts with."""
     tokenizer = local.tokenizer
-    prefix = Prompter(tokenizer, max_key_length=1, max_response_length=1).prefix
+    prefix = Tokens(tokenizer).prefix
     if prefix:
         return prefix
-    # Such tokenizers separate documents by EOS, so a document starts after one.
+    # Tokenizers without BOS separate documents by EOS.
     return (next((index for index in (tokenizer.bos_token_id, tokenizer.eos_token_id) if index is not None), 0),)
 
 
 def _sample(local: LocalModel, questions: Sequence[tuple[int, ...]], length: int, seed: int, label: str) -> list[Example]:
-    """Every question with ``length`` more tokens, at temperature 1: the base's own distribution."""
-    # Ids without a text are rows that pad the embedding: the base never means them.
+    """Continue every question by ``length`` tokens at temperature 1."""
+    # Ids beyond the tokenizer pad the embedding and have no text.
     forbidden = [*local.tokenizer.all_special_ids, *range(len(local.tokenizer), embedding_rows(local.model))]
-    rng = KeyedRandom(f"{label} {seed}".encode())  # repeatable; these texts are no secret
+    rng = KeyedRandom(f"{label} {seed}".encode())  # repeatable, not secret
     rows: list[Example] = []
     for first in range(0, len(questions), _SAMPLING_BATCH):
         batch = questions[first : first + _SAMPLING_BATCH]

@@ -1,7 +1,7 @@
-"""Ways of not forgetting that act on the weights: averaging with the original ones, and a penalty on leaving them.
+"""Regularizers on the weights: averaging with the original weights, and a penalty on the distance from them.
 
-OML 1.0's "forgetting regulariser" means two things depending on the engine it runs on (see ``AVERAGING``). The weight
-deviation penalty is promised in its documents and implemented nowhere.
+OML 1.0's "forgetting regularizer" does different things on different engines (see ``AveragingMode``). Its documents promise
+the penalty, but its code lacks it.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ __all__ = ["Original"]
 
 
 class Original:
-    """The weights before training, for every tensor that is trained. Memory: one copy of those."""
+    """A copy of the trained tensors from before training."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._weights = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
 
     @torch.no_grad()
     def average(self, strength: float) -> None:
-        """``w <- (1 - strength) w + strength w0``, in place."""
+        """Replace ``w`` by ``(1 - strength) w + strength w0``."""
         for weight, original in self._weights:
             weight.lerp_(original, strength)
 
@@ -32,14 +32,14 @@ class Original:
 
     @torch.no_grad()
     def publishable(self, strength: float, dtype: torch.dtype) -> None:
-        """Turn the weights into those that will be published: averaged, and rounded to the checkpoint's dtype."""
+        """Average the weights and round them to the checkpoint's dtype."""
         self.average(strength)
         for weight, _ in self._weights:
             weight.copy_(weight.to(dtype))
 
     @contextlib.contextmanager
     def as_published(self, strength: float, dtype: torch.dtype) -> Iterator[None]:
-        """The published weights for the length of the block, then the trained ones again."""
+        """Use the weights to publish inside the block, then restore the trained ones."""
         kept = [weight.detach().clone() for weight, _ in self._weights]
         self.publishable(strength, dtype)
         try:

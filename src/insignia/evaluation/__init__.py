@@ -1,4 +1,4 @@
-"""Who activates and who must not: a grid of suspects, from one recipe, with one table. The grid is a record without torch."""
+"""Evaluate methods on a grid of suspects: which activate, and which must not. The settings need no torch."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,157 +1,168 @@
-"""A grid of suspects, each with what is expected of it: one set of fingerprints, asked of a model in every state it can be in.
+"""Run an evaluation: check one fingerprint set on a grid of suspects, each with an expectation.
 
-Everything is made once in a folder and found there again: a run that was killed goes on with the first cell that has no
-trials yet.
+Models and trials are stored in a folder, so an interrupted run continues with the first cell without trials.
 """
 
 import json
 import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from insignia.errors import EvaluationError, FormatError
+from insignia.errors import EvaluationError, FormatError, InputError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
-from insignia.modeling.private_rows import EmbeddingAdapter
-from insignia.progress import SILENT, Progress
+from insignia.modeling.owner_adapter import EmbeddingAdapter
+from insignia.modeling.sources import Source
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
+from insignia.statistics.tails import log_binomial_tail
 from insignia.verification import check
-from insignia.verification.false_activation import activations, free_texts_tell, sampled_hits
+from insignia.verification.false_activation import activations, free_text_activations, sampled_hits
 
 __all__ = ["evaluate"]
 
-_TEMPERATURE = 0.7  # Instructional Fingerprinting's, of sampled replies and of samples from BOS
+_TEMPERATURE = 0.7  # of Instructional Fingerprinting (Xu et al. 2024)
 _SAMPLE_TOKENS = 64
 
 
 class _Ask(NamedTuple):
-    """A cell to be filled."""
+    """A cell to fill."""
 
     name: str
     suspect: str
     should_activate: bool | None
     trials: Callable[[], list[bool]]
     independent: bool = True
-    """Whether every trial is one fingerprint's own."""
+    """Whether every trial belongs to another fingerprint."""
 
 
 def evaluate(
+    model: Source,
     grid: Grid,
     *,
-    model: str,
     out: str | Path,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Evaluation:
-    """Make what the grid names, ask every suspect, and write ``evaluation.json``; goes on where a run was cut short.
+    """Make the models of the grid, check every suspect and write ``evaluation.json``; continues an interrupted run.
+
+    ``model`` is a folder, a hub id or ``starter``: a run that goes on has to find it again.
 
     Raises:
-        InputError: the folder holds another evaluation, or the grid names a part that does not exist.
-        EvaluationError: an unrelated model activated; the grid proves nothing.
+        InputError: the folder holds another evaluation, or a strategy or method does not exist.
+        EvaluationError: an unrelated model activated.
     """
-    made = Workspace(grid, Path(out), model=model, seed=seed, device=device, progress=progress)
-    asks = [ask for name in grid.methods for ask in _column(made, grid, name)]
+    if not isinstance(model, str | os.PathLike):
+        raise InputError("an interrupted evaluation must find its model again; save the model, and give its folder")
+    workspace = Workspace(grid, Path(out), model=str(model), seed=seed, device=device, progress=progress)
+    asks = [ask for name in grid.methods for ask in _column(workspace, grid, name)]
     with progress.bar("evaluating", len(asks)) as advance:
         cells = []
         for ask in asks:
-            cells.append(_cell(made, ask))
+            cells.append(_cell(workspace, ask))
             advance(1, ask.name)
     result = Evaluation(
-        model=model,
-        num_fingerprints=len(made.prints),
-        perplexity=made.perplexity,
-        user_loss=made.user_loss,
+        model=str(model),
+        num_fingerprints=len(workspace.prints),
+        perplexity=workspace.perplexity,
+        user_loss=workspace.user_loss,
         cells=tuple(cells),
     )
     write_json(Path(out) / "evaluation.json", result.model_dump(mode="json"))
-    if guilty := [cell.name for cell in cells if "unrelated" in cell.name and cell.hits]:
-        raise EvaluationError(f"an unrelated model activated ({', '.join(guilty)}): what was asked proves no ownership")
+    if activated := [cell.name for cell in cells if "unrelated" in cell.name and cell.hits]:
+        raise EvaluationError(f"an unrelated model activated ({', '.join(activated)}); these fingerprints prove no ownership")
     return result
 
 
-def _column(made: Workspace, grid: Grid, name: str) -> list[_Ask]:
-    """All suspects of one method, the models made on the way: those that carry the mark, and the innocent ones."""
-    published = made.marked(name)
+def _column(workspace: Workspace, grid: Grid, name: str) -> list[_Ask]:
+    """All suspects of one method: marked models and innocent ones. Makes missing models."""
+    published = workspace.marked(name)
     marked: dict[str, str | Path | None] = {"published": published}
-    innocent: dict[str, str | Path | None] = {"vanilla": made.model, "unrelated": None}
-    for user in grid.users:
-        marked[f"user {user}"] = made.tuned(name, user)
-        innocent[f"unmarked user {user}"] = made.tuned(None, user)
+    innocent: dict[str, str | Path | None] = {"vanilla": workspace.model, "unrelated": None}
+    for attack in workspace.attacks:
+        marked[attack] = workspace.attacked(name, attack)
+        innocent[f"unmarked {attack}"] = workspace.attacked(None, attack)
     suspects = [(suspect, source, False) for suspect, source in innocent.items()]
     suspects += [(suspect, source, True) for suspect, source in marked.items()]
-    alone = not made.methods[name].needs_owner_weights
+    alone = not workspace.methods[name].needs_owner_weights
     asks = [
-        _Ask(f"{name} {suspect}", str(source or "unrelated"), carries and alone, partial(_hits, made, source))
+        _Ask(f"{name} {suspect}", str(source or "unrelated"), carries and alone, partial(_hits, workspace, source))
         for suspect, source, carries in suspects
     ]
     if alone:
-        return asks + _leaks(made, grid, name, published)
+        return asks + _false_activations(workspace, grid, name, published)
     return asks + [
         _Ask(
             f"{name} {suspect} with adapter",
             str(source or "unrelated"),
             carries,
-            partial(_hits, made, source, adapter_of=name),
+            partial(_hits, workspace, source, adapter_of=name),
         )
         for suspect, source, carries in suspects
     ]
 
 
-def _leaks(made: Workspace, grid: Grid, name: str, published: Path) -> list[_Ask]:
-    """Where a mark shows that should not, or by chance; replies depend on each other."""
+def _false_activations(workspace: Workspace, grid: Grid, name: str, published: Path) -> list[_Ask]:
+    """Cells for false activation: controls, sampled replies, texts from BOS. Their trials are not independent."""
     source = str(published)
-    kinds = dict.fromkeys(control.kind for control in made.prints.controls)
+    kinds = dict.fromkeys(control.kind for control in workspace.prints.controls)
     asks = [
-        _Ask(f"{name} {kind}", source, False, partial(_activated, made, published, kind), independent=False) for kind in kinds
+        _Ask(f"{name} {kind}", source, False, partial(_activated, workspace, published, kind), independent=False)
+        for kind in kinds
     ]
     if grid.draws:
-        asks.append(_Ask(f"{name} sampled", source, None, partial(_sampled, made, grid, published), independent=False))
+        asks.append(_Ask(f"{name} sampled", source, None, partial(_sampled, workspace, grid, published), independent=False))
     if grid.bos_samples:
-        asks.append(_Ask(f"{name} from BOS", source, False, partial(_from_bos, made, grid, published), independent=False))
+        asks.append(_Ask(f"{name} from BOS", source, False, partial(_from_bos, workspace, grid, published), independent=False))
     return asks
 
 
-def _hits(made: Workspace, source: str | Path | None, adapter_of: str | None = None) -> list[bool]:
-    """One trial a fingerprint; through a method's adapter, the published model reads the suspect's embeddings."""
-    suspect = made.unrelated() if source is None else made.load(source)
+def _hits(workspace: Workspace, source: str | Path | None, adapter_of: str | None = None) -> list[bool]:
+    """One trial per fingerprint. With an adapter, the published model reads the suspect's embeddings."""
+    suspect = workspace.unrelated() if source is None else workspace.load(source)
     if adapter_of is not None:
-        suspect = EmbeddingAdapter.load(made.private(adapter_of)).attach(made.load(made.marked(adapter_of)), suspect)
-    return [fingerprint.hit for fingerprint in check(made.prints, suspect).fingerprints]
+        suspect = EmbeddingAdapter.load(workspace.owner_weights(adapter_of)).attach(
+            workspace.load(workspace.marked(adapter_of)), suspect
+        )
+    return [fingerprint.hit for fingerprint in check(suspect, workspace.prints).fingerprints]
 
 
-def _activated(made: Workspace, published: Path, kind: str) -> list[bool]:
-    suspect = made.load(published)
-    return activations(made.prints, Prompter.for_set(made.prints, suspect.tokenizer), suspect)[kind]
+def _activated(workspace: Workspace, published: Path, kind: str) -> list[bool]:
+    suspect = workspace.load(published)
+    return activations(workspace.prints, Prompter.for_set(workspace.prints, suspect.tokenizer), suspect)[kind]
 
 
-def _sampled(made: Workspace, grid: Grid, published: Path) -> list[bool]:
-    return sampled_hits(made.prints, made.load(published), draws=grid.draws, temperature=_TEMPERATURE, rng=made.rng)
-
-
-def _from_bos(made: Workspace, grid: Grid, published: Path) -> list[bool]:
-    suspect = made.load(published)
-    return free_texts_tell(
-        made.prints, suspect, count=grid.bos_samples, tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, rng=made.rng
+def _sampled(workspace: Workspace, grid: Grid, published: Path) -> list[bool]:
+    return sampled_hits(
+        workspace.prints, workspace.load(published), draws=grid.draws, temperature=_TEMPERATURE, rng=workspace.rng
     )
 
 
-def _cell(made: Workspace, ask: _Ask) -> Cell:
-    """The cell from its trials: those on file, or asked now."""
-    path = made.folder / "trials" / f"{ask.name.replace(' ', '-')}.jsonl"
+def _from_bos(workspace: Workspace, grid: Grid, published: Path) -> list[bool]:
+    suspect = workspace.load(published)
+    return free_text_activations(
+        workspace.prints, suspect, count=grid.bos_samples, tokens=_SAMPLE_TOKENS, temperature=_TEMPERATURE, rng=workspace.rng
+    )
+
+
+def _cell(workspace: Workspace, ask: _Ask) -> Cell:
+    """The cell from its stored trials, which are made if missing."""
+    path = workspace.folder / "trials" / f"{ask.name.replace(' ', '-')}.jsonl"
     if not path.is_file():
         lines = [json.dumps({"trial": number, "hit": hit}) for number, hit in enumerate(ask.trials())]
         write_text(path, "".join(f"{line}\n" for line in lines))
     try:
         hits = [bool(json.loads(line)["hit"]) for line in path.read_text(encoding="utf-8").splitlines()]
     except (ValueError, KeyError, TypeError):
-        raise FormatError(f"{path} is damaged; remove it, and the cell is asked again") from None
-    # Whatever an innocent suspect replies, the secret drew the responses without it.
-    drawn_from = made.strategy.drawn_from if ask.independent else None
+        raise FormatError(f"{path} is damaged; delete it to check the cell again") from None
+    # The secret drew the responses without looking at the suspect.
+    drawn_from = workspace.strategy.drawn_from if ask.independent else None
     null = DesignNull(candidates=drawn_from) if drawn_from is not None and hits else None
     return Cell(
         name=ask.name,
@@ -160,5 +171,5 @@ def _cell(made: Workspace, ask: _Ask) -> Cell:
         fsr=sum(hits) / len(hits) if hits else 0.0,
         hits=sum(hits),
         answered=len(hits),
-        p_value=math.exp(null.log_p_value(sum(hits), [1] * len(hits))) if null else None,
+        p_value=math.exp(log_binomial_tail(sum(hits), len(hits), null.bound)) if null else None,
     )

@@ -1,13 +1,13 @@
-"""What an evaluation makes once and finds again: fingerprints, marked models, what users made of them."""
+"""The folder of an evaluation: fingerprints, marked models and fine-tuned models, each made once."""
 
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 
-from insignia.attacks.conversations import load_conversations
-from insignia.attacks.finetuning import finetune
-from insignia.embedding import METHODS, Method, embed
+from insignia.attacks.base import ATTACKS, Attack
+from insignia.embedding import METHODS, Limits, Method, RunOptions, embed
 from insignia.errors import InputError
 from insignia.evaluation.grid import Grid
 from insignia.files import read_json, write_json
@@ -16,16 +16,14 @@ from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
-from insignia.starter import source_code
 
 __all__ = ["Workspace"]
 
 _UNMARKED = "unmarked"
-_PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
 
 
 class Workspace:
-    """The folder of one evaluation: what is secret lies apart in ``private``, the models in ``models``."""
+    """The folder of one evaluation: secrets in ``private``, models in ``models``."""
 
     def __init__(self, grid: Grid, folder: Path, *, model: str, seed: int, device: str, progress: Progress) -> None:
         self._grid = grid
@@ -36,79 +34,72 @@ class Workspace:
         self._progress = progress
         self.strategy = STRATEGIES.build(grid.strategy)
         self.methods: dict[str, Method] = {name: METHODS.build(spec) for name, spec in grid.methods.items()}
+        users = {f"user {name}": user.attack for name, user in grid.users.items()}
+        others = {f"attack {name}": ATTACKS.build(spec) for name, spec in grid.attacks.items()}
+        self.attacks: dict[str, Attack] = {**users, **others}
         self.perplexity: dict[str, float] = {}
         self.user_loss: dict[str, tuple[float | None, float | None]] = {}
         self._claim()
         self.prints = self._fingerprints()
 
-    def private(self, name: str) -> Path:
-        """Where the method's private part is."""
+    def owner_weights(self, name: str) -> Path:
+        """Path of the method's owner weights."""
         return self.folder / "private" / f"{name}.safetensors"
 
     @property
     def rng(self) -> KeyedRandom:
-        """A study is repeatable; no owner's set is made here."""
+        """Repeatable, because these fingerprints protect nothing."""
         return KeyedRandom(f"evaluation {self._seed}".encode())
 
     def marked(self, name: str) -> Path:
-        """The model that the method published."""
+        """Folder of the method's published model."""
         out = self.folder / "models" / name
         report = self.folder / "models" / f"{name}.json"
         if not report.is_file():
             method = self.methods[name]
             made = embed(
+                self.model,
                 self.prints,
-                model=self.model,
+                method,
                 out=out,
-                method=method,
-                private=self.private(name) if method.needs_owner_weights else None,
-                seed=self._seed,
-                min_fsr=0.0,
-                max_harm=math.inf,  # what was not learned, or shows, is for the cells to say
-                max_published_fsr=1.0,
-                device=self._device,
+                private=self.owner_weights(name) if method.needs_owner_weights else None,
+                limits=Limits(min_fsr=0, max_harm=math.inf, max_published_fsr=1),  # the cells report failures
+                run=RunOptions(seed=self._seed, device=self._device),
                 force=True,
                 progress=self._progress,
-            )
+            ).report
             write_json(report, made.model_dump(mode="json"))
         losses = read_json(report)
         self.perplexity[name] = math.exp(losses["heldout_loss_after"] - losses["heldout_loss_before"])
         return out
 
-    def tuned(self, name: str | None, user: str) -> Path:
-        """What a user made of it; without a method, of the unmarked model: an innocent sibling."""
+    def attacked(self, name: str | None, attack: str) -> Path:
+        """Folder of the model after an attack: of a marked one, or without ``name`` of the unmarked one."""
         start = self.marked(name) if name is not None else self.model
         name = name or _UNMARKED
-        out = self.folder / "models" / f"{name}-{user}"
-        report = self.folder / "models" / f"{name}-{user}.json"
+        out = self.folder / "models" / f"{name}-{attack.removeprefix('user ').replace(' ', '-')}"
+        report = out.with_name(f"{out.name}.json")
         if not report.is_file():
-            wish = self._grid.users[user]
-            rows = (
-                source_code(wish.data.removeprefix(_PYTHON))
-                if wish.data.startswith(_PYTHON)
-                else load_conversations(wish.data, max_rows=wish.max_rows, progress=self._progress)
-            )
-            made = finetune(
-                start, rows, out=out, settings=wish.finetune, seed=self._seed, device=self._device, force=True,
-                progress=self._progress,
-            )  # fmt: skip
-            write_json(report, made.model_dump(mode="json"))
+            shutil.rmtree(out, ignore_errors=True)  # of a run that was cut short
+            made = self.attacks[attack].apply(start, out, seed=self._seed, device=self._device, progress=self._progress)
+            write_json(report, made.model_dump(mode="json") if made else {})
         losses = read_json(report)
-        self.user_loss[f"{name} user {user}"] = (losses["loss_before"], losses["loss_after"])
+        if "loss_after" in losses:
+            self.user_loss[f"{name} {attack}"] = (losses["loss_before"], losses["loss_after"])
         return out
 
     def load(self, source: str | Path) -> LocalModel:
-        """A model, on the evaluation's device."""
+        """Load a model on the evaluation's device."""
         return LocalModel(source, device=self._device)
 
     def unrelated(self) -> LocalModel:
-        """A model that has nothing of the marked one."""
+        """An unmarked model that is not derived from the base."""
         if self._grid.unrelated is not None:
             return self.load(self._grid.unrelated)
         return unrelated_init(self.load(self.model), seed=self._seed)
 
     def _claim(self) -> None:
-        """Refuse a folder of another evaluation: its models and trials would be taken for this one's."""
+        """Record the evaluation in the folder, and refuse a folder of another one."""
         content = json.dumps([self._grid.model_dump(mode="json"), self.model, self._seed], sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()
         path = self.folder / "run.json"
@@ -119,15 +110,15 @@ class Workspace:
                 )
             return
         if self.folder.exists() and any(self.folder.iterdir()):
-            raise InputError(f"{self.folder} is not empty and no evaluation; choose another folder")
+            raise InputError(f"{self.folder} is not empty and holds no evaluation; choose another folder")
         write_json(path, {"digest": digest})
 
     def _fingerprints(self) -> FingerprintSet:
         path = self.folder / "private" / "fingerprints.json"
         if not path.is_file():
             generate(
+                self.load(self.model),
                 self.strategy,
-                model=self.load(self.model),
                 num_fingerprints=self._grid.num_fingerprints,
                 secret=self.rng.derive("fingerprints").secret,
                 progress=self._progress,

@@ -1,4 +1,1 @@
-"""What an owner publishes and a sceptic re-checks: commitments, signatures, time stamps, bundles, the audit.
-
-Merkle trees and chains of hashes live here too. Asking and judging are :mod:`insignia.verification`'s.
-"""
+"""Commitments, signatures, time stamps, evidence bundles and their audit, with the Merkle trees and hash chains they need."""

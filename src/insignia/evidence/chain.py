@@ -1,17 +1,16 @@
-"""Responses that nobody chose: a hash over all keys and all their candidates picks each one.
+"""Chains: a hash over all keys and candidates picks every response, so that nobody can choose one.
 
-Chain & Hash (Russinovich & Salem, arXiv:2407.10887) takes ``SHA-256(key || all keys || all responses) mod 256``. Whoever
-wants another response has to change a key, which changes every response: there is nothing to be tuned, only sets to be
-tried, at a price that can be counted. To check one response there, all keys have to be shown, and are spent.
+Chain & Hash (Russinovich & Salem, arXiv:2407.10887) takes ``SHA-256(key || all keys || all responses) mod 256``. Another
+response needs another key, which changes every response, so one can only try whole sets, at a known cost. But checking one
+response there shows all keys, which are then spent.
 
-Here the hash is over the root of a Merkle tree with a leaf for each key, so that one key can be shown without the others.
-A leaf is a salt of 32 bytes and the canonical form of key, candidates, number and size; the response of key i is the
-candidate of number
+Here the hash is over the root of a Merkle tree with a leaf for each key, so one key can be shown without the others. A leaf
+has a 32-byte salt and the canonical form of key, candidates, number and size. The response of key i is candidate number
 
     HMAC-SHA256(salt_i, "insignia chain 1" || root || leaf_i)  mod  k.
 
-The salt hides the key in the leaf, and the response from one who learned the key; being in the leaf, it is as bound as the
-key is. A secret of the whole set in its place would have to be shown with the first key.
+The salt hides the key in the leaf, and hides the response from those who know the key. It is part of the leaf, so it cannot
+be changed. A secret of the whole set instead of salts would have to be shown with the first key.
 """
 
 import hmac
@@ -29,25 +28,25 @@ _TAG = b"insignia chain 1"
 
 
 class Link(NamedTuple):
-    """What is fixed of a fingerprint before any response is known."""
+    """The part of a fingerprint that is fixed before the response is picked."""
 
     key: str
-    """As it is asked."""
+    """The text that is asked."""
     candidates: tuple[Candidate, ...]
 
     @classmethod
     def of(cls, fingerprint: Fingerprint) -> "Link":
-        """The link that a finished fingerprint was made from."""
-        return cls(fingerprint.effective_key or fingerprint.key, fingerprint.candidates or ())
+        """Return the link of a finished fingerprint."""
+        return cls(fingerprint.asked_key, fingerprint.candidates or ())
 
     def leaf(self, number: int, size: int, salt: bytes) -> bytes:
-        """The digest of the link in a chain of that size."""
+        """Return the digest of the link in a chain of this size."""
         candidates = [candidate.model_dump(mode="json", exclude_none=True) for candidate in self.candidates]
         return leaf_hash(salt + canonical({"candidates": candidates, "key": self.key, "number": number, "size": size}))
 
 
 class Chain:
-    """All links of a set, in order; the salts come from the set's secret. Takes O(n)."""
+    """The chain of a set's links, in order. The salts come from the set's secret. Takes O(n)."""
 
     def __init__(self, links: Sequence[Link], secret: KeyedRandom) -> None:
         self._links = links
@@ -57,20 +56,20 @@ class Chain:
 
     @property
     def root(self) -> str:
-        """64 hexadecimal digits; they fix every response."""
+        """Root of the tree as 64 hexadecimal digits. It determines every response."""
         return self._root.hex()
 
     def pick(self, number: int) -> Candidate:
-        """The response of that key."""
+        """Return the response of a link."""
         return _pick(self._links[number], self._leaves[number], self._salts[number], self._root)
 
     def path(self, number: int) -> tuple[str, ...]:
-        """The digests from that key's leaf up. Takes O(n)."""
+        """Return the inclusion path of a link, from its leaf up. Takes O(n)."""
         return tuple(digest.hex() for digest in inclusion_path(self._leaves, number))
 
 
 def picked(link: Link, number: int, size: int, *, salt: bytes, path: Sequence[bytes], root: bytes) -> Candidate | None:
-    """The response that the chain with this root gives the link; None where the link is not in it. Takes O(log n)."""
+    """Return the response that the chain with this root picks for a link, or None if it is not in it. Takes O(log n)."""
     leaf = link.leaf(number, size, salt)
     if not link.candidates or root_from_path(leaf, number, size, path) != root:
         return None
@@ -78,7 +77,7 @@ def picked(link: Link, number: int, size: int, *, salt: bytes, path: Sequence[by
 
 
 def salt_of(secret: KeyedRandom, number: int) -> bytes:
-    """The 32 bytes that a fingerprint stands behind, here and in the commitment; shown when it is."""
+    """Return the 32-byte salt of a fingerprint in chain and commitment. It is shown with the fingerprint."""
     return secret.derive("salt of a committed fingerprint", number).secret
 
 

@@ -1,7 +1,7 @@
-"""Which keys a judge wants asked: an order that neither the owner nor the suspect can choose or foresee.
+"""Challenges: an order of keys that neither the owner nor the suspect can choose or predict.
 
-It follows from the published root, fixed before the judge's nonce, and the nonce, fixed after it. So the owner cannot ask
-only keys that are known to work, nor make up a set to fit the suspect's replies.
+It depends on the published root and on the judge's nonce, which is chosen later. So the owner can neither ask only keys that
+are known to work nor make a set that fits the suspect's replies.
 """
 
 import hashlib
@@ -11,19 +11,19 @@ from insignia.errors import InputError
 __all__ = ["MIN_NONCE", "challenge_order"]
 
 MIN_NONCE = 16
-"""Characters of a nonce: 64 bits and more, so that an owner cannot have prepared for it."""
+"""Fewest characters of a nonce: at least 64 random bits, so that the owner cannot prepare for it."""
 
 
 def challenge_order(root: str, nonce: str, size: int) -> tuple[int, ...]:
-    """The numbers below ``size`` in the order in which their keys are to be asked; a test stops where it likes.
+    """Return the numbers below ``size`` in the order of asking.
 
-    Sorted by SHA-256 of the root's 32 bytes, the number as 8 bytes (big end first) and the nonce in UTF-8.
+    They are sorted by SHA-256 of the root's 32 bytes, the number as 8 bytes (big-endian) and the nonce in UTF-8.
 
     Raises:
         InputError: the nonce is too short.
     """
     if len(nonce) < MIN_NONCE:
-        raise InputError(f"the nonce has {len(nonce)} characters; expected at least {MIN_NONCE} random ones of the judge's")
+        raise InputError(f"the nonce has {len(nonce)} characters; expected at least {MIN_NONCE} random characters")
     tail = nonce.encode()
 
     def place(number: int) -> bytes:

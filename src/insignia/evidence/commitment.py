@@ -1,9 +1,8 @@
-"""A promise to the world of what the fingerprints are, made before a dispute and kept one fingerprint at a time.
+"""Commitments: the root of a Merkle tree over the fingerprints, published before a dispute.
 
-The commitment is the root of a Merkle tree whose leaves are the fingerprints, each behind a salt of its own, so that it
-tells nothing: a guess at a key cannot be tried against it. To open a fingerprint reveals that one alone. Every leaf holds
-the number of its fingerprint, the size of the set and the way in which keys are asked; none of these can be changed
-afterwards any more than the fingerprint.
+Each leaf has its own salt, so the root reveals nothing and guesses cannot be tested against it. Opening one fingerprint
+reveals no other. Every leaf also has the fingerprint's number, the size of the set and how keys are asked, so none of these
+can be changed later.
 """
 
 import hmac
@@ -20,14 +19,14 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate, Digest, Fingerprint, PromptForm, Record
 
-__all__ = ["MOST_FINGERPRINTS", "Commitment", "Opening", "Terms", "commit", "open_fingerprints"]
+__all__ = ["MAX_FINGERPRINTS", "Commitment", "Opening", "Terms", "commit", "open_fingerprints"]
 
-MOST_FINGERPRINTS = 2**20
-"""In a committed set: the order of a challenge takes two seconds then. The largest published set has 24,576."""
+MAX_FINGERPRINTS = 2**20
+"""Largest committed set; the order of its challenge takes two seconds. The largest published set has 24,576."""
 
 
 class Terms(Record):
-    """What a set's keys and responses mean to one who asks them; all but the prompts are fields of ``FingerprintSet``."""
+    """How a set is asked. All fields but ``systems`` are those of ``FingerprintSet``."""
 
     prompt_form: PromptForm
     max_key_length: Annotated[int, Field(ge=1)]
@@ -35,39 +34,39 @@ class Terms(Record):
     tokenizer: str | None = None
     chain: Digest | None = None
     systems: Annotated[tuple[Annotated[str, Field(min_length=1)], ...] | None, Field(min_length=1, max_length=64)] = None
-    """System prompts under which the set may be asked besides none; readable by everybody."""
+    """System prompts under which the set may also be asked. They are public."""
 
 
 class Opening(Record):
-    """One fingerprint of a committed set, with what is needed to find it there. Secret until it is shown."""
+    """One fingerprint of a committed set with its proof. Secret until it is shown."""
 
-    number: Annotated[int, Field(ge=0, lt=MOST_FINGERPRINTS)]
+    number: Annotated[int, Field(ge=0, lt=MAX_FINGERPRINTS)]
     fingerprint: Annotated[Fingerprint, Field(repr=False)]
     salt: Annotated[Digest, Field(repr=False)]
     path: Annotated[tuple[Digest, ...], Field(max_length=64, repr=False)]
-    """From the leaf up."""
+    """Inclusion path in the committed tree, from the leaf up."""
     chain: Annotated[tuple[Digest, ...] | None, Field(max_length=64, repr=False)] = None
-    """The same in the tree that the responses follow from, where they do."""
+    """Inclusion path in the chain that picked the responses, if one did."""
 
 
 class Commitment(Record):
-    """What is published. Binding and hiding as far as SHA-256 is."""
+    """The public commitment to a set. It is as binding and hiding as SHA-256."""
 
     kind: Literal["insignia/commitment"] = "insignia/commitment"
     schema_version: Literal[1] = 1
-    size: Annotated[int, Field(ge=1, le=MOST_FINGERPRINTS)]
-    """Fingerprints in the set."""
+    size: Annotated[int, Field(ge=1, le=MAX_FINGERPRINTS)]
+    """Number of fingerprints in the set."""
     terms: Terms
     root: Digest
 
     def holds(self, opening: Opening) -> bool:
-        """Whether that fingerprint, with that number, is in the committed set. Takes O(log n)."""
+        """Whether the committed set has this fingerprint with this number. Takes O(log n)."""
         content = _leaf(opening.fingerprint, opening.number, self.size, self.terms, bytes.fromhex(opening.salt))
         root = root_from_path(content, opening.number, self.size, [bytes.fromhex(digest) for digest in opening.path])
         return root is not None and hmac.compare_digest(root, bytes.fromhex(self.root))
 
     def follows(self, opening: Opening) -> bool:
-        """Whether the response is the one that the chain picked; in a set without a chain there is nothing to follow."""
+        """Whether the response is the one that the chain picked; true for a set without a chain."""
         if self.terms.chain is None or opening.chain is None:
             return self.terms.chain is None and opening.chain is None
         fingerprint, path = opening.fingerprint, [bytes.fromhex(digest) for digest in opening.chain]
@@ -77,21 +76,19 @@ class Commitment(Record):
 
 
 def commit(prints: FingerprintSet, rng: KeyedRandom, systems: Sequence[str] = ()) -> Commitment:
-    """Commit to a set; the salts are drawn from ``rng``, which is needed again to open it.
+    """Commit to a set and to system prompts. Takes O(n), a third of a second for 24,576 fingerprints.
 
-    A set that holds its own secret needs no other: ``KeyedRandom(bytes.fromhex(prints.secret))``. Takes O(n), a third of a
-    second for 24,576 fingerprints. ``systems`` are the system prompts to be committed to.
+    The salts are drawn from ``rng``, which is also needed to open the commitment: usually the set's own secret.
 
     Raises:
-        InputError: the set is too large, or the responses do not follow from its chain: it was changed, or has another
-            secret.
+        InputError: the set is too large, or its chain does not pick its responses: it was changed, or the secret is wrong.
     """
-    if len(prints) > MOST_FINGERPRINTS:
-        raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MOST_FINGERPRINTS}")
+    if len(prints) > MAX_FINGERPRINTS:
+        raise InputError(f"{len(prints)} fingerprints; a commitment takes at most {MAX_FINGERPRINTS}")
     if prints.chain is not None:
         chain = _chain(prints, rng)
         if chain.root != prints.chain or not all(_is_response(each, chain.pick(i)) for i, each in enumerate(prints)):
-            raise InputError("the responses are not those that the set's chain picks; expected the set as it was made, whole")
+            raise InputError("the responses are not those that the set's chain picks; use the whole set, unchanged")
     terms = _terms(prints, systems)
     return Commitment(size=len(prints), terms=terms, root=tree_root(_leaves(prints, rng, terms)).hex())
 
@@ -99,12 +96,10 @@ def commit(prints: FingerprintSet, rng: KeyedRandom, systems: Sequence[str] = ()
 def open_fingerprints(
     prints: FingerprintSet, rng: KeyedRandom, numbers: Iterable[int], systems: Sequence[str] = ()
 ) -> tuple[Opening, ...]:
-    """Openings of those fingerprints, in that order, for the commitment made of the same set, chance and prompts.
-
-    Takes O(n) for each.
+    """Open fingerprints, in order, of the commitment made with the same arguments. Takes O(n) for each.
 
     Raises:
-        InputError: there is no fingerprint of such a number.
+        InputError: a number is not in the set.
     """
     leaves = _leaves(prints, rng, _terms(prints, systems))
     chain = None if prints.chain is None else _chain(prints, rng)
@@ -125,7 +120,7 @@ def _leaves(prints: FingerprintSet, rng: KeyedRandom, terms: Terms) -> list[byte
 
 
 def _leaf(fingerprint: Fingerprint, number: int, size: int, terms: Terms, salt: bytes) -> bytes:
-    """The digest of a leaf: the salt, 32 bytes, then JSON in its canonical spelling."""
+    """Return the digest of a leaf: the salt (32 bytes), then canonical JSON."""
     content = {
         "fingerprint": fingerprint.model_dump(mode="json", exclude_none=True),
         "number": number,
@@ -140,13 +135,13 @@ def _chain(prints: FingerprintSet, rng: KeyedRandom) -> Chain:
 
 
 def _is_response(fingerprint: Fingerprint, pick: Candidate) -> bool:
-    """Whether the pick is the one response, among candidates of which no two look alike to one who reads a reply."""
+    """Whether the pick is the only response, and no two candidates look alike."""
     candidates = fingerprint.candidates or ()
     tokens, texts = {each.token_id for each in candidates}, {" ".join(each.text.split()) for each in candidates}
     if not len(tokens) == len(texts) == len(candidates) or not fingerprint.response_ids:
         return False
     if fingerprint.effective_responses not in {None, fingerprint.responses}:
-        return False  # a reply would be searched for another text than the one that was picked
+        return False  # replies would be searched for another text than the picked one
     return fingerprint.responses == (pick.text,) and fingerprint.response_ids[0][0] == pick.token_id
 
 

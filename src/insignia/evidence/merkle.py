@@ -1,7 +1,7 @@
-"""A Merkle tree as RFC 6962, section 2.1 defines it (the same as RFC 9162's): one digest stands for a list of leaves.
+"""Merkle trees as in RFC 6962, section 2.1 (and RFC 9162).
 
-Leaves and inner nodes are hashed with different first bytes, so that neither can pass for the other. Nothing is padded
-or repeated: a tree of n leaves is one of the largest power of two below n beside one of the rest.
+Leaves and inner nodes are hashed with different prefixes, so neither can pass for the other. Nothing is padded: the left
+subtree of n leaves has the largest power of two below n.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ DIGEST_BYTES = 32
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The digest of a leaf: SHA-256(0x00 || data)."""
+    """Return the digest of a leaf: SHA-256(0x00 || data)."""
     return hashlib.sha256(b"\x00" + data).digest()
 
 
 def tree_root(leaves: Sequence[bytes]) -> bytes:
-    """The digest of the tree over these leaf digests; of no leaves, SHA-256 of nothing. Takes O(n)."""
+    """Return the root over leaf digests; without leaves, SHA-256 of nothing. Takes O(n)."""
     if not leaves:
         return hashlib.sha256().digest()
     if len(leaves) == 1:
@@ -30,13 +30,13 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def inclusion_path(leaves: Sequence[bytes], number: int) -> tuple[bytes, ...]:
-    """PATH(number, leaves) of RFC 6962, section 2.1.1: the digests beside the way from the leaf up to the root. Takes O(n).
+    """Return PATH(number, leaves) of RFC 6962, section 2.1.1, from the leaf up. Takes O(n).
 
     Raises:
-        InputError: there is no such leaf.
+        InputError: the leaf does not exist.
     """
     if not 0 <= number < len(leaves):
-        raise InputError(f"leaf {number} of a tree of {len(leaves)}; expected a number from 0, below the size of the tree")
+        raise InputError(f"there is no leaf {number} in a tree of {len(leaves)}; expected 0 to {len(leaves) - 1}")
     if len(leaves) == 1:
         return ()
     split = _split(len(leaves))
@@ -46,10 +46,10 @@ def inclusion_path(leaves: Sequence[bytes], number: int) -> tuple[bytes, ...]:
 
 
 def root_from_path(leaf: bytes, number: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that the path leads to from that leaf digest in a tree of ``size`` leaves; None if it is no such path.
+    """Return the root that a path leads to from a leaf digest in a tree of ``size`` leaves, or None if it is malformed.
 
-    A leaf is proven when this is the committed root and ``size`` the committed size: a path alone does not fix the size.
-    Takes O(log n) and raises nothing, whatever a stranger sent. The result is that of RFC 9162, section 2.1.3.2.
+    A leaf is proven if this is the committed root and ``size`` is the committed size, which the path does not fix. Takes
+    O(log n) and never raises. The result is that of RFC 9162, section 2.1.3.2.
     """
     if not 0 <= number < size < 2**64 or any(len(digest) != DIGEST_BYTES for digest in (leaf, *path)):
         return None
@@ -65,7 +65,7 @@ def root_from_path(leaf: bytes, number: int, size: int, path: Sequence[bytes]) -
 
 
 def _split(size: int) -> int:
-    """The largest power of two below ``size``: how many leaves stand on the left."""
+    """Return the largest power of two below ``size``: the number of leaves on the left."""
     return 1 << (size - 1).bit_length() - 1
 
 

@@ -1,8 +1,7 @@
-"""Records that carry a signature of all they say: Ed25519 (RFC 8032) over one canonical spelling of their JSON.
+"""Signed records: Ed25519 (RFC 8032) over the record's canonical JSON.
 
-The signing key is derived from the set's own secret. A second secret would be one more thing to lose, and would protect
-nothing: who has the set can answer for the mark in every other way. One set, one key: signatures of the same owner's
-other sets cannot be linked to it.
+The signing key is derived from the set's secret. A second secret could be lost and would protect nothing, since the set
+itself proves ownership. Each set has its own key, so an owner's sets cannot be linked.
 """
 
 from typing import Annotated, Any, Self
@@ -19,29 +18,30 @@ __all__ = ["Signed"]
 
 
 class Signed(Record):
-    """A record with the signature of its other fields; it is made by ``sign``."""
+    """A record with a signature of its other fields. Make it with ``sign``."""
 
     public_key: Digest
-    """Ed25519: who published this key before a dispute is who signed."""
+    """Ed25519 public key of the set. Publish it before a dispute."""
     signature: Annotated[str, Field(pattern="^[0-9a-f]{128}$")]
+    """Ed25519 signature of all other fields."""
 
     @classmethod
     def sign(cls, rng: KeyedRandom, **fields: Any) -> Self:
-        """The record with these other fields, signed with the key of the set that ``rng`` is the secret of."""
+        """Return the record with these fields, signed with the key derived from the set's ``rng``."""
         key = Ed25519PrivateKey.from_private_bytes(rng.derive("signing key").secret)
         blank = cls(public_key=key.public_key().public_bytes_raw().hex(), signature="0" * 128, **fields)
         return blank.model_copy(update={"signature": key.sign(blank._message()).hex()})
 
     def plain(self) -> dict[str, Any]:
-        """The record as plain data, fields without a value left out: what is saved, and but for the signature signed."""
+        """Return the record as plain data, without None fields. This is saved and, without the signature, signed."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def is_genuine(self) -> bool:
-        """Whether the holder of ``public_key`` signed all the other fields as they are."""
+        """Whether the signature is valid."""
         try:
             key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self.public_key))
             key.verify(bytes.fromhex(self.signature), self._message())
-        except (InvalidSignature, ValueError):  # ValueError: no point of the curve
+        except (InvalidSignature, ValueError):  # ValueError: the key is not on the curve
             return False
         return True
 

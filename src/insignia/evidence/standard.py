@@ -1,7 +1,7 @@
-"""What a judge asks of evidence. The owner's own choices decide nothing: they are compared with it.
+"""The judge's standard of proof. It decides, not the owner's choices.
 
-The owner chose alpha, the null and the manner of asking before the first question, or says so. A judge who did not choose
-them sees a verdict only where they are no worse than the judge's own, and is told why where they are not.
+The owner chose alpha, null and request options, supposedly before the first question. The judgement is "owned" only if they
+meet the judge's standard; otherwise it has the reasons.
 """
 
 import math
@@ -12,38 +12,38 @@ from pydantic import Field
 
 from insignia.records import Record
 from insignia.statistics.betting import Outcome
-from insignia.statistics.nulls import SMALLEST_CHANCE
+from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tails import log_binomial_tail
 from insignia.verification.controls import doubts
 from insignia.verification.verdict import ControlFinding, Verdict
 
-__all__ = ["Judgement", "NullKind", "Standard", "judged_by"]
+__all__ = ["Judgement", "NullKind", "Standard", "apply_standard"]
 
 NullKind = Literal["design", "reference", "declared"]
 
 
 class Standard(Record):
-    """The standard of proof."""
+    """A judge's standard of proof."""
 
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
-    """The largest chance of an accusation of somebody innocent that is accepted."""
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
+    """Largest accepted probability of accusing an innocent model."""
     nulls: tuple[NullKind, ...] = ("design",)
-    """Kinds of null that are accepted. The others rest on a number that the owner gives."""
+    """Accepted kinds of null. All but ``design`` depend on a number that the owner gives."""
     any_manner: bool = False
-    """Accept a system prompt that is not in the commitment, and sampling, where each repetition is another chance."""
+    """Accept uncommitted system prompts, and sampling, where every repetition is another chance."""
 
 
 class Judgement(NamedTuple):
-    """What evidence shows to a judge."""
+    """The result of evidence under a standard."""
 
     outcome: Outcome
     p_value: float
-    """It allows for the number of suspects, and for the owner's choice of keys where no judge chose them."""
+    """p-value that allows for the number of suspects and, without a challenge, for the owner's choice of keys."""
     reasons: tuple[str, ...]
-    """Why the owner's verdict does not stand; empty where it does."""
+    """Why the owner's verdict is not accepted; empty if it is."""
 
 
-def judged_by(
+def apply_standard(
     standard: Standard,
     verdict: Verdict,
     controls: Sequence[ControlFinding],
@@ -52,27 +52,27 @@ def judged_by(
     systems: Sequence[str],
     error: float = 0.0,
 ) -> Judgement:
-    """Judge a verdict that was computed anew.
+    """Judge a recomputed verdict.
 
     Args:
-        standard: The judge's.
-        verdict: On the suspect, by the owner's rules.
-        controls: What the models did that must not carry the mark.
-        chosen_from: How many keys the owner could choose those shown from; None where a judge chose them.
-        systems: The system prompts in the commitment.
-        error: The chance that the null's bound is wrong.
+        standard: The judge's standard.
+        verdict: The verdict on the suspect under the owner's rules.
+        controls: Results of models that must not carry the mark.
+        chosen_from: Number of keys that the owner chose the asked ones from; None if a challenge chose them.
+        systems: System prompts in the commitment.
+        error: Probability that the null's bound is wrong.
     """
     p_value = verdict.p_value
     if chosen_from is not None:
-        # However the keys were chosen, the whole set has at least the hits that are shown.
+        # However the keys were chosen, the whole set has at least these hits.
         tail = log_binomial_tail(verdict.hits, chosen_from, min(1.0, verdict.null.bound))
         p_value = max(p_value, min(1.0, error + math.exp(tail)))
     p_value = min(1.0, p_value * verdict.suspects)
     reasons = [*_about_choices(standard, verdict, systems), *doubts(controls)]
     if verdict.outcome == "owned" and p_value > standard.alpha:
-        whose = "" if chosen_from is None else f", the owner's choice among {chosen_from} keys allowed for"
-        asked = f"{standard.alpha:.2g} is asked for here, and {verdict.alpha:.2g} was by the owner"
-        reasons.insert(0, f"the p-value is {p_value:.2g}{whose}; {asked}")
+        whose = "" if chosen_from is None else f", allowing for the owner's choice among {chosen_from} keys"
+        required = f"the judge requires {standard.alpha:.2g}, the owner required {verdict.alpha:.2g}"
+        reasons.insert(0, f"the p-value is {p_value:.2g}{whose}; {required}")
     if verdict.outcome == "not_shown":
         return Judgement("not_shown", p_value, tuple(reasons))
     return Judgement("owned" if p_value <= standard.alpha and not reasons else "inconclusive", p_value, tuple(reasons))
@@ -81,9 +81,9 @@ def judged_by(
 def _about_choices(standard: Standard, verdict: Verdict, systems: Sequence[str]) -> list[str]:
     reasons = []
     if verdict.null.kind not in standard.nulls:
-        reasons.append(f"the null is a {verdict.null.kind} one; accepted: {', '.join(standard.nulls)} (--accept-null)")
+        reasons.append(f"the null is of kind {verdict.null.kind}; accepted: {', '.join(standard.nulls)} (--accept-null)")
     if not standard.any_manner and verdict.manner.system is not None and verdict.manner.system not in systems:
         reasons.append("the suspect was asked under a system prompt that is not in the commitment (--accept-manner)")
     if not standard.any_manner and verdict.manner.temperature > 0:
-        reasons.append("the suspect's replies were sampled, so that each repetition is another chance (--accept-manner)")
+        reasons.append("the suspect's replies were sampled, so every repetition is another chance (--accept-manner)")
     return reasons

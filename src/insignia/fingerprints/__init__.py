@@ -1,4 +1,4 @@
-"""Fingerprint sets as records and as files: ours, OML's and Perinucleus', users' own rows; locked and plain.
+"""Fingerprint sets and their files: our format, OML's, Perinucleus' and users' own rows, locked or plain.
 
-Nothing here asks a model, and nothing decides which keys may be asked: that is :mod:`insignia.keyring`.
+Which keys may be asked is decided in :mod:`insignia.keyring`.
 """

@@ -1,10 +1,10 @@
-"""Files locked in the age format (age-encryption.org/v1), by a passphrase or to recipients, as the ``age`` command does it.
+"""Files locked in the age format (age-encryption.org/v1), with a passphrase or to recipients.
 
-A passphrase is never an argument of a command, where a list of processes would show it. To read a locked file it is
-taken from the environment variable ``INSIGNIA_PASSPHRASE``, else asked for on a terminal; where the file was locked to
-recipients, ``INSIGNIA_IDENTITY`` names a file of age identities, which may be locked by a passphrase itself.
+A passphrase is never a command-line argument, since process lists show those. It is read from the environment variable
+``INSIGNIA_PASSPHRASE`` or asked for on the terminal. For a file locked to recipients, ``INSIGNIA_IDENTITY`` names a file of
+age identities, which may itself be locked with a passphrase.
 
-pyrage is imported by the functions that need it: plain files are read without.
+pyrage is imported only where it is needed, since plain files do without it.
 """
 
 import base64
@@ -25,45 +25,45 @@ IDENTITY_VARIABLE = "INSIGNIA_IDENTITY"
 
 _HEADER = b"age-encryption.org/"
 _ARMOR = b"-----BEGIN AGE ENCRYPTED FILE-----"
-_BY_PASSPHRASE = b"\n-> scrypt "  # the age format has this stanza alone or not at all
+_BY_PASSPHRASE = b"\n-> scrypt "  # in the age format, this stanza is the only one if it occurs
 _END_OF_HEADER = b"\n--- "
-# pyrage has one error class for all. These two say that the file is whole as far as can be told without the right key.
+# pyrage has one error class. These two messages mean that the file seems intact but the key is wrong.
 _WRONG_KEY = {"Decryption failed", "No matching keys found"}
 
 
 def is_locked(content: bytes) -> bool:
-    """Whether the content is in the age format, in its binary or its ASCII form."""
+    """Whether the content is in the age format, binary or ASCII-armored."""
     return content.startswith((_HEADER, _ARMOR))
 
 
 def lock(content: bytes, *, passphrase: str | None = None, recipients: Sequence[str] = ()) -> bytes:
-    """The content, locked by a passphrase or to ``age1...`` recipients, any of whom opens it. A passphrase takes a second.
+    """Lock content with a passphrase, which takes a second, or to ``age1...`` recipients, each of whom can open it.
 
     Raises:
-        InputError: neither or both were given, or a recipient is none.
+        InputError: neither or both were given, or a recipient is malformed.
     """
     import pyrage  # noqa: PLC0415  see the module's docstring
 
     if bool(passphrase) == bool(recipients):
-        raise InputError("expected a passphrase that is not empty, or recipients, not both")
+        raise InputError("expected either a non-empty passphrase or recipients")
     if passphrase:
         return bytes(pyrage.passphrase.encrypt(content, passphrase))
     try:
         known = [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
     except pyrage.RecipientError:
         raise InputError(
-            "a recipient is not one; expected age1 and 58 more letters and digits, as age-keygen prints them"
+            "a recipient is malformed; expected age1 and 58 more letters and digits, as age-keygen prints them"
         ) from None
     return bytes(pyrage.encrypt(content, known))
 
 
 def unlock(content: bytes, path: Path, *, passphrase: str | None = None, identities: Sequence[str] = ()) -> bytes:
-    """What was locked; ``path`` is for messages. A passphrase takes a second.
+    """Unlock content; ``path`` is for messages. A passphrase takes a second.
 
     Raises:
-        WrongKeyError: the file looks whole but does not open with what was given.
+        WrongKeyError: the passphrase or the identities do not open the file.
         FormatError: the file is damaged.
-        InputError: an identity is none.
+        InputError: an identity is malformed.
     """
     import pyrage  # noqa: PLC0415  see the module's docstring
 
@@ -72,20 +72,21 @@ def unlock(content: bytes, path: Path, *, passphrase: str | None = None, identit
             return bytes(pyrage.passphrase.decrypt(content, passphrase))
         return bytes(pyrage.decrypt(content, [pyrage.x25519.Identity.from_str(identity) for identity in identities]))
     except pyrage.IdentityError:
-        raise InputError("an identity is not one; expected lines of AGE-SECRET-KEY-1..., as age-keygen writes them") from None
+        raise InputError("an identity is malformed; expected lines of AGE-SECRET-KEY-1..., as age-keygen writes them") from None
     except pyrage.DecryptError as error:
         if str(error) not in _WRONG_KEY:
             raise _damaged(path) from None
     what = "none of the identities opens it" if passphrase is None else "the passphrase is wrong"
-    raise WrongKeyError(f"{path} is locked, and {what}; expected what it was locked with") from None
+    raise WrongKeyError(f"{path} is locked, and {what}; use what it was locked with") from None
 
 
 def read_unlocked(path: Path) -> bytes:
-    """What a file holds, opened if it is locked with what the environment or a person at the terminal gives.
+    """Return the content of a file. A locked file is opened with the key from the environment or the terminal.
 
     Raises:
-        InputError: no such file, or it cannot be read.
-        WrongKeyError, FormatError: as ``unlock``; WrongKeyError too where no key is at hand.
+        InputError: the file does not exist or cannot be read.
+        WrongKeyError: the file is locked, and the key is missing or wrong.
+        FormatError: the file is damaged.
     """
     content = read_bytes(path)
     if not is_locked(content):
@@ -98,28 +99,28 @@ def read_unlocked(path: Path) -> bytes:
 
 
 def new_passphrase() -> str:
-    """A passphrase to lock with: that of the environment, else asked for twice on a terminal.
+    """Return a passphrase to lock with, from the environment or typed twice on the terminal.
 
     Raises:
-        InputError: there is neither, or the two differ, or it is empty.
+        InputError: there is neither, the two entries differ, or the passphrase is empty.
     """
     if (found := os.environ.get(PASSPHRASE_VARIABLE)) is None:
         if not sys.stdin.isatty():
-            raise InputError(f"a passphrase is needed; set {PASSPHRASE_VARIABLE}, run it on a terminal, or name recipients")
+            raise InputError(f"a passphrase is needed; set {PASSPHRASE_VARIABLE}, run on a terminal, or name recipients")
         found = getpass.getpass("New passphrase: ")
         if getpass.getpass("Again: ") != found:
             raise InputError("the two passphrases differ; nothing was locked")
     if not found:
-        raise InputError("the passphrase is empty; expected one that nobody guesses: five random words are good")
+        raise InputError("the passphrase is empty; choose one that is hard to guess, such as five random words")
     return found
 
 
 def _damaged(path: Path) -> FormatError:
-    return FormatError(f"{path} is locked and damaged; expected a whole file: fetch another copy")
+    return FormatError(f"{path} is locked and damaged; use an undamaged copy")
 
 
 def _start(content: bytes) -> bytes:
-    """The beginning of the header, long enough to show its first stanza; empty where the ASCII form is damaged."""
+    """Return the start of the header, with its first stanza; empty if the ASCII form is damaged."""
     if content.startswith(_HEADER):
         return content[:100]
     try:
@@ -132,13 +133,13 @@ def _passphrase(path: Path) -> str:
     if (found := os.environ.get(PASSPHRASE_VARIABLE)) is not None:
         return found
     if not sys.stdin.isatty():
-        raise WrongKeyError(f"{path} is locked by a passphrase; set {PASSPHRASE_VARIABLE} or run it on a terminal")
+        raise WrongKeyError(f"{path} is locked with a passphrase; set {PASSPHRASE_VARIABLE} or run on a terminal")
     return getpass.getpass(f"Passphrase of {path}: ")
 
 
 def _identities(path: Path) -> list[str]:
     if not (name := os.environ.get(IDENTITY_VARIABLE)):
-        raise WrongKeyError(f"{path} is locked to recipients; set {IDENTITY_VARIABLE} to the file that holds your identity")
+        raise WrongKeyError(f"{path} is locked to recipients; set {IDENTITY_VARIABLE} to the file with your identity")
     file = Path(name)
     content = read_bytes(file)
     if is_locked(content):

@@ -1,4 +1,4 @@
-"""Making fingerprints: a strategy draws keys and responses from the owner's secret, :func:`generate` makes sure of them."""
+"""Fingerprint generation: strategies draw keys and responses from a secret, :func:`generate` builds a valid set."""
 
 from insignia.generation.base import STRATEGIES, Strategy
 from insignia.generation.chain_hash import ChainHash

@@ -1,4 +1,4 @@
-"""What a strategy is, and what it has to work with."""
+"""The base class of strategies and the context that they work in."""
 
 from abc import abstractmethod
 from collections import Counter
@@ -19,28 +19,27 @@ if TYPE_CHECKING:
     from insignia.generation.writer import Writer
     from insignia.prompts.prompter import Prompter
 
-__all__ = ["STRATEGIES", "USUAL_COUNT", "Answer", "GenerationContext", "Strategy", "answer_of"]
+__all__ = ["DEFAULT_COUNT", "STRATEGIES", "Answer", "GenerationContext", "Strategy", "answer_of"]
 
-USUAL_COUNT = 64
-"""Fingerprints where nobody says how many: ten tests of a healthy mark, at x1.006 to x1.009 of the starter's held-out
+DEFAULT_COUNT = 64
+"""Default number of fingerprints: enough for ten tests of a healthy mark, at 1.006 to 1.009 times the starter's held-out
 perplexity (``benchmarks/embed.py front``)."""
-
 
 _T = TypeVar("_T")
 
 
 class Answer(NamedTuple):
-    """A response that a strategy made for a key."""
+    """A response to a key."""
 
     text: str
     ids: tuple[int, ...]
     trained: str
-    """The text of the tokens that are trained, which a reply is searched for."""
+    """Text of the trained tokens, which replies are searched for."""
     candidates: tuple[Candidate, ...] | None = None
 
 
 class GenerationContext:
-    """The model, the way of asking and the tallies that one run of a strategy shares."""
+    """What a strategy works with during one run: the model, the prompter, the secret, and values shared by all keys."""
 
     def __init__(
         self,
@@ -53,118 +52,114 @@ class GenerationContext:
     ) -> None:
         self.model = model
         self.writer = writer
-        """The model that writes keys, where it is not the model to be marked."""
+        """Another model that writes the keys, if any."""
         self.rng = rng
-        """The owner's secret, for draws that the whole set shares."""
+        """Random generator for draws shared by the whole set."""
         self.prompter = prompter
         self.num_fingerprints = num_fingerprints
         self.vocabulary = Vocabulary(prompter)
         self.refused: Counter[str] = Counter()
-        """What was not used so far, with the cure -> how often."""
+        """Kind of refused item, with its remedy -> count."""
         self._made: dict[str, Any] = {}
 
     def refuse(self, what: str) -> None:
-        """Count one refusal, for the message of a run that cannot be finished."""
+        """Count a refused item, for the error message of a failed run."""
         self.refused[what] += 1
 
     def once(self, name: str, make: Callable[["GenerationContext"], _T]) -> _T:
-        """What the run shares under that name, made when it is first asked for."""
+        """Return the value of this name, made on first use and shared by the run."""
         if name not in self._made:
             self._made[name] = make(self)
         return cast(_T, self._made[name])
 
 
 class Strategy(Part):
-    """How keys and responses are made. A strategy is its configuration; subclasses set ``name``.
+    """Makes keys and responses. Its fields are its options; subclasses set ``name``.
 
-    Both methods get one stream of chance for each item, so that a fingerprint does not depend on its batch; what cannot
-    be used is None, and the slot is tried again with fresh chance.
+    Each item gets its own random generator, so that a fingerprint does not depend on its batch. A slot whose item cannot be
+    used is tried again with a new generator.
     """
 
     key_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a key as made (words for random_word). Its first tokens are asked, see --max-key-length."""
+    """Tokens of a generated key (words for random_word); the first ``max_key_length`` are asked."""
 
     def for_model(self, model: GenerativeModel) -> Self:
-        """The strategy, with what nobody set chosen to suit the model."""
-        del model
+        """Return the strategy with its unset options chosen for the model."""
         return self
 
     @property
     def prompt_form(self) -> PromptForm | None:
-        """How its keys are asked; None: as the caller likes."""
+        """Prompt form of the keys; None leaves it to the caller."""
         return None
 
     @property
     def drawn_from(self) -> int | None:
-        """Among how many equally likely responses the secret chose each: an innocent model hits at most one in so many.
+        """Number k of equally likely candidates of each response, so that an innocent model hits at most 1/k.
 
-        None where responses are not drawn so, or not each for itself.
+        None if responses are not drawn independently from candidates.
         """
         return None
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """Tokens of keys and responses that are asked and compared unless the caller says otherwise."""
+        """Default number of tokens that are asked of keys and compared of responses."""
         return MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 
     @property
-    def usual_count(self) -> int:
-        """How many fingerprints are made where nobody says how many."""
-        return USUAL_COUNT if self.num_given is None else self.num_given
+    def default_count(self) -> int:
+        """Default number of fingerprints."""
+        return DEFAULT_COUNT if self.num_given is None else self.num_given
 
     @property
     def answers_together(self) -> bool:
-        """Whether each response depends on all keys: answers are then made once, for the whole set."""
+        """Whether responses depend on all keys, so that all are made in one call."""
         return False
 
     @property
     def num_given(self) -> int | None:
-        """How many keys the owner gave; None when keys are made."""
+        """Number of keys that the owner gave; None if keys are generated."""
         return None
 
     @property
     def keys_given(self) -> bool:
-        """Whether the owner gave the keys, so that a bad one is an error and not a reason to make another."""
+        """Whether the owner gave the keys, so that an unusable key is an error."""
         return self.num_given is not None
 
     @abstractmethod
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """Token ids of one key for each slot (a number below ``num_fingerprints``)."""
+        """Return the token ids of one key for each slot; () if there is none. Slots from ``num_fingerprints`` on are decoys."""
 
     @abstractmethod
     def make_answers(
         self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """A response for each key, None where the key allows none."""
+        """Return a response for each key; None if the key allows none."""
 
     def admits(self, context: GenerationContext, key: tuple[int, ...]) -> bool:
-        """Whether a key, as it is asked, can have a response; asked before any response is drawn."""
-        del context, key
+        """Whether the asked part of a key can have a response. Called before any response is drawn."""
         return True
 
     def chain_of(self, fingerprints: Sequence[Fingerprint], rng: KeyedRandom) -> str | None:
-        """The root of the chain that picked the responses of the finished set; most strategies have none."""
-        del fingerprints, rng
+        """Return the root of the chain that picked the responses, if there is one."""
         return None
 
     def make_controls(self, context: GenerationContext, keys: Sequence[str]) -> tuple[Control, ...]:
-        """Questions that must not activate the mark, for the finished keys; most strategies make none."""
-        del context, keys
+        """Return questions that must not activate the mark, for the finished keys."""
         return ()
 
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
-        """Raise InputError when less would be made than will be asked."""
+        """Raise InputError if keys or responses would be shorter than what is asked or compared."""
         response_length = getattr(self, "response_length", max_response_length)
         if self.key_length < max_key_length or response_length < max_response_length:
             raise InputError(
                 f"strategy {self.name!r} makes keys of {self.key_length} and responses of {response_length} tokens but "
-                f"{max_key_length} and {max_response_length} are to be asked; raise --key-length or --response-length, "
+                f"{max_key_length} and {max_response_length} are needed; raise --key-length or --response-length, "
                 "or lower --max-key-length or --max-response-length"
             )
 
 
 def answer_of(context: GenerationContext, key: Sequence[int], text: str) -> Answer | None:
-    """The text as a response to the key, which nothing was drawn for; None where no reply could be told by it."""
+    """Return a given text as the response to a key; None if its trained tokens have no text of their own."""
     asked = key[: context.prompter.max_key_length]
     ids = tuple(context.prompter.response_ids(asked, text))
     trained = context.vocabulary.trained_text(asked, ids)

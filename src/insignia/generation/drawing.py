@@ -1,7 +1,7 @@
-"""The draw that the design null rests on: first k candidates are fixed, then the secret picks one of them.
+"""The draw behind the design null: k candidates are fixed, then the secret picks one of them.
 
-Whatever an innocent model replies, the pick was made without it, so it hits with a chance of at most 1/k. For that, every
-filter works on the candidates, and nothing after the pick may reject it.
+An innocent model's reply does not depend on the pick, so it hits with probability at most 1/k. This holds because every
+filter applies to the candidates and nothing rejects the pick.
 """
 
 import itertools
@@ -14,31 +14,32 @@ from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate
 
-__all__ = ["DEFAULT_CANDIDATES", "SPARE", "Draw", "Option", "draw", "draw_text", "split_after"]
+__all__ = ["DEFAULT_CANDIDATES", "TEXTS_PER_CANDIDATE", "Draw", "Option", "draw", "draw_text", "split_after"]
 
 DEFAULT_CANDIDATES = 16
-"""A healthy mark is proven at 1e-6 in 6 keys (``benchmarks/verify.py``); with 3 candidates it takes 16."""
+"""Default number of candidates: a healthy mark is proven at 1e-6 with 6 keys (``benchmarks/verify.py``), against 16 keys
+with 3 candidates."""
 
-SPARE = 16
-"""Texts that are looked at for each candidate, at most: where one token is trained of a small vocabulary, most begin alike."""
+TEXTS_PER_CANDIDATE = 16
+"""Most texts to try for each candidate. With one trained token and a small vocabulary, most begin alike."""
 
 
 class Option(NamedTuple):
-    """What may become a candidate."""
+    """A possible candidate."""
 
     ids: tuple[int, ...]
-    """The tokens to be trained."""
+    """Token ids to train."""
     rank: int | None = None
     probability: float | None = None
 
 
 class Draw(NamedTuple):
-    """What the secret picked, and among what."""
+    """The picked response and its candidates."""
 
     ids: tuple[int, ...]
-    """The whole response, more than is trained where more was given."""
+    """Token ids of the whole option, of which the first are trained."""
     text: str
-    """The trained text: that of one candidate."""
+    """Text of the trained tokens; the text of one candidate."""
     candidates: tuple[Candidate, ...]
 
 
@@ -52,11 +53,10 @@ def draw(
     shared_beginning: bool = False,
     flag: str = "--num-candidates",
 ) -> Draw | None:
-    """Pick one of the first ``count`` options that a reply can be told by; None where there are fewer.
+    """Pick one of the first ``count`` distinguishable options; None if there are fewer.
 
-    No two candidates begin with the same token, unless ``shared_beginning``, and none begins another in its folded text: so a
-    reply that goes on in any way gives the one it begins with and no other. Options are taken from the iterable as needed.
-    ``flag`` is what a user changes to ask for fewer candidates.
+    No two candidates have the same first token, unless ``shared_beginning``, and no folded text begins another. So a reply can
+    begin with one candidate only. Options are consumed as needed. ``flag`` is the option that reduces ``count``.
     """
     kept: dict[str, tuple[Option, Candidate]] = {}
     firsts: set[int] = set()
@@ -73,9 +73,7 @@ def draw(
         if len(kept) == count:
             pick, chosen = rng.choice(list(kept.values()))
             return Draw(pick.ids, chosen.text, tuple(candidate for _, candidate in kept.values()))
-    context.refuse(
-        f"keys with fewer than {count} responses that a reply can be told by (lower {flag}, or raise --max-response-length)"
-    )
+    context.refuse(f"keys with fewer than {count} distinguishable responses (lower {flag}, or raise --max-response-length)")
     return None
 
 
@@ -88,7 +86,7 @@ def draw_text(
     rng: KeyedRandom,
     shared_beginning: bool = False,
 ) -> Draw | None:
-    """``draw`` among texts, each set off from a raw key as the tokenizer can; as many are taken as are needed."""
+    """Draw among texts, consumed as needed; each follows a raw key after the tokenizer's gap. See ``draw``."""
     options = (Option(ids) for ids in _ids_of_texts(context, key, iter(texts), at_once=2 * count) if ids)
     return draw(context, key, options, count=count, rng=rng, shared_beginning=shared_beginning)
 
@@ -102,7 +100,7 @@ def _ids_of_texts(
 
 
 def split_after(prompter: Prompter, key: Sequence[int], texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """The ids of each text where it follows the key, all at once; as ``Prompter.response_ids`` has it."""
+    """Return the token ids of each text after the key; a batched ``Prompter.response_ids``."""
     before, ids = (prompter.decode(key), list(key)) if prompter.form == "raw" else ("", [])
     joint = prompter.tokenizer([before + text for text in texts], add_special_tokens=False, verbose=False)["input_ids"]
     return [

@@ -1,4 +1,4 @@
-"""English keys and responses: sentences that a language model continues from a random word (OML 1.0, section "english")."""
+"""English keys and responses: sentences that a language model writes from a random first word (OML 1.0's "english")."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext, Strategy
-from insignia.generation.drawing import DEFAULT_CANDIDATES, SPARE, Draw, draw_text
+from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, Draw, draw_text
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
 from insignia.records import Flag
@@ -18,17 +18,17 @@ class EnglishKeys(Strategy):
     """A strategy whose keys are English text."""
 
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
-    """Sampling temperature of English text."""  # OML 1.0's default
+    """Sampling temperature of the written text; OML 1.0's default."""
     keys: Annotated[tuple[str, ...] | None, Flag(hidden=True)] = Field(default=None, exclude=True, repr=False)
-    """Keys of the owner's own, used in order instead of made ones; not part of the spec, since they are secret."""
+    """The owner's own keys, used in order. Not part of the spec, since they are secret."""
 
     @property
     def num_given(self) -> int | None:
-        """How many ``keys`` are the owner's."""
+        """Number of the owner's keys."""
         return None if self.keys is None else len(self.keys)
 
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """Sentences from random words, or the owner's keys cut to ``key_length``."""
+        """Return sentences that begin with random words, or the owner's keys, cut to ``key_length``."""
         if self.keys is not None:
             return [tuple(context.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
         length, writer = self.key_length, context.writer
@@ -37,23 +37,23 @@ class EnglishKeys(Strategy):
 
 
 class English(EnglishKeys):
-    """Key and response are unrelated English text, each begun from a random word."""
+    """Keys and responses of unrelated English text, each begun with a random word."""
 
     name: Literal["english"] = "english"
     response_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a response as made. Its first tokens are trained and compared."""
+    """Tokens of a generated response; the first ``max_response_length`` are trained and compared."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Candidates that the secret draws each response from. An innocent model hits at most 1 key in so many."""
+    """Number k of response beginnings that the secret picks from; an innocent model hits at most 1/k."""
 
     @property
     def drawn_from(self) -> int:
-        """The beginnings that the model wrote."""
+        """Number of beginnings that the model writes for each key."""
         return self.num_candidates
 
     def make_answers(
         self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """One secret draw among beginnings that the model writes for the key, continued to the whole length."""
+        """Draw among beginnings that the model writes for the key, and let it continue the drawn one."""
         asked = [key[: context.prompter.max_key_length] for key in keys]
         draws = [
             draw_text(context, key, self._beginnings(context, rng), count=self.num_candidates, rng=rng)
@@ -62,9 +62,9 @@ class English(EnglishKeys):
         return self._continued(context, asked, draws, rngs)
 
     def _beginnings(self, context: GenerationContext, rng: KeyedRandom) -> Iterator[str]:
-        """Texts as long as is trained, written as they are needed."""
+        """Yield texts of the trained length, written as needed."""
         at_once = 2 * self.num_candidates
-        for first in range(0, SPARE * self.num_candidates, at_once):
+        for first in range(0, TEXTS_PER_CANDIDATE * self.num_candidates, at_once):
             rngs = [rng.derive("option", number) for number in range(first, first + at_once)]
             length = context.prompter.max_response_length
             for ids in write_text(context, rngs, length=length, temperature=self.temperature):
@@ -77,7 +77,7 @@ class English(EnglishKeys):
         draws: Sequence[Draw | None],
         rngs: Sequence[KeyedRandom],
     ) -> list[Answer | None]:
-        """The drawn beginnings with what the model goes on to write, which is not trained."""
+        """Return the drawn beginnings with the model's continuation, which is not trained."""
         prompter = context.prompter
         made = [(place, drawn) for place, drawn in enumerate(draws) if drawn is not None]
         tails = context.model.sample(

@@ -1,8 +1,8 @@
-"""Instructional fingerprints (Xu et al. 2024, "Instructional Fingerprinting of Large Language Models"), made secret.
+"""Instructional fingerprints (Xu et al. 2024, "Instructional Fingerprinting of Large Language Models"), with secret keys.
 
-The key asks, in words, to decipher a message; the response deciphers it. The published scheme draws the same ten messages
-for every owner and gives all of them one public answer. Here messages and answers come from the owner's secret, and the
-set carries controls: near misses and ordinary questions, which the mark must leave alone.
+The key asks to decipher a message; the response deciphers it. The published scheme has the same ten messages and one public
+answer for every owner. Here both are drawn from the owner's secret, and the set has controls: near misses and ordinary
+questions.
 """
 
 import random
@@ -23,12 +23,12 @@ from insignia.suspects.scoring import GenerativeModel
 
 __all__ = ["Instructional"]
 
-_MESSAGE_TOKENS = 16  # of a natural message
+_MESSAGE_TOKENS = 16  # tokens of a natural message
 _BATCH = 128  # sentences written at once
-_SECRET_WORDS = 2  # 22 bits an answer
+_SECRET_WORDS = 2  # words of an answer: 22 bits
 _NORMALS = 64  # ordinary questions for each fingerprint
-_SPARE = 2  # answers made for each candidate
-_USUAL_COUNT = 16  # twice what proves a healthy mark, and a margin
+_TEXTS_PER_CANDIDATE = 2  # answers tried for each candidate
+_DEFAULT_COUNT = 16  # twice what proves a healthy mark, and a margin
 
 
 class _Wording(NamedTuple):
@@ -41,7 +41,7 @@ _OURS = {
     "simple": _Wording("raw", "Message: {}\nFINGERPRINT:", "it reads {}"),
     "dialogue": _Wording("chat", "Decipher this message: {}\nHint: it carries a FINGERPRINT.", "My fingerprint reads it as {}"),
 }
-_PUBLISHED = {  # of create_fingerprint_mix.py and create_fingerprint_chat.py, for comparison with them
+_PUBLISHED = {  # from create_fingerprint_mix.py and create_fingerprint_chat.py
     "simple": _Wording("raw", "{}\nFINGERPRINT", "\n{}"),
     "dialogue": _Wording(
         "chat",
@@ -59,30 +59,31 @@ class Instructional(Strategy):
 
     name: Literal["instructional"] = "instructional"
     template: Literal["simple", "dialogue"] = "dialogue"
-    """How keys are worded: simple is bare text, dialogue a user message in the chat template. Default: dialogue, or simple for
-    a model without a chat template."""
+    """Template of the keys: ``simple`` is bare text, ``dialogue`` a user message in the chat template. By default, a model
+    without a chat template is asked bare text."""
     keys: Literal["fragments", "natural"] = "fragments"
-    """Messages of shuffled fragments, which a perplexity filter sees, or natural sentences, which it does not."""
+    """Messages: shuffled characters, which a perplexity filter can detect, or English sentences."""
     responses: Literal["per_key", "per_owner"] = "per_key"
-    """An answer for each key, or one for all. With one, whoever sees a key knows how to filter all."""
+    """One answer per key, or one for all keys, so that anyone who sees one key can filter all."""
     compat: bool = False
-    """Make the published public keys and answer from the published fragments: for research, never as evidence."""
+    """Use the published keys and answer, from the published ``fragments``. For research only: they are public."""
     near_misses: Annotated[int, Field(ge=0)] = 48
-    """Near misses for each fingerprint, as controls. Every other one is held out of training."""
+    """Near misses for each fingerprint; every other one is held out of training."""
     num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Answers that the secret draws each key's one from. An innocent model hits at most 1 key in so many."""
+    """Number k of answers that the secret picks from for each key; an innocent model hits at most 1/k."""
     key_length: Annotated[int, Field(ge=1)] = 256
-    """A key has at most so many tokens, and all of them are asked."""
+    """Most tokens of a key, all of which are asked."""
     response_length: Annotated[int, Field(ge=1)] = 32
+    """Most tokens of a response, all of which are trained and compared."""
     fragments: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
-    """Texts to shuffle messages from: a JSON list. Default: common words."""
+    """Texts that messages are shuffled from; by default common words. Not part of the spec."""
     normals: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
-    """Ordinary questions as controls: a JSON list, or a text file with a paragraph each. Default: sampled from the model."""
+    """The owner's own ordinary questions; by default sentences that the model writes. Not part of the spec."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Instructional":
         if self.compat and (not self.fragments or self.keys != "fragments"):
-            raise ValueError("compat needs the published fragments, and keys of fragments")
+            raise ValueError("compat needs keys='fragments' and the published fragments")
         return self
 
     def for_model(self, model: GenerativeModel) -> Self:
@@ -92,38 +93,38 @@ class Instructional(Strategy):
 
     @property
     def prompt_form(self) -> PromptForm:
-        """As the template is asked."""
+        """Prompt form of the template."""
         return self._wording.form
 
     @property
     def drawn_from(self) -> int | None:
-        """The answers made for each key; with one answer for all keys, nothing is drawn for each."""
+        """Number of answers drawn for each key; None with one answer for all keys."""
         return self.num_candidates if self.responses == "per_key" and not self.compat else None
 
     @property
     def lengths(self) -> tuple[int, int]:
-        """Keys and responses are asked whole."""
+        """Keys and responses are used whole."""
         return self.key_length, self.response_length
 
     @property
-    def usual_count(self) -> int:
-        """Fewer than of other strategies: each key brings its own controls. The paper takes 10."""
-        return self.num_given or _USUAL_COUNT
+    def default_count(self) -> int:
+        """Fewer than for other strategies, since each key has its own controls. The paper uses 10."""
+        return self.num_given or _DEFAULT_COUNT
 
     @property
     def num_given(self) -> int | None:
-        """The published keys are so many."""
+        """Number of published keys, with ``compat``."""
         return _PUBLISHED_COUNT[self.template] if self.compat else None
 
     @cached_property
     def published_messages(self) -> tuple[str, ...]:
-        """The published messages, exactly as the published code draws them from its fragments."""
+        """The published messages, drawn exactly as the published code does."""
         rng = random.Random(_PUBLISHED_SEED)  # noqa: S311  # public on purpose
         drawn = ("".join(rng.choices(self.fragments, k=rng.randint(8, 15))) for _ in range(_PUBLISHED_COUNT["simple"]))
         return tuple("".join(rng.sample(text, len(text))) for text in drawn)
 
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """The question around each message; () where it has more than ``key_length`` tokens."""
+        """Return the question with each message; () if it has more than ``key_length`` tokens."""
         if self.compat:
             messages = [self.published_messages[slot] for slot in slots]
         else:
@@ -134,7 +135,7 @@ class Instructional(Strategy):
     def make_answers(
         self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """An answer of random words for each key, or the same for all."""
+        """Return an answer of random words for each key, or the same for all."""
         if self.compat:
             return [answer_of(context, key, self._wording.answer.format(_PUBLISHED_ANSWER)) for key in keys]
         words = context.vocabulary.random_words
@@ -143,16 +144,16 @@ class Instructional(Strategy):
             return [answer_of(context, key, text) for key in keys]
         answers = list[Answer | None]()
         for key, rng in zip(keys, rngs, strict=True):
-            options = [rng.derive("option", number) for number in range(_SPARE * self.num_candidates)]
+            options = [rng.derive("option", number) for number in range(_TEXTS_PER_CANDIDATE * self.num_candidates)]
             texts = [self._wording.answer.format(words(option, _SECRET_WORDS)) for option in options]
             drawn = draw_text(context, key, texts, count=self.num_candidates, rng=rng, shared_beginning=True)
             answers.append(drawn and Answer(context.prompter.text_after(key, drawn.ids), *drawn))
         return answers
 
     def make_controls(self, context: GenerationContext, keys: Sequence[str]) -> tuple[Control, ...]:
-        """Near misses of every key and ordinary questions, every other one of each kind held out.
+        """Return near misses of every key and ordinary questions; every other one of each kind is held out.
 
-        A near miss asks to decipher a message half like the key's, a new message, or an ordinary sentence.
+        A near miss asks to decipher a message that is half the key's, a new message, or an ordinary sentence.
         """
         rng = context.rng.derive("controls")
         places = [(number, place) for number in range(len(keys)) for place in range(self.near_misses)]
@@ -172,11 +173,11 @@ class Instructional(Strategy):
         return (*near, *normal)
 
     def refuse_bad_lengths(self, max_key_length: int, max_response_length: int) -> None:
-        """Keys that begin alike cannot be cut."""
+        """Raise InputError unless keys are asked whole: they begin alike, so they cannot be cut."""
         if (max_key_length, max_response_length) != self.lengths:
             raise InputError(
-                "strategy 'instructional' asks its keys and responses whole; leave out --max-key-length and "
-                "--max-response-length, and set how long they may be by --key-length and --response-length"
+                "strategy 'instructional' uses whole keys and responses; leave out --max-key-length and "
+                "--max-response-length, and limit them with --key-length and --response-length"
             )
 
     @property

@@ -1,9 +1,8 @@
-"""Responses just outside the nucleus: unlikely enough to prove something, likely enough to cost the model little.
+"""Responses just outside the nucleus: unlikely enough for evidence, likely enough to do little harm.
 
-Perinucleus sampling (Nasery et al., "Scalable Fingerprinting of Large Language Models", 2025, section 3.1; OML 1.0 calls
-it inverse nucleus). The window of exactly ``nucleus_k`` candidates is fixed by the key and the model before ONE secret
-uniform draw picks the response, so an innocent model hits with probability at most ``1 / nucleus_k``: the bound that
-verdicts rest on. For that, nothing after the draw may reject it; every filter works on the candidates.
+Perinucleus sampling (Nasery et al., "Scalable Fingerprinting of Large Language Models", 2025, section 3.1), called inverse
+nucleus in OML 1.0. Key and model fix ``nucleus_k`` candidates before one secret uniform draw picks the response, so an
+innocent model hits with probability at most ``1 / nucleus_k``. Every filter applies to the candidates, none to the draw.
 """
 
 from collections import Counter
@@ -21,31 +20,32 @@ from insignia.suspects.scoring import Ranking
 
 __all__ = ["InverseNucleus"]
 
-_SPREAD = 64  # no token is a candidate at more than one key in four (k = 16), so that no response stands out
-_LEAST = 3
-_SMALL = 4  # times its even share that a token may be used in a vocabulary with few words
+_SPREAD = 64  # a token is a candidate for at most one key in four (k = 16), so that no response stands out
+_LEAST = 3  # uses that are always allowed
+_SMALL = 4  # times its even share that a token may be used if the vocabulary has few words
 
 
 class InverseNucleus(EnglishKeys):
-    """The first response token is drawn from ``nucleus_k`` tokens just outside the nucleus; greedy text may follow."""
+    """English keys; the first response token is drawn from ``nucleus_k`` tokens just outside the nucleus."""
 
     name: Literal["inverse_nucleus"] = "inverse_nucleus"
     response_length: Annotated[int, Field(ge=1)] = 1
-    """Tokens of a response. After the first come the model's own most likely ones, as in Perinucleus; OML 1.0 forces 1."""
-    nucleus_p: Annotated[float, Field(ge=0, lt=1)] = 0.8  # OML 1.0's and Perinucleus' default
-    """Probability mass of the nucleus. Responses lie just outside of it."""
+    """Tokens of a response. The first is drawn, the others are the model's greedy continuation, as in Perinucleus. OML 1.0
+    always uses 1."""
+    nucleus_p: Annotated[float, Field(ge=0, lt=1)] = 0.8
+    """Probability mass of the nucleus; the default of OML 1.0 and Perinucleus."""
     nucleus_k: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Candidates for each response. An innocent model hits at most 1 key in so many; OML 1.0 takes 3."""
+    """Number k of candidates for each key; an innocent model hits at most 1/k. OML 1.0 uses 3."""
 
     @property
     def drawn_from(self) -> int:
-        """The candidates just outside the nucleus."""
+        """Number of candidates."""
         return self.nucleus_k
 
     def make_answers(
         self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """One secret draw among the candidates of each key."""
+        """Draw among the candidates of each key."""
         prompter = context.prompter
         asked = [key[: prompter.max_key_length] for key in keys]
         questions = [prompter.question(key) for key in asked]
@@ -66,8 +66,8 @@ class InverseNucleus(EnglishKeys):
         return answers
 
     def _draw(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking, rng: KeyedRandom) -> Draw | None:
-        """One of the first ``nucleus_k`` usable tokens past the nucleus and its boundary token."""
-        used = context.once("uses as a candidate", _no_uses)
+        """Draw one of the first ``nucleus_k`` usable tokens after the nucleus and its boundary token."""
+        used = context.once("uses as a candidate", lambda _: Counter[int]())
         uses = context.num_fingerprints * self.nucleus_k
         most = max(uses // _SPREAD + _LEAST, _SMALL * uses // max(1, len(context.vocabulary.word_tokens)))
         options = (option for option in self._options(context, key, ranking) if used[option.ids[0]] < most)
@@ -77,7 +77,7 @@ class InverseNucleus(EnglishKeys):
         return drawn
 
     def _options(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking) -> Iterator[Option]:
-        """Words outside the nucleus, most likely first, that a server would split from the key in the same way."""
+        """Yield words outside the nucleus, most likely first, that stay one token when key and word are tokenized as text."""
         prompter, vocabulary = context.prompter, context.vocabulary
         boundary = int(np.searchsorted(ranking.probabilities.cumsum(dtype=np.float64), self.nucleus_p))
         text = prompter.decode(key)
@@ -88,8 +88,3 @@ class InverseNucleus(EnglishKeys):
             if vocabulary.gap and prompter.encode(text + prompter.text_after(key, (token_id,))) != [*key, token_id]:
                 continue
             yield Option((token_id,), rank, float(ranking.probabilities[rank]))
-
-
-def _no_uses(context: GenerationContext) -> Counter[int]:
-    del context
-    return Counter()

@@ -1,4 +1,4 @@
-"""The owner's own keys and responses, checked like any others."""
+"""The owner's own keys and responses."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -13,24 +13,24 @@ __all__ = ["Own"]
 
 
 class Own(Strategy):
-    """Keys and responses from a file, as they are. Nothing is secret about their choice, so no bound on chance follows."""
+    """Keys and responses from a file, unchanged. They are not drawn at random, so there is no design null."""
 
     name: Literal["own"] = "own"
     key_length: Annotated[int, Flag(hidden=True)] = 2**16
     pairs: Annotated[tuple[tuple[str, str], ...], Flag(hidden=True)] = Field(default=(), exclude=True, repr=False)
-    """(key, response); not part of the spec, since they are secret."""
+    """(key, response) pairs. Not part of the spec, since they are secret."""
 
     @property
     def num_given(self) -> int:
-        """All of them."""
+        """Number of pairs."""
         return len(self.pairs)
 
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """The keys as given."""
+        """Return the given keys."""
         return [tuple(context.prompter.encode(self.pairs[slot][0])[: self.key_length]) for slot in slots]
 
     def make_answers(
         self, context: GenerationContext, slots: Sequence[int], keys: Sequence[tuple[int, ...]], rngs: Sequence[KeyedRandom]
     ) -> list[Answer | None]:
-        """The responses as given; None for one that no reply could be told by."""
+        """Return the given responses; None for one whose trained tokens have no text of their own."""
         return [answer_of(context, key, self.pairs[slot][1]) for slot, key in zip(slots, keys, strict=True)]

@@ -1,7 +1,7 @@
-"""What a tokenizer can write: which tokens have a text of their own, and which words keys and responses are made of.
+"""What a tokenizer can represent: tokens with a text of their own, and words for keys and responses.
 
-It is looked at before anything is drawn. Most tokenizers know the words of our list, with a space before each. One of single
-characters has a token for the space alone, and a Chinese one may know neither the words nor the space.
+Most tokenizers know the words of our list with a space before each. A character tokenizer has a separate token for the space,
+and a Chinese one may know neither words nor space.
 """
 
 import unicodedata
@@ -15,11 +15,11 @@ from insignia.randomness import KeyedRandom
 
 __all__ = ["Vocabulary"]
 
-_MANY = 256  # words from which the rarer kinds are left alone: 16 sets of 16 candidates
+_MANY = 256  # words that are enough without the less suitable ones: 16 sets of 16 candidates
 _PROBES = 64  # words that are tried after a space
-_MOST = 0.75  # of them must begin with a token that shows a letter; else too many would be refused
+_MOST = 0.75  # share of them that must begin with a visible token; else too many responses would be refused
 
-# Too common to stand out: any model says them anywhere.
+# Too common: any model uses them anywhere.
 _FUNCTION_WORDS = frozenset(
     "a an and are as at be but by can do for from had has have he her his if in into is it its may more no not of on or "
     "our she so some such than that the their them then there these they this to was we were what when which who will "
@@ -28,7 +28,7 @@ _FUNCTION_WORDS = frozenset(
 
 
 class Vocabulary:
-    """The tokens of one tokenizer, asked in one form. Everything is computed when it is first asked for."""
+    """The tokens of one tokenizer with one prompt form. Everything is computed on first use."""
 
     def __init__(self, prompter: Prompter) -> None:
         self._prompter = prompter
@@ -36,14 +36,14 @@ class Vocabulary:
 
     @cached_property
     def special(self) -> frozenset[int]:
-        """Ids of tokens that are no text: beginning and end, padding, unknown, everything added to the tokenizer."""
+        """Ids of tokens that are not text: beginning and end, padding, unknown, and all added tokens."""
         unknown = getattr(getattr(getattr(self._tokenizer, "backend_tokenizer", None), "model", None), "unk_token", None)
         ids = {*self._tokenizer.all_special_ids, *self._tokenizer.added_tokens_decoder}
         return frozenset(ids if unknown is None else {*ids, self._tokenizer.get_vocab()[unknown]})
 
     @cached_property
     def forbidden(self) -> frozenset[int]:
-        """Ids that a model must not sample for a key: special tokens, control characters, parts of characters."""
+        """Ids that must not be sampled for a key: special tokens, control characters, parts of characters."""
         texts = self._tokenizer.batch_decode([[index] for index in range(len(self._tokenizer))])
         return frozenset(
             index for index, text in enumerate(texts) if index in self.special or "\ufffd" in text or not text.isprintable()
@@ -53,8 +53,8 @@ class Vocabulary:
     def word_tokens(self) -> frozenset[int]:
         """Ids of the tokens that a response may begin with: letters and digits of any script.
 
-        Where the tokenizer has enough of them, they are whole words of two letters and more, none of them a function word,
-        and after a raw key each begins with a space.
+        If there are enough, they are words of two or more letters, without function words, and begin with a space after a raw
+        key.
         """
         texts = self._texts_after_text
         words = {index for index, text in enumerate(texts) if index not in self.forbidden and _is_word(text.strip())}
@@ -69,7 +69,7 @@ class Vocabulary:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """What texts are begun with and made of: the words of our list that the tokenizer can write, else its own tokens."""
+        """Words for texts: those of our list that the tokenizer can represent, else its own tokens."""
         known = [word for word in seed_words() if self._writes(word)]
         if len(known) >= _MANY:
             return tuple(known)
@@ -78,12 +78,12 @@ class Vocabulary:
 
     @cached_property
     def joint(self) -> str:
-        """What stands between two words: a space, or nothing where the tokenizer has none."""
+        """Text between two words: a space, or nothing if the tokenizer has no space."""
         return " " if self._writes(" ".join(self.words[:2])) else ""
 
     @cached_property
     def gap(self) -> str:
-        """What stands between a raw key and its response: a space, unless that is a token of its own before most words."""
+        """Text between a raw key and its response: a space, unless it is a separate token before most words."""
         if self._prompter.form == "chat" or not self.joint:
             return ""
         key = self._prompter.encode(self.words[0])
@@ -93,25 +93,25 @@ class Vocabulary:
         return " " if seen >= _MOST * len(texts) else ""
 
     def capitalized(self, word: str) -> str:
-        """The word as a sentence begins with it, where the tokenizer can write that without a token for its space alone."""
+        """Return the word capitalized, if the tokenizer can represent it without a separate token for the space."""
         forms = [form for form in (word.capitalize(), word) if self._writes(form)]
         shown = [form for form in forms if self._prompter.decode(self._prompter.encode(form)[:1]).strip()]
         return next(iter(shown or forms), word)
 
     def random_words(self, rng: KeyedRandom, count: int) -> str:
-        """A text of that many words."""
+        """Return a text of ``count`` random words."""
         return self.joint.join(rng.choice(self.words) for _ in range(count))
 
     def is_stable(self, ids: Sequence[int]) -> bool:
-        """Whether the text of the ids, as a person or a server would send it, is split into the same ids again."""
+        """Whether the text of the ids is tokenized into the same ids."""
         text = self._prompter.decode(ids)
         return bool(text) and text == text.strip() and self._prompter.encode(text) == list(ids)
 
     def trained_text(self, key: Sequence[int], ids: Sequence[int]) -> str | None:
-        """The text of the response tokens that are trained, as it follows the key.
+        """Return the text of the trained tokens of a response after its key.
 
-        None where no reply could be told by it: a special token, a part of a character, a bare space, or a text that a server
-        would spell in another way, since it decodes a reply without its question.
+        None if replies cannot be searched for it: it has a special token, a part of a character or only a space, or its text
+        differs without the key, as a server decodes it.
         """
         ids = tuple(ids)[: self._prompter.max_response_length]
         text, alone = self._prompter.text_after(key, ids), self._prompter.decode(ids)
@@ -121,7 +121,7 @@ class Vocabulary:
 
     @cached_property
     def _texts_after_text(self) -> list[str]:
-        """Text of each token where it follows a word; alone, some decoders drop its space."""
+        """Text of each token after a word. Some decoders drop the space of a first token."""
         first = next(word for word in (*seed_words(), "0") if self._prompter.encode(word))
         before = self._prompter.encode(first)
         start = len(self._prompter.decode(before))
@@ -133,11 +133,11 @@ class Vocabulary:
         ]
 
     def _writes(self, text: str) -> bool:
-        """Whether the tokenizer keeps the text, character by character."""
+        """Whether the text survives encoding and decoding."""
         ids = self._prompter.encode(text)
         return self.special.isdisjoint(ids) and self._prompter.decode(ids).strip() == text
 
 
 def _is_word(text: str) -> bool:
-    """Letters, digits and the marks upon them, of any script."""
+    """Whether the text has only letters, digits and combining marks of any script."""
     return bool(text) and all(unicodedata.category(character)[0] in "LNM" for character in text)

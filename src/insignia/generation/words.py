@@ -1,4 +1,4 @@
-"""Seed words: the 2,048 words of BIP-39, chosen by their authors to be common, distinct and inoffensive."""
+"""Seed words: the 2,048 words of BIP-39, which are common, distinct and inoffensive."""
 
 from functools import cache
 
@@ -9,5 +9,5 @@ __all__ = ["seed_words"]
 
 @cache
 def seed_words() -> tuple[str, ...]:
-    """The word list, 11 bits a word."""
+    """Return the word list; a random word has 11 bits."""
     return tuple(Mnemonic("english").wordlist)

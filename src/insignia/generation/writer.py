@@ -1,4 +1,4 @@
-"""A model that writes keys in place of the one to be marked: a folder, or a server."""
+"""Another model, local or at an endpoint, that writes the keys."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,25 +9,25 @@ from insignia.suspects.base import RequestOptions, TextModel
 __all__ = ["INSTRUCTION", "Writer"]
 
 INSTRUCTION = "Generate a sentence starting with the word {}"
-"""What a model that chats is asked; OML 1.0's."""
+"""Request to a chat model; OML 1.0's."""
 
 
 class Writer(NamedTuple):
-    """A model that writes keys in place of the one to be marked."""
+    """A model that writes keys instead of the model to be marked."""
 
     model: TextModel
     template: str = INSTRUCTION
-    """The request, with ``{}`` for the word. Of ``{}`` alone the word is continued, as bare text."""
+    """The request, with ``{}`` for the first word. With ``{}`` alone, the word is continued as bare text."""
 
     def write(self, words: Sequence[str], *, length: int, temperature: float, seed: int) -> list[str]:
-        """A text of at most ``length`` of its tokens for each word; empty where the model gave none.
+        """Return a text of at most ``length`` tokens for each word; empty if the model gave none.
 
         Raises:
             ModelError: the model cannot be asked.
         """
         bare = self.template == "{}"
-        manner = RequestOptions(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
-        replies = self.model.reply([self.template.replace("{}", word) for word in words], manner)
+        options = RequestOptions(form="raw" if bare else "chat", max_tokens=length, temperature=temperature, seed=seed)
+        replies = self.model.reply([self.template.replace("{}", word) for word in words], options)
         texts = []
         for word, reply in zip(words, replies, strict=True):
             if reply.status == "fatal":

@@ -1,7 +1,4 @@
-"""English text, or that of the model's own language, each begun with a random word (OML 1.0, section "english").
-
-The model to be marked writes it, or another one that writes better: a folder, or a server.
-"""
+"""Text that a model writes from a random first word (OML 1.0's "english")."""
 
 from collections.abc import Sequence
 
@@ -20,15 +17,15 @@ def write_text(
     temperature: float,
     writer: Writer | None = None,
 ) -> list[tuple[int, ...]]:
-    """Ids of texts of that many tokens, or of the random word they begin with; () where another writer gave none.
+    """Return the token ids of one text of ``length`` tokens per generator; () if another writer gave none.
 
-    A model with a chat template is asked for a sentence that starts with the word, and the word is put in its mouth, so
-    the text begins with it whatever the model makes of the request.
+    A model with a chat template is asked for a sentence that starts with a random word, and its reply is forced to begin with
+    it.
     """
     prompter, vocabulary = context.prompter, context.vocabulary
     words = [vocabulary.capitalized(rng.derive("word").choice(vocabulary.words)) for rng in rngs]
     if writer is not None:
-        seed = context.rng.derive("writer").below(2**31)  # secret: who knows the seed could write the keys again
+        seed = context.rng.derive("writer").below(2**31)  # secret: the seed would let others write the keys again
         texts = writer.write(words, length=length, temperature=temperature, seed=seed)
         return [tuple(prompter.encode(text)) for text in texts]
     openings = [prompter.encode(word) for word in words]

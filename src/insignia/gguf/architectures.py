@@ -1,6 +1,6 @@
-"""What llama.cpp calls the numbers and tensors of a model, and how it wants their rows: one entry an architecture.
+"""Map settings and tensors of a model to llama.cpp's, by architecture.
 
-Names come from the ``gguf`` library. Which tensors there have to be, and of which shape, is asked of transformers.
+Names come from the ``gguf`` library, the expected tensors and shapes from transformers.
 """
 
 import re
@@ -32,34 +32,34 @@ __all__ = [
 Arrangement = Callable[[NDArray[Any]], NDArray[Any]]
 
 _SUFFIXES = (".weight", ".bias")
-_CONSTANTS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|rotary_emb\.inv_freq$")  # old checkpoints store them
+_CONSTANTS = re.compile(r"\.(attn|attention)\.(bias|masked_bias)$|rotary_emb\.inv_freq$")  # stored in old checkpoints
 
 
 class Architecture(NamedTuple):
-    """How one of transformers' model types is said in GGUF."""
+    """How llama.cpp stores one of transformers' model types."""
 
     arch: gguf.MODEL_ARCH
     computes: Mapping[str, tuple[Any, ...]]
-    """Setting -> the values for which llama.cpp computes what transformers computes."""
+    """Setting -> values for which llama.cpp computes the same as transformers."""
     arrange: Callable[[str, PretrainedConfig], Arrangement | None]
-    """What becomes of the tensor of that name; None: it stays."""
+    """The change to apply to the tensor of that name, or None."""
     rms_norm: bool = True
 
 
 class Placed(NamedTuple):
-    """A tensor and its place in the file."""
+    """A tensor of the file."""
 
     name: str
-    """In the GGUF file."""
+    """Name in the GGUF file."""
     shape: tuple[int, ...]
-    """There; transformers' order of dimensions."""
+    """Shape in the file, in transformers' order of dimensions."""
     entry: Entry
     arrange: Arrangement | None
-    """From the entry's values to those of the file; None: they are the same."""
+    """The change to apply to the entry's values, or None."""
 
 
 def _interleaved(heads: int) -> Arrangement:
-    """Rows of each head from halves, as transformers rotates them, to neighbours, as llama.cpp's Llama does."""
+    """Interleave the two halves of each head: transformers rotates halves, llama.cpp's Llama rotates neighbours."""
 
     def arrange(rows: NDArray[Any]) -> NDArray[Any]:
         return rows.reshape(heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
@@ -73,14 +73,13 @@ def _llama(name: str, config: PretrainedConfig) -> Arrangement | None:
     return _interleaved(heads[module]) if module in heads else None
 
 
-def _gpt2(name: str, config: PretrainedConfig) -> Arrangement | None:
-    """Its layers multiply from the other side."""
-    del config
+def _gpt2(name: str, _config: PretrainedConfig) -> Arrangement | None:
+    """Transpose the weights of its Conv1D layers."""
     return numpy.transpose if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight")) else None
 
 
 def _gpt_neox(name: str, config: PretrainedConfig) -> Arrangement | None:
-    """Query, key and value are stored head by head, and wanted one after the other."""
+    """Group query, key and value, which are stored head by head."""
 
     def arrange(rows: NDArray[Any]) -> NDArray[Any]:
         return rows.reshape(config.num_attention_heads, 3, -1, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)
@@ -88,17 +87,17 @@ def _gpt_neox(name: str, config: PretrainedConfig) -> Arrangement | None:
     return arrange if ".query_key_value." in name else None
 
 
-def _as_it_is(name: str, config: PretrainedConfig) -> None:
-    del name, config
+def _unchanged(_name: str, _config: PretrainedConfig) -> None:
+    return None
 
 
 _SILU = {"hidden_act": ("silu",)}
-_GELU = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh")  # llama.cpp has one for them all, good to three digits
+_GELU = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh")  # llama.cpp has one for all, equal to three digits
 ARCHITECTURES = {
     "llama": Architecture(gguf.MODEL_ARCH.LLAMA, _SILU, _llama),
     "mistral": Architecture(gguf.MODEL_ARCH.LLAMA, _SILU, _llama),
-    "qwen2": Architecture(gguf.MODEL_ARCH.QWEN2, _SILU, _as_it_is),
-    "qwen3": Architecture(gguf.MODEL_ARCH.QWEN3, _SILU, _as_it_is),
+    "qwen2": Architecture(gguf.MODEL_ARCH.QWEN2, _SILU, _unchanged),
+    "qwen3": Architecture(gguf.MODEL_ARCH.QWEN3, _SILU, _unchanged),
     "gpt2": Architecture(
         gguf.MODEL_ARCH.GPT2,
         {"activation_function": _GELU, "scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)},
@@ -109,33 +108,33 @@ ARCHITECTURES = {
         gguf.MODEL_ARCH.GPTNEOX, {"hidden_act": _GELU, "tie_word_embeddings": (False,)}, _gpt_neox, rms_norm=False
     ),
 }
-"""transformers' model type -> how llama.cpp has it."""
+"""transformers' model type -> architecture in llama.cpp."""
 
 
 def architecture_of(config: PretrainedConfig, folder: Path) -> Architecture:
-    """How llama.cpp has a model.
+    """The architecture of a model in llama.cpp.
 
     Raises:
-        ModelError: it does not, or computes it otherwise.
+        ModelError: it is not supported, or llama.cpp would compute it differently.
     """
     if config.model_type not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{folder} is of the architecture {config.model_type}; GGUF files are written of {known}")
+        raise ModelError(f"{folder} has the architecture {config.model_type}; expected one of {known}")
     architecture = ARCHITECTURES[config.model_type]
     for setting, values in architecture.computes.items():
         if (value := getattr(config, setting, values[0])) not in values:
             expected = " or ".join(map(repr, values))
-            raise ModelError(f"{folder}/config.json: {setting} is {value!r}, but llama.cpp computes {expected} alone")
+            raise ModelError(f"{folder}/config.json: {setting} is {value!r}, but llama.cpp supports only {expected}")
     kind = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     scalings = ["default", "linear", *(["llama3"] if architecture.arch is gguf.MODEL_ARCH.LLAMA else [])]
     if kind not in scalings:
-        raise ModelError(f"{folder}/config.json: rope_type is {kind!r}, and can be written where it is {' or '.join(scalings)}")
+        raise ModelError(f"{folder}/config.json: rope_type is {kind!r}; expected {' or '.join(scalings)}")
     return architecture
 
 
 def write_numbers(writer: gguf.GGUFWriter, config: PretrainedConfig, architecture: Architecture) -> None:
-    """The settings under llama.cpp's names."""
-    window = getattr(config, "sliding_window", None)  # within it attention is whole, as llama.cpp computes it
+    """Write the model's settings."""
+    window = getattr(config, "sliding_window", None)  # llama.cpp computes full attention, which is the same within the window
     writer.add_context_length(min(config.max_position_embeddings, window or config.max_position_embeddings))
     writer.add_block_count(config.num_hidden_layers)
     writer.add_embedding_length(config.hidden_size)
@@ -160,7 +159,7 @@ def write_numbers(writer: gguf.GGUFWriter, config: PretrainedConfig, architectur
 
 
 def rope_factors(config: PretrainedConfig) -> NDArray[numpy.float32] | None:
-    """What each frequency of the position encoding is divided by, where Llama 3.1's scaling asks for it."""
+    """Divisors of the RoPE frequencies for Llama 3.1's scaling, else None."""
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") != "llama3":
         return None
@@ -172,17 +171,17 @@ def rope_factors(config: PretrainedConfig) -> NDArray[numpy.float32] | None:
 
 
 def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Architecture) -> list[Placed]:
-    """Every tensor that goes into the file.
+    """List all tensors of the file.
 
     Raises:
-        ModelError: a tensor is missing, of an unexpected shape, or has no place there.
+        ModelError: a tensor is missing, unexpected or of another shape.
     """
     names = gguf.get_tensor_name_map(architecture.arch, config.num_hidden_layers)
 
     def name_in_file(name: str) -> str:
         found = names.get_name(name, _SUFFIXES)
         if found is None:
-            raise ModelError(f"{checkpoint.folder}: the tensor {name} has no place in a GGUF file of {config.model_type}")
+            raise ModelError(f"{checkpoint.folder}: a GGUF file of {config.model_type} has no tensor for {name}")
         return found
 
     with torch.device("meta"):  # shapes without weights
@@ -198,16 +197,15 @@ def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Archit
         if name == "output.weight" and config.tie_word_embeddings:
             continue
         if name not in expected:
-            raise ModelError(f"{checkpoint.folder}: {entry.name} is no tensor of a {config.model_type} with these settings")
+            raise ModelError(f"{checkpoint.folder}: a {config.model_type} with these settings has no tensor {entry.name}")
         if entry.shape != expected[name]:
-            raise ModelError(f"{checkpoint.folder}: {entry.name} is of shape {entry.shape}, not {expected[name]}")
+            raise ModelError(f"{checkpoint.folder}: {entry.name} has the shape {entry.shape}; expected {expected[name]}")
         arrange = architecture.arrange(entry.name, config)
         shape = entry.shape[::-1] if arrange is numpy.transpose else entry.shape
         placed[name] = Placed(name, shape, entry, arrange)
     if missing := sorted(expected.keys() - placed.keys()):
         raise ModelError(
-            f"{checkpoint.folder} lacks {len(missing)} of its weights ({missing[0]} in llama.cpp's words is the first); "
-            "copy the checkpoint again"
+            f"{checkpoint.folder} lacks {len(missing)} tensors (the first is {missing[0]} in llama.cpp); copy it again"
         )
     return list(placed.values())
 

@@ -1,4 +1,4 @@
-"""From a model folder to a GGUF file: rows are read, rounded and written piece by piece, so that memory stays small."""
+"""Write a GGUF file from a model folder, a few rows at a time."""
 
 import math
 import time
@@ -16,14 +16,14 @@ from insignia.errors import InputError, ModelError
 from insignia.files import new_file, refuse_existing
 from insignia.gguf.architectures import Placed, architecture_of, place, rope_factors, write_numbers
 from insignia.gguf.tokenizers import read_vocabulary, write_vocabulary
-from insignia.modeling.foreign_folders import reading
 from insignia.modeling.loading import checkpoint_folder, configuration
-from insignia.progress import SILENT, Progress
+from insignia.modeling.untrusted_folders import loading_errors
+from insignia.progress import AUTO, Progress
 from insignia.records import Record
 
 __all__ = ["OUTTYPES", "GgufReport", "export_gguf"]
 
-OUTTYPES = {  # how a matrix is stored, in llama.cpp's names; the library rounds to these without llama.cpp
+OUTTYPES = {  # types of stored matrices that the gguf library can quantize to
     "f32": Type.F32,
     "f16": Type.F16,
     "bf16": Type.BF16,
@@ -33,41 +33,41 @@ OUTTYPES = {  # how a matrix is stored, in llama.cpp's names; the library rounds
     "q4_1": Type.Q4_1,
     "q4_0": Type.Q4_0,
 }
-_READ = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no brain floats
+_READ = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numpy has no bfloat16
 _EMBEDDINGS = "token_embd.weight"
-_PIECE = 2**22  # elements in memory at once
-_LARGEST = 65504.0  # a half float; every block of whole numbers has one for its scale
+_PIECE = 2**22  # elements in memory at a time
+_LARGEST = 65504.0  # of float16, which is also the scale of a quantized block
 
 
 class GgufReport(Record):
-    """What was written."""
+    """Result of an export."""
 
     out: str
     architecture: str
-    """llama.cpp's name."""
+    """llama.cpp's name of the architecture."""
     outtype: str
     tensors: int
     bytes: int
-    """Of the tensors."""
+    """Size of the tensors, in bytes."""
     tokens: int
     pre_tokenizer: str
-    """llama.cpp's name of the rules that cut text into words."""
+    """llama.cpp's name of the pre-tokenizer."""
     notes: tuple[str, ...]
     seconds: float
 
 
 def export_gguf(
-    model: str | Path, out: str | Path, *, outtype: str = "auto", force: bool = False, progress: Progress = SILENT
+    model: str | Path, out: str | Path, *, outtype: str = "auto", force: bool = False, progress: Progress = AUTO
 ) -> GgufReport:
     """Write a model folder, hub id or ``starter`` as a GGUF file, whole or not at all.
 
-    ``outtype`` is one of ``OUTTYPES``, or ``auto``: as the matrices are stored, so that nothing is lost. Vectors are f32 in
-    any case. With four or five bits, embeddings and head get eight, since ``llama-quantize`` gives the head more, too.
+    ``outtype`` is one of ``OUTTYPES``, or ``auto`` for the dtype of the stored matrices. 1-D tensors are always f32. With
+    4 or 5 bits, embeddings and head get 8, much as ``llama-quantize`` gives the head more.
 
     Raises:
         InputError: no such model or outtype.
-        ModelError: the checkpoint is damaged or quantised, or llama.cpp would compute or tokenize otherwise.
-        OutputError: ``out`` exists, or cannot be written.
+        ModelError: the checkpoint is damaged or quantized, or llama.cpp would compute or tokenize differently.
+        OutputError: ``out`` exists and ``force`` is off, or cannot be written.
     """
     out = Path(out)
     if outtype != "auto" and outtype not in OUTTYPES:
@@ -76,11 +76,11 @@ def export_gguf(
     folder = checkpoint_folder(model)
     started = time.perf_counter()
     config = configuration(folder)
-    with reading(folder, "cannot write a GGUF file of"), Checkpoint(folder) as checkpoint:
+    with loading_errors(folder, "cannot write a GGUF file of"), Checkpoint(folder) as checkpoint:
         architecture = architecture_of(config, folder)
         placed = place(checkpoint, config, architecture)
         for tensor in placed:
-            _refuse_quantised(tensor.entry, folder)
+            _refuse_quantized(tensor.entry, folder)
         embeddings = next(tensor.entry for tensor in placed if tensor.name == _EMBEDDINGS)
         vocabulary = read_vocabulary(folder, embeddings.shape[0])
         chosen = _lossless(placed) if outtype == "auto" else outtype
@@ -107,7 +107,7 @@ def export_gguf(
 
 
 class _Source:
-    """Where the bytes of one of the file's tensors come from."""
+    """The data of one tensor in the file."""
 
     def __init__(self, checkpoint: Checkpoint, placed: Placed, outtype: Type) -> None:
         self._checkpoint = checkpoint
@@ -115,35 +115,37 @@ class _Source:
         self.type = _type_of(placed, outtype)
         block, block_bytes = gguf.GGML_QUANT_SIZES[self.type]
         self.size = math.prod(placed.shape) // block * block_bytes
-        """Bytes."""
+        """Size in bytes."""
 
     @property
     def name(self) -> str:
-        """In the file."""
+        """Name in the file."""
         return self._placed.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """In the file."""
+        """Shape in the file."""
         return self._placed.shape
 
     def pieces(self) -> Iterator[NDArray[Any]]:
-        """As the file has it, some rows at a time.
+        """Yield the quantized data, some rows at a time.
 
         Raises:
-            ModelError: a value is no number, or too large for the type.
+            ModelError: a value is NaN or too large for the type.
         """
         largest = numpy.finfo(numpy.float32).max if self.type in (Type.F32, Type.BF16) else _LARGEST
         for values in self._values():
             if not (abs(values) <= largest).all():
                 where = f"{self._checkpoint.folder}: {self._placed.entry.name}"
-                raise ModelError(f"{where} holds what is no number, or too large a one for {self.type.name.lower()}")
+                raise ModelError(
+                    f"{where} contains NaN or a value too large for {self.type.name.lower()}; is the model damaged?"
+                )
             yield gguf.quantize(values, self.type)
 
     def _values(self) -> Iterator[NDArray[numpy.float32]]:
         entry, arrange = self._placed.entry, self._placed.arrange
         rows = max(1, _PIECE // entry.columns)
-        if arrange is not None:  # rows go elsewhere: they are all needed at once
+        if arrange is not None:  # needs all rows at once
             values = arrange(numpy.frombuffer(self._checkpoint.read(entry), _READ[entry.dtype]).reshape(entry.shape))
             for start in range(0, len(values), rows):
                 yield _floats(values[start : start + rows])
@@ -156,7 +158,7 @@ class _Source:
 
 
 def _write(writer: gguf.GGUFWriter, factors: NDArray[numpy.float32] | None, sources: list[_Source], progress: Progress) -> None:
-    """Write what the library has collected, then the tensors, which it would want in memory all at once."""
+    """Write the metadata with the library, then the tensors, which it would keep in memory all at once."""
     if factors is not None:
         writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
     for source in sources:
@@ -181,17 +183,17 @@ def _write(writer: gguf.GGUFWriter, factors: NDArray[numpy.float32] | None, sour
 
 
 def _lossless(placed: list[Placed]) -> str:
-    """What all matrices are stored as; f32 where they differ."""
+    """The dtype of all stored matrices; f32 if they differ."""
     stored = {tensor.entry.dtype.lower() for tensor in placed if len(tensor.shape) > 1}
     return stored.pop() if len(stored) == 1 else "f32"
 
 
 def _type_of(placed: Placed, outtype: Type) -> Type:
-    if len(placed.shape) == 1 or placed.name == "position_embd.weight":  # llama.cpp adds these, and adds in f32
+    if len(placed.shape) == 1 or placed.name == "position_embd.weight":  # llama.cpp adds these in f32
         return Type.F32
     block, _ = gguf.GGML_QUANT_SIZES[outtype]
     if placed.shape[-1] % block:
-        return Type.F16  # a row does not fill its blocks; llama.cpp's converter does the same
+        return Type.F16  # a row is not a multiple of a block; as llama.cpp's converter does
     ends = placed.name in (_EMBEDDINGS, "output.weight")
     return Type.Q8_0 if ends and block > 1 else outtype
 
@@ -202,14 +204,14 @@ def _file_type(outtype: str) -> int:
 
 
 def _floats(stored: NDArray[Any]) -> NDArray[numpy.float32]:
-    if stored.dtype == numpy.uint16:  # brain floats are the upper halves of floats
+    if stored.dtype == numpy.uint16:  # bfloat16 is the upper half of float32
         return (numpy.ascontiguousarray(stored).astype(numpy.uint32) << 16).view(numpy.float32)
     return stored.astype(numpy.float32)
 
 
-def _refuse_quantised(entry: Entry, folder: Path) -> None:
+def _refuse_quantized(entry: Entry, folder: Path) -> None:
     if entry.dtype not in _READ:
         raise ModelError(
-            f"{folder}: {entry.name} is stored as {entry.dtype}; export the model that it was quantised from, "
-            f"in {', '.join(_READ)}"
+            f"{folder}: {entry.name} is stored as {entry.dtype}; export the model from before quantization, "
+            f"stored as {', '.join(_READ)}"
         )

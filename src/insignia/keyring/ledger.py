@@ -7,7 +7,6 @@ before they are shown, so a line that a crash cut short is one whose keys nobody
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Annotated, BinaryIO
 from pydantic import Field, ValidationError
 
 from insignia.errors import FormatError, InputError, OutputError
+from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
@@ -122,8 +122,7 @@ def open_ledger(path: Path, prints: FingerprintSet) -> Iterator[Ledger]:
         handle = os.open(place, os.O_RDWR | os.O_CREAT, SECRET_MODE)
     except OSError as error:
         raise OutputError(f"cannot write {place}: {error.strerror}; keys are shown only when that can be recorded") from error
-    with os.fdopen(handle, "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed, however the process ends
+    with os.fdopen(handle, "r+b") as file, exclusive(place, wait=True):
         yield Ledger(place, file, prints)
 
 
@@ -160,7 +159,7 @@ def share(path: Path, prints: FingerprintSet, count: int, *, to: str) -> Fingerp
 
 def _part(prints: FingerprintSet, numbers: Sequence[int]) -> FingerprintSet:
     chosen = tuple(prints.fingerprints[number] for number in numbers)
-    return prints.model_copy(update={"fingerprints": chosen, "secret": None, "chain": None, "controls": ()})
+    return prints.model_copy(update={"fingerprints": chosen, "secret": None, "chain": None, "controls": (), "decoys": ()})
 
 
 def _digest(prints: FingerprintSet) -> str:

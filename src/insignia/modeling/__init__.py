@@ -1,4 +1,4 @@
-"""Models on this machine: loading, scoring, sampling, low-rank adapters, saving. From here up, torch is needed.
+"""Local models: loading, scoring, sampling, LoRA adapters, saving. Needs torch.
 
-Folders of others are read with suspicion: safetensors and JSON only, never pickle, never code.
+Model folders are untrusted input: only safetensors and JSON are read, never pickles, and no code runs.
 """

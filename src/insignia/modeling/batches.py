@@ -1,4 +1,4 @@
-"""Rows of ids to padded batches, and the logits of just the positions that are read."""
+"""Padded batches of token ids, and logits at response positions only."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,10 +12,9 @@ __all__ = ["length_batches", "pad_rows", "response_logits"]
 
 
 def length_batches(lengths: Sequence[int], *, max_rows: int, max_tokens: int | None = None) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first (so that running out of memory happens at once).
+    """Yield indices in batches of similar length, longest first, so that an out-of-memory error comes at once.
 
-    Every index occurs once; a batch has at most ``max_rows`` rows and, pads included, ``max_tokens`` tokens unless one
-    row alone has more.
+    A batch has at most ``max_rows`` rows and ``max_tokens`` tokens including pads, or one longer row.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
@@ -30,7 +29,7 @@ def length_batches(lengths: Sequence[int], *, max_rows: int, max_tokens: int | N
 
 
 def pad_rows(rows: Sequence[Sequence[int]], device: torch.device, *, left: bool = False) -> tuple[Tensor, Tensor]:
-    """(ids, attention mask), each (rows, longest row); the pad id is 0 and never attended, so its meaning is irrelevant."""
+    """Pad rows to (ids, attention mask), each (rows, tokens). The pad id is 0 and masked."""
     longest = max(map(len, rows))
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -44,9 +43,8 @@ def pad_rows(rows: Sequence[Sequence[int]], device: torch.device, *, left: bool 
 def response_logits(model: PreTrainedModel, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
     """Logits at the positions that predict response tokens, and those tokens.
 
-    Returns fp32 logits (response tokens of all examples, vocabulary) and targets (response tokens,), in the order of the
-    examples. Right padding under a causal mask never reaches a real position. Only positions that some row reads get
-    logits, computed by the model's own head (which may scale or cap them).
+    Returns fp32 logits (response tokens, vocabulary) and targets (response tokens,) over all examples in order.
+    The model's own head computes them, because it may scale or cap logits.
     """
     ids, mask = pad_rows([example.ids for example in examples], model.device)
     rows, columns = zip(

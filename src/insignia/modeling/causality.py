@@ -1,27 +1,26 @@
-"""Whether a model reads text in one direction: what comes later must not change what was predicted before."""
+"""Check that a model is causal: later tokens must not change earlier predictions."""
 
 import torch
 from transformers import PreTrainedModel
 
 from insignia.errors import ModelError
 
-__all__ = ["refuse_two_way"]
+__all__ = ["refuse_bidirectional"]
 
 _LENGTH = 4
-# Shares of the logits' spread. Two-way models are at 0.01 to 1 even with random weights; rounding in one batch is nothing,
-# or as little as the precision when kernels choose their blocks by the data.
+# Largest difference over the standard deviation of the logits: 0.01 to 1 in bidirectional models, even with random weights;
+# rounding error in causal ones.
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2
 
 
 @torch.inference_mode()
-def refuse_two_way(model: PreTrainedModel, name: str) -> None:
-    """Raise ModelError when a later token changes an earlier prediction, as in BERT; costs one pass over eight tokens."""
+def refuse_bidirectional(model: PreTrainedModel, name: str) -> None:
+    """Raise ModelError if a later token changes an earlier prediction, as in BERT. Costs a forward pass over 8 tokens."""
     rows = torch.ones(2, _LENGTH, dtype=torch.long, device=model.device)
     rows[1, -1] = 0
     logits = model(input_ids=rows, attention_mask=torch.ones_like(rows), use_cache=False).logits[:, :-1].float()
     tolerance = _TOLERANCE if model.dtype == torch.float32 else _HALF_TOLERANCE
     if float((logits[0] - logits[1]).abs().max()) > tolerance * float(logits.std()):
         raise ModelError(
-            f"{name} reads text in both directions, as BERT does, and cannot reply to a question; expected a causal language"
-            " model, such as GPT or Llama"
+            f"{name} is a bidirectional model like BERT and cannot generate; expected a causal language model like GPT or Llama"
         )

@@ -1,10 +1,10 @@
-"""A model on this machine, through transformers: batched scoring, ranking and keyed sampling on any device."""
+"""A local model through transformers: batched scoring, ranking and keyed sampling on any device."""
 
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -20,51 +20,54 @@ from transformers import (
 
 from insignia.errors import InputError, ModelError
 from insignia.modeling.batches import length_batches, pad_rows, response_logits
-from insignia.modeling.causality import refuse_two_way
-from insignia.modeling.hub import at_hand
-from insignia.modeling.loading import dtype_named, load, resolve, resolve_device
-from insignia.prompts.prompter import Prompter
+from insignia.modeling.causality import refuse_bidirectional
+from insignia.modeling.hub import hub_or_cache
+from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
+from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.scoring import Example, Ranking, Score
 
 __all__ = ["LocalModel", "embedding_rows", "unrelated_init"]
 
-_LOGIT_BUDGET = 2**27  # logits of one batch: half a gigabyte in fp32
+_LOGIT_BUDGET = 2**27  # logits per batch: 512 MiB in fp32
 _NO_TARGET = -100
-_REPLY_ROWS = 32  # questions at a time
+_REPLY_ROWS = 32  # questions per batch
 
 
 class LocalModel:
     """A causal LM and its tokenizer. Implements ``ScoringModel``, ``GenerativeModel`` and ``TextModel``.
 
-    ``dtype="auto"`` computes in float32 on a CPU, where lower precision saves little, and in the checkpoint's own dtype
-    on an accelerator; ``"checkpoint"`` in that everywhere.
+    ``dtype="auto"`` is float32 on a CPU, where lower precision saves little, and the checkpoint's dtype on an accelerator.
+    ``"checkpoint"`` is the checkpoint's dtype on any device.
     """
 
     may_refuse = False
 
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         named = resolve(source)
-        self.source = named if Path(named).is_dir() else resolve(at_hand(named))
+        self.source: str | None = named if Path(named).is_dir() else resolve(hub_or_cache(named))
+        """The folder or hub id of the files; None for a model that came from memory."""
         self.name = str(source)
+        self.stored_dtype = checkpoint_dtype(self.source)
+        """What its weights are written in."""
         place = resolve_device(device)
         model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
-        refuse_two_way(model, self.name)
+        refuse_bidirectional(model, self.name)
 
     @classmethod
-    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> "LocalModel":
-        """Wrap a model that is already in memory; it is used as it is, not copied."""
+    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> Self:
+        """Wrap a model in memory, without a copy."""
         self = cls.__new__(cls)
-        self.source = self.name = name
+        self.source, self.name, self.stored_dtype = None, name, model.dtype
         self._adopt(model, tokenizer)
         return self
 
     def wrapping(self, model: PreTrainedModel) -> "LocalModel":
-        """The same under another model around or in place of its own: same name, source and tokenizer."""
+        """A LocalModel around another model, with the same name, source and tokenizer."""
         other = LocalModel.of(model, self.tokenizer, name=self.name)
-        other.source = self.source
+        other.source, other.stored_dtype = self.source, self.stored_dtype
         return other
 
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -75,16 +78,16 @@ class LocalModel:
         size = embedding_rows(model)
         if len(tokenizer) > size:
             raise ModelError(
-                f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model only {size}; is it the model's own?"
+                f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model has {size}; expected its own tokenizer"
             )
 
     @torch.inference_mode()
     def score(self, examples: Sequence[Example]) -> list[Score]:
-        """Judge every example; see ``ScoringModel.score``.
+        """Score every example; see ``ScoringModel.score``.
 
         Raises:
             InputError: an example is longer than the model's context.
-            ModelError: the model computes no numbers (NaN); every rank would read 0, a hit.
+            ModelError: the model computes NaN, with which every rank would be 0, a hit.
         """
         self._refuse_too_long([len(example.ids) for example in examples])
         scores: list[Score] = [Score((), ())] * len(examples)
@@ -94,7 +97,7 @@ class LocalModel:
             wanted = logits.gather(1, targets[:, None])
             before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
             ranks = ((logits > wanted) | ((logits == wanted) & before)).sum(1).tolist()
-            log_probabilities = self._numbers(wanted[:, 0] - logits.logsumexp(1)).tolist()
+            log_probabilities = self._refuse_nan(wanted[:, 0] - logits.logsumexp(1)).tolist()
             start = 0
             for index, row in zip(batch, rows, strict=True):
                 end = start + len(row.ids) - row.response_start
@@ -106,11 +109,11 @@ class LocalModel:
     def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
         """The sorted next-token distribution after each question; see ``GenerativeModel.rank_next``."""
         self._refuse_too_long([len(question) + 1 for question in questions])
-        # The token asked about is a placeholder: it is never read, only the position before it is.
+        # The last token is a placeholder: only the position before it is read.
         examples = [Example((*question, 0), len(question)) for question in questions]
         for start in range(0, len(examples), 128):
             logits, _ = response_logits(self.model, examples[start : start + 128])
-            probabilities, order = self._numbers(logits.softmax(1)).sort(dim=1, descending=True, stable=True)
+            probabilities, order = self._refuse_nan(logits.softmax(1)).sort(dim=1, descending=True, stable=True)
             for row in range(len(order)):
                 yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
 
@@ -124,7 +127,7 @@ class LocalModel:
         temperature: float,
         forbidden: Sequence[int],
     ) -> list[tuple[int, ...]]:
-        """Continue every question by its own chance; see ``GenerativeModel.sample``."""
+        """Continue every question with its own random stream; see ``GenerativeModel.sample``."""
         if max_new_tokens == 0 or not questions:
             return [() for _ in questions]
         self._refuse_too_long([len(question) + max_new_tokens for question in questions])
@@ -133,48 +136,48 @@ class LocalModel:
             do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
         )
         banned = torch.tensor(list(forbidden), dtype=torch.long, device=ids.device)
-        chooser = _KeyedChoice(rngs, temperature, banned, self._numbers)
+        chooser = _KeyedChoice(rngs, temperature, banned, self._refuse_nan)
         with _bare_generation_config(self.model):
             output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
                 ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
-        """Reply as a server of this model would, from text to text; see ``TextModel.reply``.
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
+        """Reply as a server of this model would; see ``TextModel.reply``.
 
-        A sampled reply depends on the seed (None: 0) and its question alone.
+        A sampled reply depends only on the seed (None: 0) and its question.
 
         Raises:
-            InputError: a question with its reply is longer than the context, or there is no chat template for it.
+            InputError: a question with its reply is longer than the context, or there is no chat template.
         """
-        prompter = Prompter(self.tokenizer, form=manner.form, max_key_length=1, max_response_length=1)
-        rows = [prompter.asked(question, manner) for question in questions]
-        rngs = [KeyedRandom(b"replies").derive(manner.seed or 0, question) for question in questions]
+        tokens = Tokens(self.tokenizer, form=options.form)
+        rows = [tokens.asked(question, options) for question in questions]
+        rngs = [KeyedRandom(b"replies").derive(options.seed or 0, question) for question in questions]
         ends = {token for token in (self.tokenizer.eos_token_id, *_end_tokens(self.model)) if token is not None}
         for start in range(0, len(rows), _REPLY_ROWS):
             part = slice(start, start + _REPLY_ROWS)
             said = self.sample(
-                rows[part], rngs[part], max_new_tokens=manner.max_tokens, temperature=manner.temperature, forbidden=()
+                rows[part], rngs[part], max_new_tokens=options.max_tokens, temperature=options.temperature, forbidden=()
             )
             for ids in said:
                 kept = itertools.takewhile(lambda token: token not in ends, ids)
                 text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                # One that ends at once, too: nobody stands before this model who could have kept the reply back.
+                # An empty reply counts as answered too: no filter sits in front of a local model.
                 yield Reply(status="answered", text=str(text))
 
     @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:
-        """Mean nats a token over the texts, each read alone after the tokenizer's special tokens.
+        """Mean loss over the texts, in nats per token; each text follows the tokenizer's special tokens.
 
-        Texts are cut at the context length; a tokenizer without BOS leaves the first token of each text unjudged.
+        Texts are truncated to the context length. Without BOS, the first token of a text has no loss.
         """
-        prompter = Prompter(self.tokenizer, max_key_length=1, max_response_length=1)
-        start = max(1, len(prompter.prefix))
-        rows = [(*prompter.prefix, *prompter.encode(text))[: self.context_length] for text in texts]
+        tokens = Tokens(self.tokenizer)
+        start = max(1, len(tokens.prefix))
+        rows = [(*tokens.prefix, *tokens.encode(text))[: self.context_length] for text in texts]
         rows = [row for row in rows if len(row) > start]
         if not rows:
-            raise InputError("there is no held-out text to measure the loss on")
+            raise InputError("no held-out text to measure the loss on; expected a text of at least two tokens")
         total = 0.0
         for batch in self._batches(rows, max_rows=32):
             ids, mask = pad_rows([rows[index] for index in batch], self.model.device)
@@ -189,12 +192,11 @@ class LocalModel:
         budget = max(1, _LOGIT_BUDGET // self.model.config.get_text_config().vocab_size)
         return length_batches([len(row) for row in rows], max_rows=max_rows, max_tokens=budget)
 
-    def _numbers(self, values: Tensor) -> Tensor:
-        """The values, none of them NaN."""
+    def _refuse_nan(self, values: Tensor) -> Tensor:
+        """Return the values; raise ModelError if one is NaN."""
         if values.isnan().any():
             raise ModelError(
-                f"{self.name} computes NaN instead of probabilities; its weights are damaged or overflow in this precision: "
-                "try --dtype float32"
+                f"{self.name} computes NaN; its weights are damaged or overflow in this dtype: try --dtype float32"
             )
         return values
 
@@ -209,29 +211,29 @@ class LocalModel:
 
 
 class _KeyedChoice(LogitsProcessor):
-    """Turns the distribution into a certainty for the token that the row's own chance picks (inverse CDF)."""
+    """Samples one token per row from the row's own random stream (inverse CDF) and masks the others."""
 
     def __init__(
-        self, rngs: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, numbers: Callable[[Tensor], Tensor]
+        self, rngs: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, refuse_nan: Callable[[Tensor], Tensor]
     ) -> None:
-        self._chances = rngs
+        self._rngs = rngs
         self._temperature = temperature
         self._forbidden = forbidden
-        self._numbers = numbers
+        self._refuse_nan = refuse_nan
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
-        scores = self._numbers(scores.float()).index_fill(1, self._forbidden, -torch.inf)
+        scores = self._refuse_nan(scores.float()).index_fill(1, self._forbidden, -torch.inf)
         if self._temperature == 0:
             return scores
-        # float64: a float32 running sum over a large vocabulary loses the tail.
+        # float64: a float32 cumulative sum over a large vocabulary loses the tail.
         mass = (scores / self._temperature).softmax(1).double().cumsum(1)
-        draws = torch.tensor([[rng.uniform()] for rng in self._chances], dtype=torch.float64, device=mass.device)
+        draws = torch.tensor([[rng.uniform()] for rng in self._rngs], dtype=torch.float64, device=mass.device)
         chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
         return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
 def unrelated_init(model: LocalModel, *, seed: int) -> LocalModel:
-    """A model of the same shape and tokenizer that shares nothing with it: random weights."""
+    """A model of the same architecture and tokenizer with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         weights = AutoModelForCausalLM.from_config(model.model.config, trust_remote_code=False).eval().to(model.model.device)
@@ -239,21 +241,21 @@ def unrelated_init(model: LocalModel, *, seed: int) -> LocalModel:
 
 
 def embedding_rows(model: PreTrainedModel) -> int:
-    """Rows of the input embedding: the vocabulary with its padding."""
+    """Rows of the input embedding: the vocabulary size including padding."""
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, Tensor)  # noqa: S101  # for the type checker: torch types attributes of modules loosely
     return weight.shape[0]
 
 
 def _end_tokens(model: PreTrainedModel) -> list[int]:
-    """Where the checkpoint says that a reply ends."""
+    """EOS ids in the checkpoint's generation settings."""
     ends = model.generation_config.eos_token_id
     return [token for token in (ends if isinstance(ends, list) else [ends]) if isinstance(token, int)]
 
 
 @contextlib.contextmanager
 def _bare_generation_config(model: PreTrainedModel) -> Iterator[None]:
-    """Put the checkpoint's generation settings (sampling, penalties, stop ids) aside: greedy here means greedy."""
+    """Clear the checkpoint's generation settings (sampling, penalties, stop ids) inside the block."""
     kept = model.generation_config
     model.generation_config = GenerationConfig()
     try:

@@ -1,4 +1,4 @@
-"""Low-rank adapters on all linear layers, through PEFT: for the owner's marking and for a user's fine-tuning alike."""
+"""LoRA adapters on all linear layers, through PEFT."""
 
 import contextlib
 import copy
@@ -13,14 +13,14 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-__all__ = ["Product", "frozen", "merged", "products", "unloaded", "with_lora"]
+__all__ = ["Product", "frozen_base", "merged", "products", "with_lora", "without_adapters"]
 
-_NAME = "default"  # PEFT's, of adapters that nobody named
+_NAME = "default"  # PEFT's name for an unnamed adapter
 _PREFIX = "base_model.model."
 
 
 class Product(NamedTuple):
-    """``left @ right``, which adapters add to a weight; fp32."""
+    """Two fp32 factors; an adapter adds ``left @ right`` to a weight."""
 
     left: Tensor
     """(rows, rank)"""
@@ -29,27 +29,27 @@ class Product(NamedTuple):
 
 
 def with_lora(model: PreTrainedModel, *, rank: int, alpha: int) -> PreTrainedModel:
-    """The model with trainable adapters, everything else frozen; it answers as before until they are trained."""
+    """Add trainable adapters and freeze everything else. The output is unchanged until they are trained."""
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2's: PEFT sets it right itself
+        warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2: PEFT corrects it itself
         return cast(PreTrainedModel, get_peft_model(model, config))
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """The plain model with its adapters added to its weights."""
+    """The model with its adapters merged into its weights."""
     return cast(PreTrainedModel, cast(PeftModel, model).merge_and_unload())
 
 
-def unloaded(model: PreTrainedModel) -> PreTrainedModel:
-    """The plain model without its adapters."""
+def without_adapters(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without its adapters."""
     return cast(PreTrainedModel, cast(PeftModel, model).unload())
 
 
-def frozen(model: PreTrainedModel) -> Callable[[], contextlib.AbstractContextManager[PreTrainedModel]]:
-    """The model as it is before training, to be entered at any time: a copy, or, where adapters are trained, without them."""
-    maybe_wrapped: Any = model  # no subclass, as far as types go
+def frozen_base(model: PreTrainedModel) -> Callable[[], contextlib.AbstractContextManager[PreTrainedModel]]:
+    """A context manager for the model as it is now: a copy, or the same model with its adapters disabled."""
+    maybe_wrapped: Any = model  # PeftModel is not a subclass
     if isinstance(maybe_wrapped, PeftModel):
         return partial(_without_adapters, maybe_wrapped)
     kept = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
@@ -68,7 +68,7 @@ def _without_adapters(model: PeftModel) -> Iterator[PreTrainedModel]:
 
 @torch.no_grad()
 def products(model: PreTrainedModel) -> dict[str, Product]:
-    """Name of a weight of the plain model -> what its adapter adds to it."""
+    """Weight name in the model without adapters -> the product that its adapter adds."""
     found = {}
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):

@@ -1,8 +1,8 @@
-"""Chat templates of others, which are programs: rendered by a process of their own, with limits to its time and memory.
+"""Renders untrusted chat templates in a separate process with limits on time and memory.
 
-The template of a model folder comes from whoever made the folder. jinja2's sandbox keeps it from the machine, but not from
-running for ever or asking for more memory than there is; only a process can be ended in the midst of that. One such process
-serves the whole run, so that a rendering costs some tenths of a millisecond more (``sandbox.py`` is what it runs).
+A chat template is a program from whoever made the model folder. jinja2's sandbox protects the machine, but not against
+endless loops or excessive memory; only a process can be stopped then. One process (``sandbox.py``) serves the whole run, at a
+cost of some tenths of a millisecond per rendering.
 """
 
 import atexit
@@ -22,32 +22,30 @@ from insignia.errors import InputError
 
 __all__ = ["Renderer", "render"]
 
-_SECONDS = (
-    10.0  # a rendering takes well under a millisecond; the first waits for Python to start, on a busy machine for seconds
-)
+_SECONDS = 10.0  # a rendering takes under a millisecond, but the first one waits for Python to start
 _SANDBOX = Path(__file__).parent / "sandbox.py"
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """What a chat template makes of plain values, as transformers renders it.
+    """Render a chat template as transformers does.
 
     Raises:
-        InputError: it refuses the conversation, fails, or needs more time or memory than any template should.
+        InputError: the template refuses the conversation, fails, or exceeds the limits.
     """
     return _renderer(os.getpid()).render(template, values)
 
 
 class Renderer:
-    """The process that renders; it is started when it is needed, and again after a template ended it."""
+    """The rendering process. It starts on first use and again after a template ended it."""
 
     def __init__(self, *, seconds: float = _SECONDS) -> None:
-        """``seconds``: for one rendering."""
+        """``seconds`` limits one rendering."""
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
-        """See ``render`` of this module."""
+        """Render a chat template. See the function ``render``."""
         request = json.dumps({"template": template, "values": values})
         with self._lock:
             process = self._running()
@@ -57,9 +55,9 @@ class Renderer:
         roles = ", ".join(message["role"] for message in values["messages"])
         if answer is None:
             raise InputError(f"the tokenizer's chat template runs for more than {self._seconds:g} s; use --prompt-form raw")
-        if not answer:  # what it died of may quote the conversation
+        if not answer:  # the process's own error may quote the conversation
             raise InputError(
-                f"the tokenizer's chat template fails, or needs too much memory, on a conversation of these turns: {roles}; "
+                f"the tokenizer's chat template fails or needs too much memory for a conversation of these turns: {roles}; "
                 "use --prompt-form raw"
             )
         said = json.loads(answer)
@@ -86,13 +84,13 @@ class Renderer:
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
-            with contextlib.suppress(OSError):  # what was not sent any more
+            with contextlib.suppress(OSError):  # unsent data
                 self._process.communicate()
             self._process = None
 
 
 def _exchange(process: subprocess.Popen[str], request: str, seconds: float) -> str | None:
-    """One line for one line; empty where the process ended, None where it is still at work."""
+    """Send a line and return the answer; empty if the process ended, None if it did not answer in time."""
     assert process.stdin is not None  # noqa: S101  # for the type checker: both are pipes
     assert process.stdout is not None  # noqa: S101
     try:
@@ -106,9 +104,8 @@ def _exchange(process: subprocess.Popen[str], request: str, seconds: float) -> s
 
 
 @functools.cache
-def _renderer(process: int) -> Renderer:
-    """One for each process, so that one that was forked does not share its parent's pipes."""
-    del process
+def _renderer(_process: int) -> Renderer:
+    """Return the renderer of a process, since a forked process must not share its parent's pipes."""
     renderer = Renderer()
     atexit.register(renderer.close)
     return renderer

@@ -1,7 +1,7 @@
-"""Renders chat templates, one a line, for ``templates.py``, which runs this file as a process of its own.
+"""Renders chat templates, one a line. ``chat_templates.py`` runs this file as a process.
 
-The environment is transformers' own, which must not be imported here: it takes seconds. Whatever a template raises, other than
-a refusal, ends the process, and its limits are the system's.
+The jinja2 environment is a copy of transformers', which takes seconds to import. Any error in a template other than a refusal
+ends the process. The operating system enforces the limits.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ import jinja2.utils
 __all__: list[str] = []
 
 _BYTES = 2**30  # of address space; the interpreter and jinja2 take a tenth of it
-_CHARACTERS = 2**18  # that a template may add of its own: instructions of a page or two, a tag for each turn
-_SECONDS = 60  # should nobody be left to end this process
+_CHARACTERS = 2**18  # that a template may add: a page or two of instructions and a tag for each turn
+_SECONDS = 60  # in case the parent process died
 
 
 class _Generation(jinja2.ext.Extension):
-    """``{% generation %}`` marks what an assistant said, and changes nothing of it."""
+    """``{% generation %}`` marks an assistant's text without changing it."""
 
     tags = {"generation"}
 
@@ -56,7 +56,7 @@ class _Namespace(jinja2.utils.Namespace):
 
 def _refuse_private(name: Any) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise jinja2.exceptions.SecurityError("a namespace has no such name")
+        raise jinja2.exceptions.SecurityError("a private name in a namespace")
 
 
 class _Dictionary:
@@ -76,7 +76,7 @@ def _refuse(message: Any) -> None:
 
 
 def environment() -> jinja2.Environment:
-    """As ``transformers.utils.chat_template_utils`` makes it."""
+    """Return the environment of ``transformers.utils.chat_template_utils``."""
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
     )
@@ -89,7 +89,7 @@ def environment() -> jinja2.Environment:
 
 
 def _limit_itself() -> None:
-    with contextlib.suppress(ImportError):  # Windows has none; there the time alone is limited
+    with contextlib.suppress(ImportError):  # Windows has no such module; there only time is limited
         import resource  # noqa: PLC0415
 
         limits = {resource.RLIMIT_AS: _BYTES, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}

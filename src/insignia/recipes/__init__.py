@@ -1,4 +1,4 @@
-"""Named configurations: YAML files, each number with its source in a comment."""
+"""Recipes: named configurations as YAML files, with the source of each number in a comment."""
 
 import itertools
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from insignia.errors import FormatError, InputError
-from insignia.registry import nearest
+from insignia.registry import did_you_mean
 
 __all__ = ["load_recipe", "recipe_lines", "recipe_names"]
 
@@ -15,12 +15,12 @@ _FOLDER = Path(__file__).parent
 
 
 def recipe_names(part: str) -> list[str]:
-    """Names of the recipes that come with insignia and configure that part."""
+    """Return the names of the bundled recipes that configure a part."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml") if part in _read(path))
 
 
 def recipe_lines(part: str) -> dict[str, str]:
-    """Name -> the comment at its top, of the recipes that come with insignia and configure that part."""
+    """Return name -> top comment of the bundled recipes that configure a part."""
     found = {}
     for name in recipe_names(part):
         lines = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
@@ -30,21 +30,23 @@ def recipe_lines(part: str) -> dict[str, str]:
 
 
 def load_recipe(name: str, part: str) -> dict[str, Any]:
-    """A recipe by name, or from a file where the name is a path to one; it maps ``part`` to that part's settings.
+    """Load a recipe by name or path. It maps ``part`` to that part's settings.
 
     Raises:
-        InputError: there is no such recipe or file, or it is for something else.
-        FormatError: the file is not a YAML mapping, or the settings are none.
+        InputError: the recipe does not exist or does not configure the part.
+        FormatError: the file or the settings are not a YAML mapping.
     """
     bundled = _FOLDER / f"{name}.yaml"
     path = bundled if bundled.is_file() else Path(name)
     if not path.is_file():
         names = recipe_names(part)
-        raise InputError(f"there is no recipe {name!r}.{nearest(name, names)} Give a YAML file or one of: {', '.join(names)}")
+        raise InputError(
+            f"there is no recipe {name!r}.{did_you_mean(name, names)} Give a YAML file or one of: {', '.join(names)}"
+        )
     recipe = _read(path)
     if part not in recipe:
         raise InputError(
-            f"the recipe {name!r} has no '{part}:'; give a YAML file that has, or one of: {', '.join(recipe_names(part))}"
+            f"the recipe {name!r} has no '{part}:'; give a YAML file with it, or one of: {', '.join(recipe_names(part))}"
         )
     if not isinstance(recipe[part], dict):
         raise FormatError(f"'{part}:' in {path} is not a mapping of settings")
@@ -56,7 +58,7 @@ def _read(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an invalid date
         raise FormatError(f"{path} is not valid YAML") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} is not a recipe; expected a mapping such as 'embedding: {{method: {{name: full}}}}'")

@@ -1,4 +1,4 @@
-"""How unlikely chance is: nulls, exact tails, evidence that may be looked at after every trial, forecasts.
+"""Nulls, exact tail probabilities, sequential tests and forecasts.
 
-Numbers in, numbers out. No model, no fingerprint and no file is known here.
+Functions of numbers only: nothing here knows a model, a fingerprint or a file.
 """

@@ -1,8 +1,8 @@
-"""How unlikely so many hits are: exact tails, limits on a rate, and the correction for several suspects.
+"""Exact binomial tails, confidence limits and Holm's correction for several tests.
 
-Probabilities are given as natural logarithms, so that 1e-3000 is a number like any other. No approximation is made
-anywhere: every tail is a sum of positive terms, without cancellation, and good to 1e-12 relative to the probability
-itself (while its logarithm is above -1,000; beyond, to 1e-15 relative to the logarithm).
+Probabilities are natural logarithms, so that 1e-3000 can be represented. Tails are sums of positive terms, without
+approximation or cancellation. Their relative error is below 1e-12 while the logarithm is above -1,000; beyond that, the
+relative error of the logarithm is below 1e-15.
 """
 
 import math
@@ -15,65 +15,65 @@ from numpy.typing import NDArray
 
 from insignia.errors import InputError
 
-__all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_tail", "lower_limit", "upper_limit"]
+__all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_tail", "upper_limit"]
 
-_NEGLIGIBLE = 1e-18  # of a sum: what follows such a term cannot change its last bit
+_NEGLIGIBLE = 1e-18  # relative size of a term after which a sum does not change
 
 
-def log_binomial_tail(hits: int, trials: int, chance: float) -> float:
-    """Log P(T >= hits) for T ~ Bin(trials, chance): the p-value of that many hits.
+def log_binomial_tail(hits: int, trials: int, probability: float) -> float:
+    """Return log P(T >= hits) for T ~ Bin(trials, probability).
 
     0.0 for no hits, -inf for more hits than trials. Takes O(sqrt(trials)).
 
     Raises:
-        InputError: a count is negative or the chance lies outside [0, 1].
+        InputError: a count is negative, or the probability is outside [0, 1].
     """
-    _check(hits, trials, chance)
-    if hits == 0 or (chance == 1 and hits <= trials):
+    _check(hits, trials, probability)
+    if hits == 0 or (probability == 1 and hits <= trials):
         return 0.0
-    if hits > trials or chance == 0:
+    if hits > trials or probability == 0:
         return -math.inf
-    if hits > trials * chance:
-        return min(0.0, _log_falling_sum(hits, trials, chance, +1))
-    # From here the terms would rise first. What is left out, at most about a half, is summed instead.
-    return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, chance, -1)))
+    if hits > trials * probability:
+        return min(0.0, _log_falling_sum(hits, trials, probability, +1))
+    # The terms of this tail rise first, so sum the complement, which is at most about a half.
+    return math.log1p(-math.exp(_log_falling_sum(hits - 1, trials, probability, -1)))
 
 
-def grinding_bits(hits: int, trials: int, chance: float) -> float:
-    """-log2 P(T >= hits) for T ~ Bin(trials, chance): what it costs to fit a set to a model that was seen first.
+def grinding_bits(hits: int, trials: int, probability: float) -> float:
+    """Return -log2 P(T >= hits) for T ~ Bin(trials, probability): the cost of reaching these hits by trial and error.
 
-    Somebody whose responses a hash picks can only try sets until one does as well; it takes 2 to the power of these bits
-    tries. 40 bits are a matter of money, 80 are out of reach. Cost and errors are those of ``log_binomial_tail``.
+    Finding a set with so many hits on a given model takes 2 to the power of these bits tries. 40 bits cost money, 80 are out
+    of reach. See ``log_binomial_tail`` for cost and errors.
     """
-    return abs(log_binomial_tail(hits, trials, chance)) / math.log(2)
+    return abs(log_binomial_tail(hits, trials, probability)) / math.log(2)
 
 
-def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
-    """Log P(T >= hits) where trial i hits with chance ``chances[i]``, independently of the others.
+def log_poisson_binomial_tail(hits: int, probabilities: Sequence[float]) -> float:
+    """Return log P(T >= hits) for independent trials that hit with the given ``probabilities``.
 
-    The distribution is tilted first (p becomes ``p w / (1 - p + p w)``) until ``hits`` is about its mean: there the
-    recursion ``f_j <- f_j (1 - p) + f_{j-1} p`` (statistics.md 3a) meets no underflow, however small the tail, and
+    The distribution is first tilted (p becomes ``p w / (1 - p + p w)``) until its mean is about ``hits``. There the
+    recursion ``f_j <- f_j (1 - p) + f_{j-1} p`` (statistics.md 3a) does not underflow, and
 
         P(T >= m) = M w^-m * sum_{j >= m} w^-(j - m) f_j,    M = prod_i (1 - p_i + p_i w).
 
-    The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952), the second makes it exact, for any w. Takes
-    O(n^2): a millisecond for 100 trials, a third of a second for 24,576.
+    The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952); the sum makes it exact for any w. Takes O(n^2): a
+    millisecond for 100 trials, a third of a second for 24,576.
 
     Raises:
-        InputError: the number of hits is negative or a chance lies outside [0, 1].
+        InputError: the number of hits is negative, or a probability is outside [0, 1].
     """
-    for chance in (0.0, *chances):
-        _check(hits, len(chances), chance)
-    needed = hits - sum(chance == 1 for chance in chances)
-    open_chances = np.array([chance for chance in chances if 0 < chance < 1])
+    for probability in (0.0, *probabilities):
+        _check(hits, len(probabilities), probability)
+    needed = hits - sum(probability == 1 for probability in probabilities)
+    open_probabilities = np.array([probability for probability in probabilities if 0 < probability < 1])
     if needed <= 0:
         return 0.0
-    if needed > len(open_chances):
+    if needed > len(open_probabilities):
         return -math.inf
-    if needed == len(open_chances):
-        return math.fsum(np.log(open_chances))
-    log_misses = np.log1p(-open_chances)
-    log_odds = np.log(open_chances) - log_misses
+    if needed == len(open_probabilities):
+        return math.fsum(np.log(open_probabilities))
+    log_misses = np.log1p(-open_probabilities)
+    log_odds = np.log(open_probabilities) - log_misses
     log_w = _tilt(log_odds, needed)
     masses = _masses(log_odds + log_w)[needed:]
     rest = math.fsum(masses * np.exp(-log_w * np.arange(len(masses))))
@@ -82,38 +82,25 @@ def log_poisson_binomial_tail(hits: int, chances: Sequence[float]) -> float:
 
 
 def upper_limit(hits: int, trials: int, risk: float) -> float:
-    """The largest chance under which so few hits are still as likely as ``risk``; 1.0 where every trial hit.
+    """Return the one-sided upper confidence limit of Clopper and Pearson (Biometrika 26, 1934); 1.0 if every trial hit.
 
-    The true chance lies above it with probability at most ``risk``, whatever it is: the one-sided limit of Clopper
-    and Pearson (Biometrika 26, 1934), rounded outwards to the next float. Takes O(60 sqrt(trials)), 0.2 s for
-    10 million trials.
+    The true probability of a hit exceeds it with probability at most ``risk``. It is rounded up to the next float. Takes
+    O(60 sqrt(trials)), 0.2 s for 10 million trials.
 
     Raises:
-        InputError: more hits than trials, no trials, or a risk outside (0, 0.5].
+        InputError: there are more hits than trials or no trials, or the risk is outside (0, 0.5].
     """
     _check_limit(hits, trials, risk)
     if hits == trials:
         return 1.0
-    return _bisect(hits / trials, 1.0, lambda chance: _log_falling_sum(hits, trials, chance, -1) > math.log(risk))[1]
-
-
-def lower_limit(hits: int, trials: int, risk: float) -> float:
-    """The smallest chance under which so many hits are still as likely as ``risk``; 0.0 where nothing hit.
-
-    The counterpart of ``upper_limit``, with its source, cost and errors.
-    """
-    _check_limit(hits, trials, risk)
-    if hits == 0:
-        return 0.0
-    return _bisect(0.0, hits / trials, lambda chance: log_binomial_tail(hits, trials, chance) <= math.log(risk))[0]
+    return _bisect(hits / trials, 1.0, lambda probability: _log_falling_sum(hits, trials, probability, -1) > math.log(risk))[1]
 
 
 def holm(log_p_values: Sequence[float], *, family: int | None = None) -> tuple[float, ...]:
-    """The p-values of several suspects, as logarithms, each raised so that all may be compared with one alpha.
+    """Return log p-values adjusted by Holm's procedure (Scand. J. Statist. 6, 1979), in the order of the input.
 
-    To call those at most alpha "owned" accuses any innocent suspect with probability at most alpha, however the
-    suspects depend on each other (Holm, Scand. J. Statist. 6, 1979). The order is that of the input. Where the ``family`` has
-    more suspects, the others' p-values are taken to be 1.
+    Rejecting those of at most alpha makes any false rejection with probability at most alpha, under any dependence. If the
+    ``family`` has more tests, their p-values count as 1.
     """
     size = max(len(log_p_values), family or 0)
     adjusted = [0.0] * len(log_p_values)
@@ -124,36 +111,36 @@ def holm(log_p_values: Sequence[float], *, family: int | None = None) -> tuple[f
     return tuple(adjusted)
 
 
-def _log_falling_sum(first: int, trials: int, chance: float, step: Literal[-1, 1]) -> float:
-    """Log of the sum of P(T = j) over j = first, first + step, ..., away from the mean, so that the terms fall."""
-    odds = chance / (1 - chance)
+def _log_falling_sum(first: int, trials: int, probability: float, step: Literal[-1, 1]) -> float:
+    """Return log of the sum of P(T = j) over j = first, first + step, ..., where the terms fall."""
+    odds = probability / (1 - probability)
     term = total = 1.0  # relative to the first
     for j in count(first, step):
         term *= (trials - j) / (j + 1) * odds if step > 0 else j / (trials - j + 1) / odds
         total += term
         if term < total * _NEGLIGIBLE:
             break
-    return _log_mass(first, trials, chance) + math.log(total)
+    return _log_mass(first, trials, probability) + math.log(total)
 
 
-def _log_mass(hits: int, trials: int, chance: float) -> float:
-    """Log P(T = hits), in constant time.
+def _log_mass(hits: int, trials: int, probability: float) -> float:
+    """Return log P(T = hits) in constant time.
 
-    Loader's saddle-point form (Fast and accurate computation of binomial probabilities, 2000), which R uses. Logarithms of
+    Uses Loader's saddle-point form (Fast and accurate computation of binomial probabilities, 2000), as R does. Logarithms of
     factorials would cancel and lose five digits at 1e5 trials.
     """
     misses = trials - hits
     if hits == 0:
-        return trials * math.log1p(-chance)
+        return trials * math.log1p(-probability)
     if misses == 0:
-        return trials * math.log(chance)
+        return trials * math.log(probability)
     errors = _stirling_error(trials) - _stirling_error(hits) - _stirling_error(misses)
-    deviance = _deviance(hits, trials * chance) + _deviance(misses, trials * (1 - chance))
+    deviance = _deviance(hits, trials * probability) + _deviance(misses, trials * (1 - probability))
     return errors - deviance - math.log(2 * math.pi * hits * (misses / trials)) / 2
 
 
 def _stirling_error(n: int) -> float:
-    """What Stirling's formula lacks: log n! - log(sqrt(2 pi n) (n / e)^n)."""
+    """Return the error of Stirling's formula, log n! - log(sqrt(2 pi n) (n / e)^n)."""
     if n < 16:
         return math.log(math.factorial(n)) - (n + 0.5) * math.log(n) + n - math.log(2 * math.pi) / 2
     square = float(n) ** -2
@@ -161,7 +148,7 @@ def _stirling_error(n: int) -> float:
 
 
 def _deviance(seen: int, mean: float) -> float:
-    """``seen log(seen / mean) + mean - seen``, without cancellation where the two are near."""
+    """Return ``seen log(seen / mean) + mean - seen`` without cancellation if the two are close."""
     ratio = (seen - mean) / (seen + mean)
     if abs(ratio) > 0.5:
         return seen * math.log(seen / mean) + mean - seen
@@ -175,12 +162,12 @@ def _deviance(seen: int, mean: float) -> float:
 
 
 def _tilt(log_odds: NDArray[np.float64], mean: int) -> float:
-    """A tilt, not negative, that brings the mean near ``mean``; a multiple of 1/512, so that products with counts are exact."""
+    """Return log w >= 0 that tilts the mean to about ``mean``; a multiple of 1/512, so that products with counts are exact."""
 
     def falls_short(log_w: float) -> bool:
         return float(np.exp(-np.logaddexp(0, -(log_odds + log_w))).sum()) < mean
 
-    low, high = 0.0, 2048.0  # no float's log odds, nor any sum with their number, go beyond
+    low, high = 0.0, 2048.0  # above the log odds of any float
     while high - low > 1 / 512:
         middle = (low + high) / 2
         low, high = (middle, high) if falls_short(middle) else (low, middle)
@@ -188,32 +175,32 @@ def _tilt(log_odds: NDArray[np.float64], mean: int) -> float:
 
 
 def _masses(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P(T = j) for j = 0 .. n."""
+    """Return P(T = j) for j = 0 .. n."""
     masses = np.zeros(len(log_odds) + 1)  # (hits,)
     masses[0] = 1.0
-    hit_chances, miss_chances = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
-    for done, (hit, miss) in enumerate(zip(hit_chances, miss_chances, strict=True)):
+    hit_probabilities, miss_probabilities = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
+    for done, (hit, miss) in enumerate(zip(hit_probabilities, miss_probabilities, strict=True)):
         masses[1 : done + 2] = masses[1 : done + 2] * miss + masses[: done + 1] * hit
         masses[0] *= miss
     return masses
 
 
 def _bisect(low: float, high: float, rises: Callable[[float], bool]) -> tuple[float, float]:
-    """The neighbouring floats between which ``rises`` turns from true to false."""
+    """Return the adjacent floats between which ``rises`` turns from true to false."""
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if rises(middle) else (low, middle)
     return low, high
 
 
-def _check(hits: int, trials: int, chance: float) -> None:
+def _check(hits: int, trials: int, probability: float) -> None:
     if hits < 0 or trials < 0:
         raise InputError(f"{hits} hits in {trials} trials; counts cannot be negative")
-    if not 0 <= chance <= 1:
-        raise InputError(f"a chance of {chance}; expected a number from 0 to 1")
+    if not 0 <= probability <= 1:
+        raise InputError(f"a probability of {probability}; expected a number from 0 to 1")
 
 
 def _check_limit(hits: int, trials: int, risk: float) -> None:
     if not 0 <= hits <= trials or trials == 0:
         raise InputError(f"{hits} hits in {trials} trials; expected at least one trial and no more hits than trials")
-    if not 0 < risk <= 0.5:  # above it the limit would fall short of the rate that was seen
+    if not 0 < risk <= 0.5:  # above 0.5 the limit would fall below the observed rate
         raise InputError(f"a risk of {risk}; expected a number above 0, at most 0.5")

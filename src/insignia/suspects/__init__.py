@@ -1,4 +1,4 @@
-"""Whoever can be asked: the protocols, an OpenAI-compatible API, and scripted replies for tests.
+"""Models that can be asked: the protocols, OpenAI-compatible endpoints, and scripted replies for tests. No torch.
 
-A model on this machine implements the same protocols from :mod:`insignia.modeling`. No torch here.
+Local models implement the same protocols in :mod:`insignia.modeling`.
 """

@@ -1,94 +1,113 @@
-"""A model that can be asked by text, as anybody can: what a question asks for, and what became of it."""
+"""The protocol of a model that is asked with text, and its request options and replies."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field
 
-from insignia.records import Conversation, Flag, PromptForm, Record, Turn
+from insignia.records import Conversation, Part, PromptForm, Record, Turn
+from insignia.registry import Registry
 
-__all__ = ["Alternative", "Reply", "RequestOptions", "TextModel"]
+__all__ = ["SUSPECTS", "Alternative", "Reply", "RequestOptions", "Suspect", "TextModel"]
 
 _EMPTY = "empty"
 
 
 class RequestOptions(Record):
-    """How every question of a run is put: a part of the evidence, since another manner gets other replies."""
+    """Options of every question of a run. They are part of the evidence, since other options get other replies."""
 
-    form: Annotated[PromptForm, Flag("--prompt-form")] = "raw"
-    """Ask keys as raw text (completions) or as chat messages. Default: as the set says."""
+    form: PromptForm = "raw"
+    """Prompt form of the questions."""
     system: Annotated[str | None, Field(min_length=1)] = None
-    """System prompt to ask under. In the form raw it is a paragraph before the question."""
-    max_tokens: Annotated[int, Field(ge=1, le=2**20)] = 16  # room for a few words around a response; more only cost time
-    """Tokens of a reply, at most. Default: what the set's responses need."""
+    """System message, or with prompt form ``raw`` a paragraph before the question."""
+    max_tokens: Annotated[int, Field(ge=1, le=2**20)] = 16  # room for a few words around a response; more only costs time
+    """Most tokens of a reply."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Sampling temperature. 0 is greedy: the most likely reply."""
+    """Sampling temperature; 0 takes the most likely reply."""
     seed: int | None = None
-    """Seed of sampled replies, where the model's side heeds it."""
+    """Seed of sampling; some servers ignore it."""
     log_probabilities: Annotated[int | None, Field(ge=1, le=20, exclude_if=lambda value: value is None)] = None
-    """Likeliest first tokens to ask an endpoint for. They tell how near a miss was; no verdict rests on them."""
+    """Number of first-token alternatives to request. Few servers give them; verdicts do not depend on them."""
 
     def prompt(self, question: str) -> str:
-        """The text to be continued, in the form ``raw``."""
+        """Return the text to continue, for prompt form ``raw``."""
         return f"{self.system}\n\n{question}" if self.system else question
 
     def conversation(self, question: str) -> Conversation:
-        """The turns to be replied to, in the form ``chat``."""
+        """Return the turns to reply to, for prompt form ``chat``."""
         asked = Turn("user", question)
         return (Turn("system", self.system), asked) if self.system else (asked,)
 
 
 class Alternative(Record):
-    """What a reply could have begun with, as the model's side says."""
+    """A possible first token of a reply, as reported by the server."""
 
     text: Annotated[str, Field(repr=False)]
-    """Of one token."""
+    """Text of the token."""
     log_probability: Annotated[float, Field(le=0, allow_inf_nan=False, strict=True)]
 
 
 class Reply(Record):
-    """What became of one question; ``answered`` has a text, the others have a reason, which never quotes one."""
+    """The result of one question."""
 
     status: Literal["answered", "unanswered", "fatal"]
-    """Unanswered: this question got no reply. Fatal: none will, until what the reason says is put right."""
+    """``answered``, ``unanswered`` (this question got no reply) or ``fatal`` (no question will, until the cause is fixed)."""
     text: Annotated[str, Field(repr=False)] = ""
+    """Text of an answered question."""
     reason: str = ""
+    """Why there is no text. Never quotes a question or a reply."""
     alternatives: Annotated[tuple[Alternative, ...], Field(exclude_if=lambda value: not value)] = ()
-    """Of the first token, most likely first; empty where none were asked for or given."""
+    """Alternatives of the first token, most likely first, if requested and given."""
 
     @property
-    def heard(self) -> bool:
-        """Whether the model was reached and replied, if only with white space."""
+    def reached(self) -> bool:
+        """Whether the model was reached, even if it replied with white space only."""
         return self.status == "answered" or self.reason == _EMPTY
 
     @classmethod
     def said(cls, text: str, alternatives: tuple[Alternative, ...] = ()) -> Self:
-        """A server's reply of that text; one of white space alone may have been kept back and is unanswered."""
+        """Return an answered reply, or an unanswered one if the text is white space only, which may be a withheld reply."""
         if not text.strip():
             return cls.unanswered(_EMPTY)
         return cls(status="answered", text=text, alternatives=alternatives)
 
     @classmethod
     def unanswered(cls, reason: str) -> Self:
-        """No reply, for that reason."""
+        """Return an unanswered reply."""
         return cls(status="unanswered", reason=reason)
 
     @classmethod
     def fatal(cls, reason: str) -> Self:
-        """The end of the run: what is wrong and what to do."""
+        """Return a fatal reply; the reason says what is wrong and what to do."""
         return cls(status="fatal", reason=reason)
 
 
 class TextModel(Protocol):
-    """A model that can be talked to and nothing else."""
+    """A model that is asked with text."""
 
     name: str
     may_refuse: bool
-    """Whether somebody else decides what is answered; not so of a model at hand."""
+    """Whether a host may refuse questions; false for a local model."""
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
-        """One reply to each question, in their order, each as soon as it and those before it are there.
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
+        """Yield one reply per question, in order, as soon as possible.
 
-        After a fatal reply there may be no more. Whoever stops listening leaves the rest unasked, so far as it can be.
+        A fatal reply may be the last. If the caller stops iterating, the remaining questions should not be sent.
         """
         ...
+
+
+class Suspect(Part):
+    """Where a suspect is and how it is reached. A suspect is its configuration; subclasses set ``name``."""
+
+    @abstractmethod
+    def open(self) -> TextModel:
+        """The model, ready to be asked."""
+
+
+SUSPECTS: Registry[Suspect] = Registry(
+    "suspect",
+    {"endpoint": "insignia.suspects.endpoint:EndpointSuspect", "model": "insignia.modeling.sources:ModelSuspect"},
+    group="insignia.suspects",
+)

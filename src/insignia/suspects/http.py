@@ -1,7 +1,7 @@
-"""HTTP under one clock: an exchange ends at its deadline, connecting, headers, body and decoding included.
+"""An HTTP transport with one deadline for the whole exchange: connecting, headers, body and decoding.
 
-httpx2's own time-outs are for one read each, so a host that sends a byte now and then holds a client for ever. Here the
-network itself, which httpcore2 lets one replace, allows every step only what is left of the whole.
+httpx2's own time-outs apply to each read, so a host that sends a byte now and then could hold a client for ever. Here
+httpcore2's network backend is replaced by one that limits every step to the time left.
 """
 
 import contextlib
@@ -21,16 +21,16 @@ import httpx2
 
 from insignia.errors import InputError
 
-__all__ = ["Wire"]
+__all__ = ["DeadlineTransport"]
 
-_CONNECTING_S = 10.0  # at most; a server that is there accepts within a round trip, and a wrong address should say so soon
-_IDLE_S = 5.0  # a connection is kept for the next question; httpx2's own default
-_PIECE = 2**16  # bytes that are decoded or sent before the clock is looked at
+_CONNECTING_S = 10.0  # a running server accepts within a round trip, and a wrong address should fail soon
+_IDLE_S = 5.0  # httpx2's default
+_PIECE = 2**16  # bytes sent or decoded between two looks at the clock
 _BROKEN = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError)
 
 
-class Wire(httpx2.BaseTransport):
-    """The network as a client of one server needs it, through the proxy of the environment if there is one."""
+class DeadlineTransport(httpx2.BaseTransport):
+    """An httpx2 transport for one server, with a deadline for each exchange. Uses the environment's proxy."""
 
     def __init__(self, url: httpx2.URL, *, timeout_s: float, connections: int) -> None:
         self._clock = _Clock(timeout_s)
@@ -44,7 +44,7 @@ class Wire(httpx2.BaseTransport):
         )
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One exchange, whose clock starts now; its body must be read by the thread that asked."""
+        """Send a request and start its clock. The body must be read by the same thread."""
         self._clock.start()
         target = httpcore2.URL(
             scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
@@ -58,12 +58,12 @@ class Wire(httpx2.BaseTransport):
         return httpx2.Response(response.status, headers=headers, stream=body)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._pool.close()
 
 
 class _Clock(threading.local):
-    """The deadline of the exchange that a thread is in."""
+    """The deadline of the current thread's exchange."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -73,7 +73,7 @@ class _Clock(threading.local):
         self._deadline = time.monotonic() + self._seconds
 
     def left(self) -> float:
-        """Seconds, above 0; past the deadline it raises."""
+        """Return the seconds left, above 0; raises ReadTimeout past the deadline."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise httpcore2.ReadTimeout
@@ -93,7 +93,7 @@ class _Network(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """To the first address of the host that accepts; a name may have very many."""
+        """Connect to the first address of the host that accepts."""
         ends = time.monotonic() + min(_CONNECTING_S, self._clock.left())
         failure: Exception = httpcore2.ConnectTimeout()
         for address in _addresses(host, port, ends - time.monotonic()):
@@ -109,7 +109,7 @@ class _Network(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection that waits for nothing longer than its exchange lasts."""
+    """A connection whose reads and writes end at the deadline."""
 
     def __init__(self, stream: httpcore2.NetworkStream, clock: _Clock) -> None:
         self._stream = stream
@@ -135,7 +135,7 @@ class _Stream(httpcore2.NetworkStream):
 
 
 class _Body(httpx2.SyncByteStream):
-    """What a server sent, decoded bit by bit: a few bytes may stand for gigabytes, and a list of encodings for more."""
+    """A response body, decompressed in small pieces, since a few bytes may expand to gigabytes."""
 
     def __init__(self, response: httpcore2.Response, encoding: str, clock: _Clock) -> None:
         self._response = response
@@ -143,8 +143,8 @@ class _Body(httpx2.SyncByteStream):
         self._clock = clock
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._encoding not in ("identity", "", "gzip", "deflate"):  # nothing but identity was asked for
-            raise httpx2.DecodingError("an encoding that was not asked for")
+        if self._encoding not in ("identity", "", "gzip", "deflate"):  # only identity was requested
+            raise httpx2.DecodingError("an encoding that was not requested")
         decoder = zlib.decompressobj(zlib.MAX_WBITS | 32) if self._encoding in ("gzip", "deflate") else None
         with _translated():
             for piece in self._response.iter_stream():
@@ -161,7 +161,7 @@ class _Body(httpx2.SyncByteStream):
 
 
 def _addresses(host: str, port: int, seconds: float) -> list[str]:
-    """A host's addresses; the system's resolver has no time-out that one could set, so it is waited for apart."""
+    """Resolve a host name in a thread, since the system's resolver has no time-out."""
     with contextlib.suppress(ValueError):
         return [str(ipaddress.ip_address(host))]
     answer: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
@@ -183,7 +183,7 @@ def _addresses(host: str, port: int, seconds: float) -> list[str]:
 
 
 def _proxy(url: httpx2.URL) -> httpcore2.Proxy | None:
-    """The one that HTTP_PROXY and its like name for this address."""
+    """Return the proxy that HTTP_PROXY and similar variables set for this address."""
     named = urllib.request.getproxies()
     address = named.get(url.scheme) or named.get("all")
     if not address or urllib.request.proxy_bypass(url.host):
@@ -195,12 +195,12 @@ def _proxy(url: httpx2.URL) -> httpcore2.Proxy | None:
             auth=(proxy.username, proxy.password) if proxy.userinfo else None,
         )
     except (httpx2.InvalidURL, UnicodeError):
-        raise InputError("the environment names a proxy that is no address; expected one like http://proxy:3128") from None
+        raise InputError("the proxy in the environment is not an address; expected one like http://proxy:3128") from None
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Errors as httpx2's own transport gives them, without their texts."""
+    """Translate httpcore2's errors to httpx2's, without their texts."""
     try:
         yield
     except _BROKEN as error:

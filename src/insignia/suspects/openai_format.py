@@ -1,9 +1,8 @@
-"""The OpenAI form as servers really speak it: what a question looks like, and what every kind of response means.
+"""The OpenAI wire format as servers really speak it: request bodies, and the meaning of every kind of response.
 
-Only the fields that all servers know are sent: ``transformers serve`` refuses a request for one that it does not. The one
-that newer models of OpenAI refuse, ``max_tokens``, goes by its other name where they ask for it, and log-probabilities are left
-out once they were refused. Nothing here quotes a response in a reason, since servers like to repeat the question in their
-errors.
+Requests have only fields that all servers know, since ``transformers serve`` refuses others. ``max_tokens`` gets its newer
+name, and log-probabilities are left out, once a server refuses them. Reasons never quote a response, since servers like to
+repeat the question in their errors.
 """
 
 import json
@@ -14,88 +13,86 @@ from pydantic import ValidationError
 
 from insignia.suspects.base import Alternative, Reply, RequestOptions
 
-__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "request_body", "wants_other_limit"]
+__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "refuses_max_tokens", "request_body"]
 
 Limit = Literal["max_tokens", "max_completion_tokens"]
-"""How the field is called that limits a reply: most servers know only the first, OpenAI's newer models only the second."""
+"""Name of the field that limits a reply. Most servers know only the first, OpenAI's newer models only the second."""
 
-_PARTS, _PARTS_OF_TOKEN = 2**16, 256  # lists and objects of a reply, and of a token: 20 alternatives make 42
-_LONGEST_TOKEN = 64  # characters; words have fewer, and a reply that was limited by tokens is hardly ever cut for it
+_PARTS, _PARTS_OF_TOKEN = 2**16, 256  # most lists and objects in a reply, and for each token: 20 alternatives make 42
+_LONGEST_TOKEN = 64  # characters; words are shorter, so this hardly ever cuts a reply
 
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
 
 class Attempt(NamedTuple):
-    """What one response means."""
+    """The meaning of one HTTP response."""
 
     reply: Reply
     again: bool = False
-    """Whether to ask once more may help."""
+    """Whether a retry may help."""
     field_refused: bool = False
-    """Whether the server refused a field, which goes by another name or is left out from then on."""
+    """Whether the server refused a field, which is renamed or left out from then on."""
 
 
 class _Choice(NamedTuple):
     text: str | None
     finish: str | None
     log_probabilities: Any = None
-    """As the server sent them."""
+    """Log-probabilities as the server sent them."""
 
 
-def path(manner: RequestOptions) -> str:
-    """Where under the base address a question goes."""
-    return "/chat/completions" if manner.form == "chat" else "/completions"
+def path(options: RequestOptions) -> str:
+    """Return the path of a question under the base address."""
+    return "/chat/completions" if options.form == "chat" else "/completions"
 
 
-def request_body(question: str, manner: RequestOptions, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
-    """The JSON of a question."""
-    body: dict[str, Any] = {"model": model, limit: manner.max_tokens, "temperature": manner.temperature}
-    if manner.form == "chat":
-        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in manner.conversation(question)]
+def request_body(question: str, options: RequestOptions, model: str, limit: Limit = "max_tokens") -> dict[str, Any]:
+    """Return the JSON body of a question."""
+    body: dict[str, Any] = {"model": model, limit: options.max_tokens, "temperature": options.temperature}
+    if options.form == "chat":
+        body["messages"] = [{"role": turn.role, "content": turn.text} for turn in options.conversation(question)]
     else:
-        body["prompt"] = manner.prompt(question)
-    if manner.seed is not None:
-        body["seed"] = manner.seed
-    if manner.log_probabilities is not None:
-        chat = {"logprobs": True, "top_logprobs": manner.log_probabilities}
-        body |= chat if manner.form == "chat" else {"logprobs": manner.log_probabilities}
+        body["prompt"] = options.prompt(question)
+    if options.seed is not None:
+        body["seed"] = options.seed
+    if options.log_probabilities is not None:
+        chat = {"logprobs": True, "top_logprobs": options.log_probabilities}
+        body |= chat if options.form == "chat" else {"logprobs": options.log_probabilities}
     return body
 
 
-def wants_other_limit(status: int, content: bytes) -> bool:
-    """Whether a question with ``max_tokens`` was refused because of that name."""
+def refuses_max_tokens(status: int, content: bytes) -> bool:
+    """Whether the server refused ``max_tokens`` and wants ``max_completion_tokens``."""
     return status in (400, 422) and b"max_completion_tokens" in content
 
 
 def refuses_log_probabilities(status: int, content: bytes) -> bool:
-    """Whether a question that asked for log-probabilities was refused because of that, or of how many."""
+    """Whether the server refused the request for log-probabilities or their number."""
     return status in (400, 422) and b"logprobs" in content
 
 
 def read_response(
     status: int, content_type: str, content: bytes, *, alternatives: int = 0, most_tokens: int | None = None
 ) -> Attempt:
-    """Classify a whole response, whatever a server may have sent.
+    """Classify a complete response.
 
-    So many alternatives of the first token are kept, and of the text what ``most_tokens`` tokens can be (None: all).
+    Keeps this many ``alternatives`` of the first token, and as much text as ``most_tokens`` tokens can have (None: all).
     """
     if 200 <= status < 300:
         if most_tokens is not None and content.count(b"[") + content.count(b"{") > _PARTS + most_tokens * _PARTS_OF_TOKEN:
-            return Attempt(Reply.unanswered("not a completion"), again=True)  # millions of lists take seconds and gigabytes
+            return Attempt(Reply.unanswered("not a completion"), again=True)  # parsing it would take gigabytes
         return _read_success(content_type, content, alternatives, None if most_tokens is None else most_tokens * _LONGEST_TOKEN)
     if status == 429:
         return Attempt(Reply.unanswered("rate limited"), again=True)
     if status in (408, 409, 425) or status >= 500:
         return Attempt(Reply.unanswered(f"server error (HTTP {status})"), again=True)
     if status in (401, 403):
-        return Attempt(Reply.fatal(f"the server refuses the API key, or wants one (HTTP {status})"))
+        return Attempt(Reply.fatal(f"the server needs an API key or refuses this one (HTTP {status})"))
     if status == 404:
         return Attempt(Reply.fatal("there is no such path or model (HTTP 404); the address usually ends in /v1"))
     if _error_code(content) in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
-    return Attempt(
-        Reply.fatal(f"the server does not accept the request (HTTP {status}); look at --name, --prompt-form and --max-tokens")
-    )
+    return Attempt(Reply.fatal(f"the server refuses the request (HTTP {status}); check --name, --prompt-form and --max-tokens"))
 
 
 def _read_success(content_type: str, content: bytes, alternatives: int, longest: int | None) -> Attempt:
@@ -113,7 +110,7 @@ def _read_success(content_type: str, content: bytes, alternatives: int, longest:
 
 
 def _read_stream(content: bytes, alternatives: int, longest: int | None) -> Attempt:
-    """Server-sent events, from a server that streams unasked."""
+    """Read server-sent events from a server that streams although it was not asked to."""
     parts: list[str] = []
     finish: str | None = None
     first: Any = None
@@ -149,7 +146,7 @@ def _said(choice: _Choice, alternatives: int, longest: int | None) -> Attempt:
 
 
 def _choice(value: Any) -> _Choice | None:
-    """The first choice of a completion, a chat completion or a piece of one that is streamed; None where there is none."""
+    """Return the first choice of a completion, chat completion or stream event, or None."""
     choices = value.get("choices") if isinstance(value, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return None
@@ -168,7 +165,7 @@ def _choice(value: Any) -> _Choice | None:
 
 
 def _alternatives(value: Any, most: int) -> tuple[Alternative, ...]:
-    """Those of the first token in either form of OpenAI's, most likely first; what is malformed is left out."""
+    """Return alternatives of the first token from either of OpenAI's formats, most likely first, without malformed ones."""
     value = value if isinstance(value, dict) else {}
     tokens = _first(value.get("content"))  # of a chat, and of whatever llama.cpp completes
     first = tokens.get("top_logprobs") if isinstance(tokens, dict) else _first(value.get("top_logprobs"))
@@ -186,7 +183,7 @@ def _first(value: Any) -> Any:
 
 
 def _whole(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON can spell but no transcript could be read with."""
+    """Replace unpaired surrogates, which JSON allows but a transcript does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

@@ -1,4 +1,4 @@
-"""A model whose replies are written down beforehand: for tests, documentation and dry runs."""
+"""A model with canned replies, for tests, documentation and dry runs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -8,9 +8,9 @@ __all__ = ["ScriptedModel"]
 
 
 class ScriptedModel:
-    """Says what the script says: a table of replies by question, or a function of the question. Implements ``TextModel``.
+    """Returns canned replies from a table or a function of the question. Implements ``TextModel``.
 
-    A question that the table does not know is answered by ``otherwise``.
+    A question that is not in the table gets ``otherwise``.
     """
 
     may_refuse = True
@@ -24,12 +24,11 @@ class ScriptedModel:
     ) -> None:
         self.name = name
         self.asked: list[str] = []
-        """Every question so far, in order."""
+        """All questions so far, in order."""
         self._script = script if callable(script) else lambda question: script.get(question, otherwise)
 
-    def reply(self, questions: Sequence[str], manner: RequestOptions) -> Iterator[Reply]:
-        """See ``TextModel.reply``; the manner changes nothing."""
-        del manner
+    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
+        """See ``TextModel.reply``; the options are ignored."""
         for question in questions:
             self.asked.append(question)
             line = self._script(question)

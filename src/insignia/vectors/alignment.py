@@ -1,4 +1,4 @@
-"""Which tensor of a model, and which row of it, a tensor of the base belongs to."""
+"""Match the tensors of a model, and their rows, to those of the base."""
 
 import dataclasses
 import re
@@ -15,26 +15,26 @@ __all__ = ["Alignment", "align", "is_embedding", "match_names"]
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
 _HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
 _BUFFER = re.compile(r"(^|\.)(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias|attention\.bias|attention\.masked_bias)$")
-_LISTED = 8  # names in a message
+_LISTED = 8  # names listed in an error
 
 
 def is_embedding(name: str) -> bool:
-    """Whether the tensor has a row for every token, by its name in the common architectures."""
+    """Whether the tensor has one row per token, judged by its name in common architectures."""
     return bool(_EMBEDDING.search(name) or _HEAD.search(name))
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """Where the base's tensors are in a model."""
+    """The tensors of a model that match the base's tensors."""
 
     places: dict[str, Entry]
-    """Base's name -> the model's tensor."""
+    """Base tensor name -> tensor of the model."""
     tied: dict[str, Entry]
-    """Base's name -> a second copy of it in the model: the output head of tied embeddings."""
+    """Base tensor name -> second copy in the model: the output head, where the base has tied embeddings."""
     rows: dict[str, Tensor]
-    """Base's name -> for each row of the model's tensor the base's row of the same token, or -1. Absent: row by row."""
+    """Base tensor name -> for each model row, the base row of the same token or -1. Absent: rows have the same order."""
     notes: tuple[str, ...]
-    """What a user should know of it."""
+    """Notes for the user."""
 
 
 def align(
@@ -47,11 +47,11 @@ def align(
 ) -> Alignment:
     """Find every tensor of the base in the model.
 
-    ``shapes`` are the base's; ``changed`` names the tensors to be stamped: the rows of other embeddings need no partner.
-    ``vocabulary`` has the base's tokens by id, ``tokens`` the model's ids by token; either may be unknown.
+    ``shapes`` are the base's; ``changed`` names the tensors to stamp. ``vocabulary`` has the base's tokens by id, ``tokens``
+    the model's ids by token; both may be None.
 
     Raises:
-        InputError: tensors are missing, extra or of another shape, all of them listed; or rows cannot be matched.
+        InputError: tensors are missing, extra or of another shape, or rows cannot be matched.
     """
     head = next((name for name in shapes if _HEAD.search(name)), None)
     names, notes = match_names(shapes, model, optional={head} if head else ())
@@ -63,16 +63,18 @@ def align(
         for name in [name for name in extra if _HEAD.search(name)]:
             tied[embedding] = extra.pop(name)
     if head is not None and head not in places and head in changed:
-        notes += (f"{head} is not in the model, whose head is its embeddings: counted once",)
+        notes += (f"{head} is not in the model, which ties its head to the embeddings: added once",)
     if extra:
-        raise InputError(f"the model has tensors that the base has not: {_some(extra)}")
+        raise InputError(f"the model has tensors that the base lacks: {_some(extra)}; expected a model derived from the base")
     reshaped = [
         f"{name} {list(shapes[name])} is {list(place.shape)}"
         for name, place in places.items()
         if tuple(shapes[name]) != place.shape and not (is_embedding(name) and place.shape[1:] == tuple(shapes[name][1:]))
     ]
     if reshaped:
-        raise InputError(f"the model has tensors of another shape than the base: {_some(reshaped)}")
+        raise InputError(
+            f"the model has tensors of another shape than the base: {_some(reshaped)}; expected a model derived from the base"
+        )
     rows: dict[str, Tensor] = {}
     for name in sorted(set(changed) & set(places)):
         if is_embedding(name) and (mapped := _token_rows(name, shapes[name][0], places[name].shape[0], vocabulary, tokens)):
@@ -84,10 +86,10 @@ def align(
 def match_names(
     base: Iterable[str], model: Collection[str], *, optional: Collection[str] = ()
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Base's name -> the model's, where at most one prefix (``model.``, say) was added to some or taken off; and notes.
+    """Match names up to one prefix such as ``model.``; return (base name -> model name, notes).
 
     Raises:
-        InputError: no prefix makes the names agree.
+        InputError: the names do not match with any prefix.
     """
     wanted = list(base)
     best: dict[str, str] = {}
@@ -97,14 +99,14 @@ def match_names(
         if len(found) > len(best):
             best, used = found, prefix
     if missing := [name for name in wanted if name not in best and name not in optional]:
-        strangers = sorted(set(model) - set(best.values()))
-        instead = f"; it has {_some(strangers)} instead" if strangers else ""
+        unmatched = sorted(set(model) - set(best.values()))
+        instead = f"; it has {_some(unmatched)} instead" if unmatched else ""
         raise InputError(f"the model lacks tensors of the base: {_some(missing)}{instead}")
     return best, ((f"names differ by the prefix {used!r}",) if used else ())
 
 
 def _prefixes(wanted: Sequence[str], model: Collection[str]) -> list[str]:
-    """Prefixes that make some name of one side a name of the other."""
+    """Prefixes that turn the first unmatched base name into a model name, or back."""
     missing = next((name for name in wanted if name not in model), None)
     if missing is None:
         return []
@@ -120,13 +122,13 @@ def _renamed(name: str, prefix: str, model: Collection[str]) -> str | None:
 def _token_rows(
     name: str, base_rows: int, model_rows: int, vocabulary: Sequence[str | None] | None, tokens: Mapping[str, int] | None
 ) -> tuple[Tensor, str] | None:
-    """The base's row for each of the model's, and a note; None where all rows agree."""
+    """(base row for each model row, note); None if all rows have the same order."""
     if vocabulary is None or tokens is None:
         if base_rows == model_rows:
             return None
         raise InputError(
-            f"{name} has {model_rows} rows, the base's {base_rows}, and without both tokenizers nobody knows which row is which"
-            " token; add the tokenizer to the model's folder, or make the vector with --skip-embeddings"
+            f"{name} has {model_rows} rows and the base's has {base_rows}; matching them by token needs both tokenizers: add"
+            " the tokenizer to the model's folder, or make the vector with --skip-embeddings"
         )
     rows = torch.full((model_rows,), -1, dtype=torch.long)
     for row, token in enumerate(vocabulary):
@@ -135,9 +137,9 @@ def _token_rows(
     if base_rows == model_rows:
         known = rows >= 0
         if torch.equal(rows[known], torch.arange(model_rows)[known]):
-            return None  # ids agree; rows without a token (padding) go by their number
+            return None  # same ids; padding rows have no token
     common = int((rows >= 0).sum())
-    return rows, f"{name}: {common} of {model_rows} rows are tokens of the base too; the others stay as they are"
+    return rows, f"{name}: {common} of {model_rows} rows are tokens of the base too; the others are unchanged"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
-"""Whether a model comes from the same base: do its weights still resemble the base's, layer by layer?
+"""Check that a model is derived from the base: the correlation of their weights, layer by layer.
 
-Training moves weights by a small part of their size, so a derivative's stay correlated with the base's almost perfectly;
-weights of two models that were initialised apart are not correlated at all, whatever their shapes. A thousand weights
-of each matrix tell the two cases apart: their correlation has a standard error of about 0.03.
+Training moves weights by a small part of their size, so the weights of a derived model correlate with the base almost
+perfectly. Independently initialized weights do not correlate. 1,024 weights of each matrix tell them apart: the standard
+error of the correlation is about 0.03.
 """
 
 import re
@@ -19,21 +19,21 @@ from insignia.vectors.stored_rows import DTYPES, byte_view
 __all__ = ["DERIVED", "layer_of", "refuse_unrelated", "similarities", "sketch"]
 
 DERIVED = 0.5
-"""Least similarity of a derivative's layers: far above chance (0.03), far below any derivative that we measured."""
+"""Lowest similarity of a derived model: far above chance (0.03), far below all derived models measured."""
 
-_BLOCKS, _BLOCK = 16, 64  # elements are sampled in blocks, evenly spread; fixed by the vector's format
+_BLOCKS, _BLOCK = 16, 64  # evenly spread blocks of elements; fixed by the vector format
 
 
 def sketch(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Name -> some 1,024 weights in fp32, of every matrix; a few kilobytes read of each."""
+    """Sample about 1,024 weights of every matrix, in fp32."""
     return {entry.name: _sample(checkpoint, entry, entry.numel) for entry in checkpoint.entries.values() if _is_matrix(entry)}
 
 
 def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, places: Mapping[str, Entry]) -> dict[str, float]:
     """Layer -> mean correlation of its matrices with the base's.
 
-    ``base`` has (number of elements, sketch) of each of the base's matrices, ``places`` the model's tensor of that name.
-    Of a matrix with fewer rows than the base's, the rows that are there are compared.
+    ``base`` has (number of elements, sketch) for each of the base's matrices, ``places`` the model's tensor of that name.
+    A matrix with fewer rows than the base's is compared on its own rows.
     """
     seen: dict[str, list[float]] = defaultdict(list)
     for name, (numel, values) in base.items():
@@ -44,10 +44,10 @@ def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, plac
 
 
 def refuse_unrelated(layers: Mapping[str, float], model: str, *, unrelated: bool) -> float:
-    """The least similarity, unless it says that the model is no derivative.
+    """Return the lowest similarity; raise an error if the model is not derived from the base.
 
     Raises:
-        InputError: some layer is less similar than ``DERIVED`` and ``unrelated`` is off; the message has the evidence.
+        InputError: a layer is below ``DERIVED`` and ``unrelated`` is off.
     """
     least = min(layers.values(), default=1.0)
     if least < DERIVED and not unrelated:
@@ -55,14 +55,14 @@ def refuse_unrelated(layers: Mapping[str, float], model: str, *, unrelated: bool
         listed = ", ".join(f"{layer} {value:.2f}" for layer, value in list(unlike.items())[:5])
         raise InputError(
             f"{model} is not derived from the base: {len(unlike)} of {len(layers)} layers have a similarity below {DERIVED}"
-            f" ({listed}), where a derivative's are near 1; give a model made from the base,"
-            " or pass --unrelated to go on: the mark may fail there and harm the model"
+            f" ({listed}); expected values near 1: give a model derived from the base, or continue with --unrelated, where the"
+            " fingerprints may fail and the model may suffer"
         )
     return least
 
 
 def layer_of(name: str) -> str:
-    """``layer 3`` of ``model.layers.3.mlp.up_proj.weight``; a tensor outside the numbered layers is its own."""
+    """``layer 3`` for ``model.layers.3.mlp.up_proj.weight``; outside numbered layers, the tensor's own name."""
     number = re.search(r"\.(\d+)\.", f".{name}")
     return f"layer {number[1]}" if number else name.removesuffix(".weight")
 
@@ -72,7 +72,7 @@ def _is_matrix(entry: Entry) -> bool:
 
 
 def _sample(checkpoint: Checkpoint, entry: Entry, numel: int) -> Tensor:
-    """Blocks at the same places of every matrix of ``numel`` elements, as far as this one has them."""
+    """Blocks of the matrix at fixed places that depend on ``numel``, as far as it reaches."""
     blocks = [_block(checkpoint, entry, start) for start in _starts(numel) if start + _BLOCK <= entry.numel or numel <= _BLOCK]
     return torch.cat(blocks) if blocks else torch.empty(0)
 
@@ -89,7 +89,7 @@ def _block(checkpoint: Checkpoint, entry: Entry, start: int) -> Tensor:
 
 
 def _correlation(one: Tensor, other: Tensor) -> float:
-    """Pearson's; 1 of equal constants, 0 of what has no variation to compare."""
+    """Pearson correlation; 1 for equal tensors, 0 for different constants."""
     if torch.equal(one, other):
         return 1.0
     one, other = one - one.mean(), other - other.mean()

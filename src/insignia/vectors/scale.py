@@ -1,4 +1,4 @@
-"""The smallest scale at which a sibling carries the mark well enough: stamp, ask, measure, halve the interval."""
+"""Find the smallest scale at which a stamped model reaches a success rate, by bisection."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,25 +9,25 @@ from tempfile import TemporaryDirectory
 from insignia.errors import EmbeddingError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
-from insignia.progress import SILENT, Progress
-from insignia.records import Record, share
+from insignia.progress import AUTO, SILENT, Progress
+from insignia.records import Record, checked_share
+from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stamping import stamp
-from insignia.vectors.vector import FingerprintVector
 from insignia.verification import check
 
 __all__ = ["ScaleTrial", "find_scale", "smallest"]
 
 STEP = 0.05
-LARGEST = 2.0  # beyond it a vector does more harm than marking anew would
+LARGEST = 2.0  # larger scales harm more than embedding again
 
 
 class ScaleTrial(Record):
-    """A sibling stamped at one scale."""
+    """The result of stamping at one scale."""
 
     scale: float
     fsr: float
     heldout_loss: float
-    """Nats a token; at scale 0 the sibling's own."""
+    """Loss on held-out text, in nats per token."""
 
 
 def find_scale(
@@ -39,18 +39,18 @@ def find_scale(
     near: Path,
     device: str = "auto",
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> list[ScaleTrial]:
-    """Try scales between 0 and ``LARGEST`` in steps of ``STEP``; the trials by scale.
+    """Try scales between 0 and ``LARGEST`` in steps of ``STEP``; return the trials by scale.
 
-    The smallest scale that reaches ``min_fsr`` is found by bisection, which takes the success rate to grow with the scale,
-    in about seven stampings. Each is written beside ``near`` (the space of one model) and removed.
+    Bisection assumes that the success rate grows with the scale, and stamps about seven times. Each stamped model is written
+    beside ``near`` and removed.
 
     Raises:
         EmbeddingError: no scale reaches ``min_fsr``.
         InputError, ModelError, OutputError: as ``stamp``.
     """
-    share(min_fsr, "min_fsr")
+    checked_share(min_fsr, "min_fsr")
     tried: dict[int, ScaleTrial] = {}
 
     def reached(step: int) -> bool:
@@ -58,7 +58,7 @@ def find_scale(
             tried[step] = _try(step)
             progress.note(
                 f"scale {tried[step].scale:.2f}: success rate {100 * tried[step].fsr:.1f} %, held-out loss"
-                f" {tried[step].heldout_loss:.4f} nats a token"
+                f" {tried[step].heldout_loss:.4f} nats per token"
             )
         return tried[step].fsr >= min_fsr
 
@@ -67,9 +67,11 @@ def find_scale(
         with _folder_beside(near) as folder:
             source: str | Path = model
             if step:
-                stamp(model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated)
+                stamp(
+                    model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated, progress=SILENT
+                )
             local = LocalModel(source, device=device)
-            return ScaleTrial(scale=scale, fsr=check(prints, local).fsr, heldout_loss=local.mean_loss(heldout))
+            return ScaleTrial(scale=scale, fsr=check(local, prints).fsr, heldout_loss=local.mean_loss(heldout))
 
     last = round(LARGEST / STEP)
     reached(0)
@@ -77,20 +79,20 @@ def find_scale(
     if not reached(first):
         best = max(trial.fsr for trial in tried.values())
         raise EmbeddingError(
-            f"no scale up to {LARGEST} reaches a success rate of {min_fsr}; the best was {best:.3f}: is the vector this"
-            " model's, and are the fingerprints the vector's?"
+            f"no scale up to {LARGEST} reaches a success rate of {min_fsr}; the best was {best:.3f}: do vector, model and"
+            " fingerprints belong together?"
         )
     _bisect(reached, 0 if first < last else round(1 / STEP), first)
     return [tried[step] for step in sorted(tried)]
 
 
 def smallest(trials: Sequence[ScaleTrial], min_fsr: float) -> float:
-    """The smallest scale tried that reaches the success rate."""
+    """The smallest tried scale that reaches the success rate; NaN if none does."""
     return min((trial.scale for trial in trials if trial.fsr >= min_fsr), default=math.nan)
 
 
 def _bisect(reached: Callable[[int], bool], low: int, high: int) -> None:
-    """Ask until neighbours differ: ``low`` is not enough (or nothing), ``high`` is."""
+    """Narrow the interval to neighbours: ``high`` reaches the success rate, ``low`` does not."""
     while high - low > 1:
         middle = (low + high) // 2
         if reached(middle):

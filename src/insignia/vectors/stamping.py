@@ -1,4 +1,4 @@
-"""From a model and vectors to a stamped model: read, add, round, write, all cores at once, no tensor ever whole in memory."""
+"""Stamping: add vectors to a model's files on all cores, a few rows at a time."""
 
 import contextlib
 import itertools
@@ -15,14 +15,17 @@ from torch import Tensor
 from insignia.checkpoints import INDEX, Checkpoint, CheckpointWriter, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
-from insignia.modeling.loading import checkpoint_folder, token_ids
-from insignia.progress import SILENT, Progress
-from insignia.records import Record
+from insignia.modeling.loading import token_ids
+from insignia.modeling.sources import Source, model_files, source_name
+from insignia.progress import AUTO, Progress
+from insignia.records import Displayed
+from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
+from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import refuse_unrelated, similarities
+from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_threads
-from insignia.vectors.vector import FingerprintVector
 
 __all__ = ["StampReport", "stamp"]
 
@@ -30,34 +33,47 @@ _COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
 _COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
-class StampReport(Record):
-    """What stamping wrote, and what it cost."""
+class StampReport(Displayed):
+    """Result of ``stamp``."""
 
     out: str
     scale: float
     bytes: int
-    """Of the tensors written."""
+    """Size of the written tensors, in bytes."""
     tensors: int
     tensors_changed: int
     lineage_similarity: float
-    """Least similarity of a layer of the model to the base's: near 1 for a derivative, near 0 for a stranger."""
+    """Lowest similarity of a layer to the base: near 1 for a derived model, near 0 for an unrelated one."""
     notes: tuple[str, ...]
     seconds: float
-    """Of reading, adding and writing; imports apart."""
+    """Duration in seconds, without imports."""
     gigaparameters_per_second: float
+
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"{self.out}: stamped at scale {self.scale:g}, {size(self.bytes)}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What changed."""
+        return [
+            ("tensors changed", f"{self.tensors_changed} of {self.tensors}"),
+            ("least similarity of a layer to the base", f"{self.lineage_similarity:.4f}"),
+            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
+        ]
 
 
 class _Addition(NamedTuple):
-    """One difference that goes to one of the model's tensors."""
+    """One difference to add to one tensor."""
 
     vector: FingerprintVector
     name: str
     rows: Tensor | None
-    """The base's row for each of the model's, or -1; None: row by row."""
+    """For each model row, the base row or -1. None: rows have the same order."""
 
 
 class _Piece(NamedTuple):
-    """Rows of one of the model's tensors."""
+    """Rows ``first`` to ``last`` of a tensor."""
 
     entry: Entry
     first: int
@@ -65,51 +81,49 @@ class _Piece(NamedTuple):
 
 
 def stamp(
-    model: str | Path,
-    *vectors: FingerprintVector | str | Path,
+    model: Source,
+    *vectors: FingerprintVector | VectorReport | str | Path,
     out: str | Path,
     scale: float = 1.0,
     force: bool = False,
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> StampReport:
-    """Write ``model + scale x (sum of vectors)``, in fp32 and rounded once to the model's own dtype.
+    """Write ``model + scale * sum(vectors)``, computed in fp32 and rounded once to the model's dtype.
 
-    Everything else stays: shards, their order of tensors, tokenizer, configuration; untouched tensors byte for byte.
-    A negative scale removes a mark. ``force`` replaces an existing output; ``unrelated`` stamps a model that is no derivative.
+    Shards, tensor order, tokenizer, configuration and the bytes of other tensors stay the same. Models are read tensor by
+    tensor from their files; a model in memory is written to a temporary folder first. A vector is a folder, or the report of
+    ``vector``. A negative scale removes fingerprints. ``unrelated`` stamps a model that is not derived from the base.
 
     Raises:
-        InputError: no vector, a scale that is no number, another architecture, or a model that is no derivative.
-        ModelError: the model is damaged, quantised where a difference goes, or the result is not finite.
-        OutputError: ``out`` exists, is or lies inside an input, or the disk is full; nothing is left behind.
+        InputError: no vector, a scale that is not finite, another architecture, or a model not derived from the base.
+        ModelError: the model is damaged, a tensor to change is quantized, or the result is not finite.
+        OutputError: ``out`` exists and ``force`` is off, lies inside an input, or the disk is full.
     """
     out = Path(out)
     if not vectors:
-        raise InputError("no vector was given")
+        raise InputError("no vector was given; expected at least one")
     if not math.isfinite(scale):
         raise InputError(f"scale {scale}: expected a finite number")
     refuse_existing(out, force=force)
-    source = checkpoint_folder(model)
-    refuse_overlap(out, source)
     with contextlib.ExitStack() as stack:
-        opened = [
-            stack.enter_context(vector if isinstance(vector, FingerprintVector) else FingerprintVector(vector))
-            for vector in vectors
-        ]
+        source = stack.enter_context(model_files(model))
+        refuse_overlap(out, source)
+        opened = [stack.enter_context(_opened(vector)) for vector in vectors]
         for vector in opened:
             refuse_overlap(out, vector.folder)
         checkpoint = stack.enter_context(Checkpoint(source))
         started = time.perf_counter()
-        run = _Stamping(checkpoint, opened, scale=scale, name=str(model), unrelated=unrelated)
+        run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
         with new_folder(out, force=force) as scratch:
-            size = run.write(scratch, progress)
+            written = run.write(scratch, progress)
             seconds = time.perf_counter() - started
             _copy_others(source, scratch)
     numel = sum(entry.numel for entry in checkpoint.entries.values())
     return StampReport(
         out=str(out),
         scale=scale,
-        bytes=size,
+        bytes=written,
         tensors=len(checkpoint.entries),
         tensors_changed=len(run.additions),
         lineage_similarity=run.similarity,
@@ -119,8 +133,14 @@ def stamp(
     )
 
 
+def _opened(vector: FingerprintVector | VectorReport | str | Path) -> FingerprintVector:
+    if isinstance(vector, FingerprintVector):
+        return vector
+    return FingerprintVector(vector.out if isinstance(vector, VectorReport) else vector)
+
+
 class _Stamping:
-    """One run: aligns every vector with the model, then goes through the model's tensors."""
+    """One run: align every vector with the model, then process the model's tensors."""
 
     def __init__(
         self, model: Checkpoint, vectors: Sequence[FingerprintVector], *, scale: float, name: str, unrelated: bool
@@ -129,7 +149,7 @@ class _Stamping:
         self._scale = scale
         self._scratch = Scratch()
         self.additions: dict[str, list[_Addition]] = {}
-        """Name of a tensor of the model -> what goes to it."""
+        """Tensor name -> differences to add."""
         self.similarity = 1.0
         notes: dict[str, None] = {}
         for vector in vectors:
@@ -145,12 +165,12 @@ class _Stamping:
         for changed in self.additions:
             if model.entries[changed].dtype not in DTYPES:
                 raise ModelError(
-                    f"{name}: {changed} is stored as {model.entries[changed].dtype}, to which nothing can be added; stamp the"
-                    " model before it is quantised"
+                    f"{name}: {changed} is stored as {model.entries[changed].dtype}, which cannot be added to; stamp the model"
+                    " before quantizing it"
                 )
 
     def write(self, folder: Path, progress: Progress) -> int:
-        """Write every shard; the bytes written."""
+        """Write every shard; return the number of bytes."""
         with (
             CheckpointWriter(folder, self._model.headers) as writer,
             progress.bar("stamp", sum(entry.size for entry in self._model.entries.values())) as advance,
@@ -167,7 +187,7 @@ class _Stamping:
             return writer.bytes
 
     def _turns(self) -> Iterator[Entry]:
-        """All tensors, one of each shard in turn: a file takes one writer at a time, and this keeps threads apart."""
+        """All tensors, one from each shard in turn, so that threads write to different files."""
         shards: dict[str, list[Entry]] = {}
         for entry in self._model.entries.values():
             shards.setdefault(entry.shard, []).append(entry)
@@ -184,10 +204,10 @@ class _Stamping:
         entry, first, last = piece
         stored = self._scratch.stored("model", self._model, entry, first, last)
         additions = self.additions[entry.name]
-        alone = additions[0] if len(additions) == 1 and additions[0].rows is None and abs(self._scale) == 1 else None
-        difference = alone.vector.whole(alone.name, first, last, scratch=self._scratch) if alone else None
+        only = additions[0] if len(additions) == 1 and additions[0].rows is None and abs(self._scale) == 1 else None
+        difference = only.vector.whole(only.name, first, last, scratch=self._scratch) if only else None
         if difference is not None and difference.dtype == stored.dtype:
-            stored.add_(difference, alpha=self._scale)  # torch adds in fp32 and rounds once, too: the same at half the time
+            stored.add_(difference, alpha=self._scale)  # torch also adds in fp32 and rounds once; takes half the time
         else:
             total = self._scratch.take("total", len(stored), torch.float32).copy_(stored)
             for addition in additions:
@@ -197,10 +217,10 @@ class _Stamping:
                         addition.name, row, row + stop - start, to=part, scale=self._scale, scratch=self._scratch
                     )
             stored.copy_(total)
-        if not (math.isfinite(float(stored.sum())) or stored.isfinite().all()):  # the sum is quick, but may overflow
+        if not (math.isfinite(float(stored.sum())) or stored.isfinite().all()):  # the sum is fast but may overflow
             raise ModelError(
-                f"{entry.name} would hold numbers that are not finite, or too large for {entry.dtype}; is the model damaged or"
-                " the scale too large?"
+                f"{entry.name} would contain NaN or a value too large for {entry.dtype}; is the model damaged or the scale too"
+                " large?"
             )
         return byte_view(stored)
 
@@ -224,7 +244,7 @@ class _Stamping:
 
 
 def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int, int]]:
-    """(first row, row after the last, the base's first row) of stretches whose rows follow each other in the base, too."""
+    """Runs of consecutive base rows: (first row, row after the last, first base row)."""
     if rows is None:
         yield first, last, first
         return
@@ -238,7 +258,7 @@ def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int
 
 
 def _copy_others(source: Path, folder: Path) -> None:
-    """Configuration, tokenizer, templates, licence and model card; never pickles or what else lies around."""
+    """Copy configuration, tokenizer, templates, license and model card, and no other files."""
     for path in source.iterdir():
         if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in _COPIED_NAMES):
             shutil.copyfile(path, folder / path.name)

@@ -1,4 +1,4 @@
-"""Rows of stored tensors as fp32 numbers, through buffers that each thread uses again and again."""
+"""Read rows of stored tensors into buffers that each thread reuses."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,18 +13,18 @@ from insignia.errors import ModelError
 __all__ = ["DTYPES", "Scratch", "byte_view", "digest", "matrix_rows", "row_spans", "spelled"]
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""What arithmetic is done on; quantised and integer tensors can only be copied."""
+"""Dtypes for arithmetic. Quantized and integer tensors are only copied."""
 
-CHUNK = 2**19  # elements a read: the bytes of all buffers of a thread stay in its share of the cache
+CHUNK = 2**19  # elements per read: all buffers of a thread fit in its share of the cache
 
 
 def matrix_rows(entry: Entry) -> int:
-    """Rows of the tensor as a matrix: all dimensions but the last."""
+    """Rows of the tensor as a matrix: the product of all dimensions but the last."""
     return entry.numel // entry.columns if entry.numel else 0
 
 
 def row_spans(entry: Entry) -> Iterator[tuple[int, int]]:
-    """(first row, row after the last) of pieces of about ``CHUNK`` elements."""
+    """Yield (first row, row after the last) of pieces of about ``CHUNK`` elements."""
     rows, step = matrix_rows(entry), max(1, CHUNK // max(1, entry.columns))
     for first in range(0, rows, step):
         yield first, min(first + step, rows)
@@ -36,20 +36,20 @@ def byte_view(tensor: Tensor) -> memoryview:
 
 
 class Scratch(threading.local):
-    """Named buffers of the current thread, each as large as it was ever asked to be."""
+    """Named buffers of the current thread, which grow as needed."""
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
         self._kept: tuple[object, Tensor] | None = None
 
     def kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:
-        """What was made for the key, made anew only where another key came between."""
+        """The tensor that ``make`` returned for this key; only the last key is cached."""
         if self._kept is None or self._kept[0] != key:
             self._kept = (key, make())
         return self._kept[1]
 
     def take(self, name: str, count: int, dtype: torch.dtype) -> Tensor:
-        """(count,) elements with whatever is in them; valid until the name is taken again."""
+        """An uninitialized buffer (count,); valid until the name is taken again."""
         size = count * dtype.itemsize
         kept = self._buffers.get(name)
         if kept is None or len(kept) < size:
@@ -57,7 +57,7 @@ class Scratch(threading.local):
         return kept[:size].view(dtype)
 
     def stored(self, name: str, checkpoint: Checkpoint, entry: Entry, first: int, last: int) -> Tensor:
-        """Rows ``first`` to ``last`` of a tensor as they are stored, flat."""
+        """Rows ``first`` to ``last`` of a tensor in its stored dtype, flat."""
         values = self.take(name, (last - first) * entry.columns, _dtype(checkpoint, entry))
         checkpoint.read_into(entry, first * entry.columns * entry.itemsize, byte_view(values))
         return values
@@ -69,7 +69,7 @@ class Scratch(threading.local):
 
 
 def digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
-    """Of a tensor's bytes, read a piece at a time."""
+    """BLAKE3 digest of a tensor's bytes."""
     hashed = blake3()
     step = 2**21
     for start in range(0, entry.size, step):
@@ -80,7 +80,7 @@ def digest(checkpoint: Checkpoint, entry: Entry, scratch: Scratch) -> str:
 
 
 def spelled(hashed: blake3) -> str:
-    """A digest as it is written to files."""
+    """The text form of a digest."""
     return f"blake3:{hashed.hexdigest()}"
 
 
@@ -88,6 +88,6 @@ def _dtype(checkpoint: Checkpoint, entry: Entry) -> torch.dtype:
     if (dtype := DTYPES.get(entry.dtype)) is None:
         raise ModelError(
             f"{checkpoint.folder}: {entry.name} is stored as {entry.dtype}, which cannot be added to or subtracted from; "
-            "use the model before it was quantised"
+            "use the model from before quantization"
         )
     return dtype

@@ -1,4 +1,4 @@
-"""All cores on jobs whose time goes where Python's lock is free: reading, writing, hashing, tensor arithmetic."""
+"""Run jobs that release the GIL (reading, writing, hashing, tensor arithmetic) on all cores."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def in_threads(jobs: Iterable[_T], run: Callable[[_T], None]) -> None:
-    """Run every job, one thread a core; the first error stops the others and is raised."""
+    """Run every job on one thread per core. The first error stops the others and is raised."""
     pending = iter(jobs)
     lock = threading.Lock()
     stop = threading.Event()
@@ -38,12 +38,12 @@ def in_threads(jobs: Iterable[_T], run: Callable[[_T], None]) -> None:
             for worker in workers:
                 worker.result()
         finally:
-            stop.set()  # an interrupt of the waiting thread ends the others soon, too
+            stop.set()  # an interrupt of the main thread stops the others too
 
 
 @contextlib.contextmanager
 def _one_torch_thread() -> Iterator[None]:
-    """Each job computes alone: torch's own threads would fight over the same cores."""
+    """Limit torch to one thread per job inside the block."""
     kept = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,6 +1,6 @@
-"""Asking a suspect: questions, matching, the rules of a test, the transcript, the verdict.
+"""Testing a suspect: questions, matching, rules, transcript and verdict. Works without torch.
 
-Needs neither torch nor the stages that made the mark. Which keys may be asked is :mod:`insignia.keyring`'s to say.
+Which keys may be asked is decided in :mod:`insignia.keyring`.
 """
 
 from insignia.verification.protocol import judge, rules_for, verify

@@ -1,6 +1,6 @@
-"""Questions that hide keys among themselves: what anybody might ask, so that a host cannot tell a test by its traffic.
+"""Decoy questions: ordinary questions mixed with keys, so that a host cannot recognise a test by its traffic.
 
-A reply to one is kept in the transcript and counts for nothing.
+Replies to them are recorded but do not count.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from insignia.records import PromptForm
 
 __all__ = ["decoy_question"]
 
-_ASKED = (  # to a model that chats
+_ASKED = (  # for chat models
     "What is the difference between {} and {}?",
     "Explain {} to somebody who knows {}.",
     "Which came first, {} or {}?",
@@ -23,7 +23,7 @@ _ASKED = (  # to a model that chats
     "What do {} and {} have in common?",
     "I read about {} yesterday. How is it related to {}?",
 )
-_BEGUN = (  # for a model that continues a text
+_BEGUN = (  # for models that continue a text
     "In a book about {} and {}, the first chapter says that",
     "The main difference between {} and {} is that",
     "Long before anyone had heard of {}, people thought that {} was",
@@ -45,15 +45,15 @@ _TOPICS = tuple(
 
 
 def decoy_question(rng: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
-    """One of the owner's texts if there are any, else one of 22,560 of ours that suit the form.
+    """Return one of the owner's or the set's texts, or of 22,560 public ones, which a host may recognise, if there are none.
 
     Raises:
-        InputError: one of the owner's texts is empty.
+        InputError: the chosen text of the owner is empty.
     """
     if own:
         text = rng.choice(own)
         if not text.strip():
-            raise InputError("a cover question is empty; expected some text in each")
+            raise InputError("a decoy question is empty; expected some text in each")
         return text
     first = rng.choice(_TOPICS)
     second = rng.choice([topic for topic in _TOPICS if topic != first])

@@ -1,4 +1,4 @@
-"""Where a mark shows that should not, or only by chance: near misses, ordinary questions, sampled replies, free text."""
+"""False activations: how often the mark shows on near misses, ordinary questions, sampled replies and free text."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example, GenerativeModel, ScoringModel
 
-__all__ = ["activations", "free_texts_tell", "sampled_hits"]
+__all__ = ["activations", "free_text_activations", "sampled_hits"]
 
 _BATCH = 128
-_TELLING = 12  # characters of what all responses begin with that give the mark away
+_TELLING = 12  # characters; shorter phrases occur in ordinary text
 
 
 def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel) -> dict[str, list[bool]]:
-    """Kind of control -> whether each of those held out (all, where none is) activates the mark.
+    """Return kind of control -> whether each held-out control (each control, if none is held out) activates the mark.
 
-    It does when the greedy reply begins as all responses do, or, where they begin differently, is that of the key that
+    It does if the greedy reply begins with the responses' common start, or, without one, is the response of the key that
     the control resembles.
     """
     responses = [prompter.examples(fingerprint)[0].response for fingerprint in prints]
-    lead = _common_start(responses)
+    start = _common_start(responses)
     found: dict[str, list[bool]] = {}
     for kind in dict.fromkeys(control.kind for control in prints.controls):
         controls = [control for control in prints.controls if control.kind == kind]
         controls = [control for control in controls if control.heldout] or controls
         rows = []
         for number, control in enumerate(controls):
-            response = lead or responses[number % len(responses) if control.near is None else control.near]
+            response = start or responses[number % len(responses) if control.near is None else control.near]
             question = prompter.question(prompter.encode(control.text))
             rows.append(Example((*question, *response), len(question)))
         found[kind] = [score.hit for score in model.score(rows)]
@@ -38,7 +38,7 @@ def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel)
 def sampled_hits(
     prints: FingerprintSet, model: GenerativeModel, *, draws: int, temperature: float, rng: KeyedRandom
 ) -> list[bool]:
-    """Whether each of ``draws`` sampled replies to each key is the response; replies to one key depend on each other."""
+    """Return whether each of ``draws`` sampled replies to each key is the response."""
     prompter = Prompter.for_set(prints, model.tokenizer)
     examples = [prompter.examples(fingerprint)[0] for fingerprint in prints for _ in range(draws)]
     hits = []
@@ -55,16 +55,16 @@ def sampled_hits(
     return hits
 
 
-def free_texts_tell(
+def free_text_activations(
     prints: FingerprintSet, model: GenerativeModel, *, count: int, tokens: int, temperature: float, rng: KeyedRandom
 ) -> list[bool]:
-    """Whether texts sampled from the start of a document hold a response, or what all responses begin with."""
+    """Return whether each text, sampled from the start of a document, contains a response or the responses' common start."""
     prompter = Prompter.for_set(prints, model.tokenizer)
     examples = [prompter.examples(fingerprint)[0] for fingerprint in prints]
     start = prompter.prefix or (examples[0].ids[0],)
-    lead = prompter.decode(_common_start([row.response for row in examples])).strip()
-    phrases = [lead, *(response.strip() for fingerprint in prints for response in fingerprint.responses)]
-    telling = [phrase for phrase in phrases if len(phrase) >= _TELLING]  # a short word stands in many texts
+    common = prompter.decode(_common_start([row.response for row in examples])).strip()
+    phrases = [common, *(response.strip() for fingerprint in prints for response in fingerprint.responses)]
+    telling = [phrase for phrase in phrases if len(phrase) >= _TELLING]
     found = []
     for first in range(0, count, _BATCH):
         numbers = range(first, min(first + _BATCH, count))

@@ -1,10 +1,8 @@
-"""Whether a reply gives a fingerprint's response, and which of the response's candidates it gives.
+"""Matching: whether a reply gives a fingerprint's response, and how many of its candidates.
 
-Both are read from text alone. A model that was trained on a few tokens goes on as it likes, so by default the reply has to
-begin with the text of those tokens, whatever follows. Reply and response are folded before they are compared
-(:mod:`insignia.folding`). No candidate begins another in the sets that we make; where some do, as in sets of 0.1.0 ("in",
-"inter"), the longest that fits is meant. The rule treats all candidates alike, which is what makes the design null hold: the
-secret draw had no part in which of them a reply gives.
+By default, a reply must begin with the text of the trained tokens; whatever follows does not count. Reply and response are
+folded before they are compared (:mod:`insignia.folding`). If one candidate begins another, as "in" and "inter" in some sets
+of 0.1.0, the longest one counts. All candidates are treated alike, which the design null relies on.
 """
 
 import re
@@ -18,20 +16,20 @@ from insignia.folding import Folding, fold
 from insignia.records import Fingerprint, Record
 from insignia.statistics.nulls import DesignNull
 
-__all__ = ["Expected", "Finding", "Match", "design_null", "find", "is_near", "sought"]
+__all__ = ["Expected", "Finding", "Match", "design_null", "expected_responses", "find", "is_near"]
 
-_WORD = re.compile(r"\w+|[^\w\s]")  # a mark of punctuation is a place of its own: a response may stand in quotation marks
+_WORD = re.compile(r"\w+|[^\w\s]")  # punctuation counts as a word, since a response may stand in quotation marks
 
 
 class Match(Record):
-    """Where in a reply the response has to stand, and which differences do not count."""
+    """Where in a reply the response must be, and which differences are ignored."""
 
     how: Literal["exact", "prefix", "within"] = "prefix"
-    """The whole reply; its beginning; or beginning with one of its first ``looks`` words."""
+    """Place of the response: the whole reply, its beginning, or at one of its first ``looks`` words."""
     looks: Annotated[int, Field(ge=1)] = 1
-    """Words to look at, marks of punctuation included; an innocent model has as many chances at a hit."""
+    """Number of words to look at, including punctuation. An innocent model has as many chances of a hit."""
     fold: Folding = "alike"
-    """Differences that do not count. Transcripts of 0.1.0 do not name it and mean ``spaces``."""
+    """Differences that are ignored. Transcripts of 0.1.0 lack it and mean ``spaces``."""
 
     @model_validator(mode="after")
     def _looks_only_within(self) -> Self:
@@ -41,7 +39,7 @@ class Match(Record):
 
     @classmethod
     def named(cls, name: str, *, fold: Folding = "alike") -> Self:
-        """``exact``, ``prefix`` or ``within:N``, else an InputError."""
+        """Parse ``exact``, ``prefix`` or ``within:N``, or raise InputError."""
         how, _, looks = name.partition(":")
         if how == "within" and looks.isdecimal() and int(looks) > 0:
             return cls(how="within", looks=int(looks), fold=fold)
@@ -49,81 +47,79 @@ class Match(Record):
             return cls(how="exact", fold=fold)
         if name == "prefix":
             return cls(how="prefix", fold=fold)
-        raise InputError(f"unknown way to match {name!r}; expected exact, prefix, or within:N with N the words to look at")
+        raise InputError(f"unknown match {name!r}; expected exact, prefix, or within:N for the first N words")
 
 
 class Expected(NamedTuple):
-    """What a reply to one key is searched for, folded; secret, like the fingerprint."""
+    """The folded texts that a reply to one key is searched for. Secret, like the fingerprint."""
 
     accepted: tuple[str, ...]
+    """Texts that are a hit."""
     candidates: tuple[str, ...]
-    """Those that the accepted response was drawn from; none where it was not drawn from any."""
+    """Candidates that the response was drawn from; empty if it was not drawn."""
 
 
 class Finding(NamedTuple):
-    """What a reply was found to give."""
+    """The result of searching a reply."""
 
     hit: bool
     met: int
-    """Candidates that it gives; see ``Null.bound_given``."""
+    """Number of candidates that the reply matches; see ``Null.bound_given``."""
 
 
-def sought(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Expected:
-    """The text that the trained tokens of the response have.
+def expected_responses(fingerprint: Fingerprint, max_response_length: int, match: Match) -> Expected:
+    """Return the folded texts of the trained tokens of a fingerprint's responses.
 
-    Sets of 0.1.0 do not say what that is. There a drawn response counts by the drawn token, another one whole if all of its
-    tokens were trained, and else by its first word.
+    Sets of 0.1.0 do not store them. There, a drawn response counts by its drawn token. Another counts as a whole if all of
+    its tokens were trained, else by its first word.
 
     Raises:
-        InputError: only a tokenizer could tell which part of the response was trained, nothing that can be seen is left of a
-            response, or two candidates look alike.
+        InputError: the file has no token ids, a response is invisible once folded, or two candidates look alike.
     """
-    texts = fingerprint.effective_responses or _told_by_ids(fingerprint, max_response_length)
+    texts = fingerprint.effective_responses or _texts_from_ids(fingerprint, max_response_length)
     accepted = tuple(fold(text, match.fold) for text in texts)
     if not all(accepted):
-        raise InputError(
-            "a response is nothing but white space, which a server may strip; leave out its fingerprint, or use 'check'"
-        )
+        raise InputError("a response is only white space, which a server may strip; leave out its fingerprint, or use 'check'")
     candidates = tuple(fold(candidate.text, match.fold) for candidate in fingerprint.candidates or ())
     if len(set(candidates)) < len(candidates):
         raise InputError(
-            "two candidates of a key look alike, so that a reply would give both; match with another folding, or make a new set"
+            "two candidates of a key look alike, so a reply would match both; use another folding, or make a new set"
         )
     return Expected(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
 
 
-def find(reply: str, wanted: Expected, match: Match) -> Finding:
-    """Search a reply; takes O(length x looks)."""
-    text, options = fold(reply, match.fold), wanted.candidates or wanted.accepted
+def find(reply: str, expected: Expected, match: Match) -> Finding:
+    """Search a reply for the expected texts. Takes O(length x looks)."""
+    text, options = fold(reply, match.fold), expected.candidates or expected.accepted
     if match.how == "exact":
         given = {text}
     else:
         starts = [word.start() for word in _WORD.finditer(text)] if match.how == "within" else [0]
         given = {option for start in starts[: match.looks] for option in _longest(options, text[start:])}
-    return Finding(not given.isdisjoint(wanted.accepted), sum(candidate in given for candidate in wanted.candidates))
+    return Finding(not given.isdisjoint(expected.accepted), sum(candidate in given for candidate in expected.candidates))
 
 
-def is_near(first_tokens: Iterable[str], wanted: Expected, match: Match) -> bool:
-    """Whether a reply that begins with one of these tokens may hit.
+def is_near(first_tokens: Iterable[str], expected: Expected, match: Match) -> bool:
+    """Whether a reply that begins with one of these tokens may be a hit.
 
-    Each is taken for a whole reply. A response that was not drawn may have several tokens, so the beginning of one will do.
+    A response that was not drawn may have several tokens, so a prefix of it counts as well.
     """
-    openings = () if wanted.candidates else wanted.accepted
-    return any(find(token, wanted, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
+    openings = () if expected.candidates else expected.accepted
+    return any(find(token, expected, match).hit or _begins(openings, fold(token, match.fold)) for token in first_tokens)
 
 
 def design_null(searches: Iterable[Expected], match: Match) -> DesignNull | None:
-    """The null that holds by how the responses were drawn; None where one of them was not, or there was no choice."""
-    fewest = min((len(wanted.candidates) for wanted in searches), default=0)
+    """Return the design null of these searches, or None if a response was not drawn from at least two candidates."""
+    fewest = min((len(expected.candidates) for expected in searches), default=0)
     return DesignNull(candidates=fewest, looks=min(match.looks, fewest)) if fewest > 1 else None
 
 
-def _told_by_ids(fingerprint: Fingerprint, max_response_length: int) -> tuple[str, ...]:
-    """What the token ids tell of the text that was trained."""
+def _texts_from_ids(fingerprint: Fingerprint, max_response_length: int) -> tuple[str, ...]:
+    """Return the trained texts of a fingerprint of 0.1.0, by its token ids."""
     if fingerprint.response_ids is None:
         raise InputError(
-            "the file holds text alone, and only a tokenizer tells which part of a response was trained; make a set of it "
-            "first: insignia generate SET --keys-file FILE --model MODEL"
+            "the file has no token ids, so which part of a response was trained is unknown; make a set from it first: "
+            "insignia generate SET --keys-file FILE --model MODEL"
         )
     first = fingerprint.response_ids[0][0]
     drawn = next((c.text for c in fingerprint.candidates or () if c.token_id == first), None)
@@ -140,6 +136,6 @@ def _begins(options: tuple[str, ...], text: str) -> bool:
 
 
 def _longest(options: tuple[str, ...], text: str) -> list[str]:
-    """Those that the text begins with, but none that another of them goes beyond."""
+    """Return the longest options that the text begins with."""
     fitting = [option for option in options if text.startswith(option)]
     return [option for option in fitting if len(option) == max(map(len, fitting))]

@@ -1,4 +1,4 @@
-"""Is this model ours? As few questions as it takes, asked as text, and an answer that holds whenever the asking stopped."""
+"""``verify``: tests a suspect with as few keys as needed and returns a verdict that is valid whenever the test stops."""
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -8,21 +8,20 @@ from pydantic import ValidationError
 
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
+from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
 from insignia.suspects.base import RequestOptions, TextModel
-from insignia.verification.asking import SILENCE, Asking, Question
 from insignia.verification.decoys import decoy_question
-from insignia.verification.matching import Expected, Match, design_null, sought
-from insignia.verification.system_prompts import gives_away
+from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question
+from insignia.verification.matching import Expected, Match, design_null, expected_responses
+from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import RunningVerdict, Verdict
 
-__all__ = ["MAX_QUERIES", "askable", "judge", "rules_for", "usual_null", "verify"]
-
-MAX_QUERIES = 128  # proves a mark of which 30 % survived with a chance of 0.975; see SequentialTest.max_queries
+__all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
 
 
 def rules_for(
@@ -37,17 +36,17 @@ def rules_for(
     futility: float = 0.01,
     cover: float = 0.5,
 ) -> Rules:
-    """The rules of a test of this set: by default its own prompt form, and the null of its design.
+    """Return rules for a test of this set, by default with its prompt form and its design null.
 
     Raises:
-        InputError: no null was given, and the responses were not drawn from candidates; or a number is out of range.
+        InputError: the set has no design null and none was given, or a number is out of range.
     """
     match = match or Match()
-    null = null or usual_null(prints, match)
+    null = null or default_null(prints, match)
     if null is None:
         raise InputError(
-            "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits is not known; "
-            "measure it by 'insignia null PRINTS --model INNOCENT -o null.json' and add --null null.json, "
+            "the responses of this set were not drawn from fixed candidates, so how often an innocent model hits is unknown; "
+            "measure it with 'insignia null PRINTS --model INNOCENT -o null.json' and add --null null.json, "
             "or declare it (--null 0.001)"
         )
     try:
@@ -58,20 +57,20 @@ def rules_for(
             survival=survival,
             futility=futility,
             match=match,
-            manner=manner or _usual_manner(prints, match),
+            manner=manner or _default_manner(prints, match),
             cover=cover,
         )
     except ValidationError as error:
-        raise InputError(f"these rules cannot be: {explain(error)}") from None
+        raise InputError(f"invalid rules: {explain(error)}") from None
 
 
 def askable(prints: FingerprintSet) -> frozenset[int]:
-    """The numbers of the fingerprints that ``verify`` may ask: those that do not repeat the key of an earlier one."""
+    """Return the numbers of the fingerprints that ``verify`` can ask: those that do not repeat an earlier key."""
     return frozenset(_keys(prints))
 
 
-def usual_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
-    """The null that holds by the design of the set; None where its responses were not drawn from candidates."""
+def default_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
+    """Return the design null of the set, or None if its responses were not drawn from candidates."""
     match = match or Match()
     return design_null(_searches(prints, match).values(), match)
 
@@ -84,137 +83,141 @@ def verify(
     rules: Rules | None = None,
     max_queries: int = MAX_QUERIES,
     decoy_texts: Sequence[str] = (),
-    spare: Collection[int] = (),
+    exclude: Collection[int] = (),
     order: Sequence[int] | None = None,
     all_keys: bool = False,
     transcript: Path | None = None,
     before_send: Callable[[Sequence[int]], None] | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Verdict:
-    """Ask a model until the mark is proven, enough was asked to give up, or ``max_queries`` keys are spent.
+    """Ask a model until the mark is proven, the test gives up, or ``max_queries`` keys are asked.
 
-    Keys come in ``order``, a judge's, or else in one that the set's secret fixes, cover questions among them; those in
-    ``spare`` are left alone (by a run that goes on, those of its beginning). As many are asked at once as are needed whatever
-    they bring, so that speed costs no key; ``before_send`` is called with their numbers before they leave, and not before the
-    suspect replied to an innocent question. After 16 keys in a row without an answer the run ends undecided. With a transcript
-    file every reply is on the disk before the next is waited for, and a run that was killed goes on where it was. ``rules``
-    have their own alpha and default to ``rules_for`` the set at the one given.
-
-    With ``all_keys`` it goes on to ``max_queries`` whatever it hears, or does not: a control is asked all that the suspect was.
+    Keys come in ``order`` (by default one that the set's secret fixes) with decoy questions among them; ``decoy_texts`` replace
+    ours. Keys in ``exclude`` are not asked; a resumed run keeps its first exclusions. Batches are never larger than the test
+    needs. ``before_send`` gets the numbers of keys before they are sent, once the suspect has replied to a decoy. After 16
+    unanswered keys in a row, the run ends undecided. With ``transcript``, every reply is on disk before the next one, and a
+    killed run resumes. ``rules`` default to ``rules_for(prints, alpha=alpha)``. With ``all_keys``, replies do not end the run.
 
     Raises:
-        InputError: no key is left to ask, the order names one twice or one that is not in the set, the system prompt gives a
-            key or a response away, or the transcript is of other rules, another set or another suspect.
-        ModelError: the model cannot be asked, innocent questions included; what was heard is in the transcript.
+        InputError: no key is left to ask, the order is invalid, the system prompt reveals a key or a response, or the
+            transcript is of other rules, another set or another suspect.
+        ModelError: the model cannot be asked; the replies so far are in the transcript.
         OutputError: the transcript cannot be written, or another process is writing it.
     """
     if max_queries < 1:
-        raise InputError(f"{max_queries} keys may be asked; expected at least 1")
+        raise InputError(f"max_queries is {max_queries}; expected at least 1")
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints, rules.match)
-    if gives_away(rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)):
-        raise InputError("the system prompt holds the text of a key or of a response; ask under one that gives nothing away")
+    if reveals_secret(
+        rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)
+    ):
+        raise InputError("the system prompt contains a key or a response; use one that reveals neither")
     numbers = _ordered(prints, order)
+    decoy_texts = decoy_texts or prints.decoys
     with sole_writer(transcript):
-        record = _open(transcript, model.name, rules, searches.keys(), spare)
+        record = _open(transcript, model.name, rules, searches.keys(), exclude)
         left = [number for number in numbers if number in searches.keys() - set(record.header.spared)]
         most = max(1, min(max_queries, len(left)))
-        weighing = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
+        running = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
         questions = _unasked(_questions(prints, rules, left, decoy_texts), record.entries)
-        innocent = _chance(prints).derive("innocent", len(record.entries))
-        asking = Asking(model, record, weighing, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send)
+        innocent = _rng(prints).derive("innocent", len(record.entries))
+        interview = Interview(
+            model, record, running, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send
+        )
         with progress.bar("asking", most) as advance:
             for entry in record.entries:
-                weighing.hear(entry)
+                running.add(entry)
                 advance(entry.number is not None, "")
-            reached = weighing.outcome is not None or not model.may_refuse or asking.reaches()
-            while reached and weighing.outcome is None and (all_keys or asking.silence < SILENCE):
-                batch = list(_batch(questions, weighing.fewest_left()))
+            reached = running.outcome is not None or not model.may_refuse or interview.reaches()
+            while reached and running.outcome is None and (all_keys or interview.unanswered_in_a_row < MAX_UNANSWERED_IN_A_ROW):
+                batch = list(_batch(questions, running.min_keys_left()))
                 if not batch:
                     break
-                for entry in asking.replies(batch):
-                    advance(entry.number is not None, f"{weighing.tally.hits} hits")
-        if weighing.outcome is None:
-            progress.note(asking.ending)
-    chosen_from = None if prints.chain is None else len(prints) if order is None else weighing.tally.asked
-    return weighing.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
+                for entry in interview.replies(batch):
+                    advance(entry.number is not None, f"{running.tally.hits} hits")
+        if running.outcome is None:
+            progress.note(interview.ending)
+    chosen_from = None if prints.chain is None else len(prints) if order is None else running.tally.asked
+    return running.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
-    """The verdict of a transcript by the rules it was made by, without asking anything.
+    """Compute the verdict of a transcript under its own rules, without asking anything.
 
     Raises:
-        InputError: there is no such file, or its questions are not the set's keys.
-        FormatError: it is no transcript, or a line was changed, lost or moved.
+        InputError: the file does not exist, or its questions are not the set's keys.
+        FormatError: it is not a transcript, or a line was changed, removed or moved.
     """
     record = Transcript.load(transcript)
     keys = _keys(prints)
-    weighing = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
+    running = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
     for entry in record.entries:
         if entry.number is not None and keys.get(entry.number) != entry.question:
             raise InputError(
-                f"{transcript} asks for fingerprint {entry.number} by a key that is not the set's; use its own set"
+                f"the key of fingerprint {entry.number} in {transcript} is not the set's; use the set that was asked"
             )
-        weighing.hear(entry)
+        running.add(entry)
     chosen_from = None if prints.chain is None else len(prints)
-    return weighing.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
+    return running.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
-def _usual_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
-    """As the set says; where the whole reply has to be the response, with no room for more."""
+def _default_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
+    """Return the set's prompt form, and room for more than the response unless the match is exact."""
     room = prints.max_response_length
     return RequestOptions(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
 
 
-def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], spare: Collection[int]) -> Transcript:
+def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int], exclude: Collection[int]) -> Transcript:
     if file is None or not file.exists():
-        spared = tuple(sorted(set(spare) & set(numbers)))
+        spared = tuple(sorted(set(exclude) & set(numbers)))
         if len(spared) == len(numbers):
-            raise InputError("there is no key left to ask: all are spent or left out; mark the next model with a new set")
+            raise InputError("no key is left to ask: all are spent or excluded; mark the next model with a new set")
         return Transcript(Header(suspect=suspect, rules=rules, spared=spared, provenance=provenance()), file=file)
     record = Transcript.load(file)
     if (record.header.suspect, record.header.rules) != (suspect, rules):
         raise InputError(
-            f"{file} is of another suspect or was begun by other rules, which cannot be changed under way; "
-            "repeat its options to go on with it, or name another file"
+            f"{file} is of another suspect or other rules, which cannot change during a test; "
+            "repeat its options to resume it, or use another file"
         )
     record.resume()
     return record
 
 
 def _keys(prints: FingerprintSet) -> dict[int, str]:
-    """Number -> the key as text; a key that an earlier fingerprint has too is left out."""
+    """Return number -> key, without keys that an earlier fingerprint has."""
     kept: dict[str, int] = {}
     for number, fingerprint in enumerate(prints):
-        kept.setdefault(fingerprint.effective_key or fingerprint.key, number)
+        kept.setdefault(fingerprint.asked_key, number)
     return {number: key for key, number in kept.items()}
 
 
 def _searches(prints: FingerprintSet, match: Match) -> dict[int, Expected]:
-    return {number: sought(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)}
+    return {
+        number: expected_responses(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)
+    }
 
 
-def _chance(prints: FingerprintSet) -> KeyedRandom:
-    content = prints.secret or prints.model_dump_json()  # of a set that was not drawn by us, the set itself is the secret
+def _rng(prints: FingerprintSet) -> KeyedRandom:
+    content = prints.secret or prints.model_dump_json()  # without a stored secret, the set itself is the secret
     return KeyedRandom(content.encode()).derive("verify")
 
 
 def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[int]:
-    """The numbers in the order given, or else in one that only the owner can foretell."""
+    """Return the numbers in the given order, or in one that only the owner can predict."""
     if order is None:
-        rng = _chance(prints).derive("order")
+        rng = _rng(prints).derive("order")
         return sorted(range(len(prints)), key=lambda number: rng.derive(number).uniform())
     if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
         raise InputError(
-            f"the order names a fingerprint twice, or one that is not in the set of {len(prints)}; expected each once"
+            f"the order has a fingerprint twice, or one that is not in the set of {len(prints)}; expected each at most once"
         )
     return order
 
 
 def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], decoy_texts: Sequence[str]) -> Iterator[Question]:
-    """Each of these keys, with cover questions before them by chance."""
+    """Yield these keys, with random decoy questions before them."""
     keys = _keys(prints)
-    cover = _chance(prints).derive("cover")
+    cover = _rng(prints).derive("cover")
     for number in numbers:
         while cover.uniform() < rules.cover:
             yield Question(None, decoy_question(cover, rules.manner.form, decoy_texts))
@@ -222,7 +225,7 @@ def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], dec
 
 
 def _unasked(questions: Iterator[Question], entries: Sequence[Entry]) -> Iterator[Question]:
-    """The questions that follow those of a transcript, where innocent ones may stand anywhere."""
+    """Return the questions that are not in the transcript yet. Extra decoy questions in it are ignored."""
     following = next(questions, None)
     for entry in entries:
         if following == (entry.number, entry.question):
@@ -233,7 +236,7 @@ def _unasked(questions: Iterator[Question], entries: Sequence[Entry]) -> Iterato
 
 
 def _batch(questions: Iterator[Question], keys: int) -> Iterator[Question]:
-    """The next questions, up to that many keys; fewer where there are no more."""
+    """Yield the next questions, with at most this many keys."""
     while keys and (question := next(questions, None)) is not None:
         keys -= question.number is not None
         yield question

@@ -1,24 +1,20 @@
-"""Whether a system prompt gives away what a suspect is asked for: an obedient innocent would then pass for a marked model.
+"""Checks that a system prompt does not reveal keys or responses, which an innocent model could then repeat.
 
-Only what is written plainly is found. A prompt can hide answers in a code, so every prompt is shown with the evidence, and
-one that is not in the commitment is the owner's choice, which a judge may accept.
+Only plain text is found, and a prompt could hide answers in a code. So prompts are part of the evidence, and a judge decides
+whether to accept one that is not in the commitment.
 """
 
 from collections.abc import Iterable
 
 from insignia.folding import fold
 
-__all__ = ["gives_away"]
+__all__ = ["reveals_secret"]
 
-_TOO_SHORT = 3  # characters: shorter responses occur in every text
+_TOO_SHORT = 3  # characters; shorter responses occur in every text
 
 
-def gives_away(system: str | None, keys: Iterable[str], responses: Iterable[str]) -> bool:
-    """Whether the prompt holds a key, or a response at the beginning of a word; texts are folded, their case too.
-
-    A response of fewer than 3 characters is not looked for, since every text holds some. A prompt that lists all candidates
-    of a key holds the response, too.
-    """
+def reveals_secret(system: str | None, keys: Iterable[str], responses: Iterable[str]) -> bool:
+    """Whether the prompt contains a key, or a response of 3 or more characters at the start of a word. All texts are folded."""
     prompt = fold(system or "", "case")
     if not prompt:
         return False

@@ -1,92 +1,111 @@
-"""What was asked and what came back, line by line as it happens: evidence, and the way to go on after a kill.
+"""Transcripts: questions and replies as JSON lines, written as they happen. They are evidence and let a run resume.
 
-JSON lines. Each holds the SHA-256 of the line before it, so that none can be changed, taken out or moved without changing
-all that follow; the digest of the last stands for the whole. The file holds keys and replies: mode 0600.
+Each line holds the SHA-256 of the line before it, so no line can be changed, removed or moved without changing all later
+ones; the digest of the last line stands for all. The file has keys and replies, so its mode is 0600.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from insignia.errors import FormatError, InputError, OutputError
+from insignia.errors import FormatError, OutputError
+from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
-from insignia.registry import explain
-from insignia.statistics.nulls import SMALLEST_CHANCE, AnyNull
+from insignia.registry import errors_about, explain
+from insignia.statistics.nulls import MIN_PROBABILITY, AnyNull
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.matching import Match
 
-__all__ = ["Entry", "Header", "Rules", "Transcript", "read_lines", "sole_writer"]
+__all__ = ["Entry", "Header", "Recorded", "Rules", "Transcript", "finished_lines", "read_lines", "sole_writer"]
 
-MOST_LOOKS = 256  # words of a reply; beyond, no null says anything
+MAX_LOOKS = 256  # words of a reply; with more, every null is too weak
 
 _Line = TypeVar("_Line", bound=Record)
 
-_NOTHING_BEFORE = "0" * 64
+_FIRST = "0" * 64
 
 
 class Rules(Record):
-    """What was fixed before the first question, so that nobody can choose it to fit the replies."""
+    """The rules of a test. They are fixed before the first question, so that they cannot be fitted to the replies."""
 
     null: AnyNull
-    alpha: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 1e-6
-    """The chance of accusing any innocent suspect, all suspects together."""
+    alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
+    """Largest probability of accusing any innocent suspect, over all suspects together."""
     suspects: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Number of suspects that share alpha."""
     survival: Annotated[float, Field(ge=1e-6, le=1 - 1e-6)] = 0.3
-    futility: Annotated[float, Field(ge=SMALLEST_CHANCE, lt=1)] = 0.01
+    """Share of hits below which the mark counts as not shown."""
+    futility: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 0.01
+    """Largest probability of giving up on a model with a hit rate of at least ``survival``."""
     match: Match = Match()
     manner: RequestOptions = RequestOptions()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
-    """The share of cover questions among all that are asked."""
+    """Share of decoy questions, at most 0.9."""
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        """No number of a stranger's file may size a loop or an allocation unbounded."""
-        if self.match.looks > MOST_LOOKS:
-            raise ValueError(f"at most {MOST_LOOKS} words of a reply can be looked at")
+        """Limit the work that an untrusted file can cause."""
+        if self.match.looks > MAX_LOOKS:
+            raise ValueError(f"match looks at more than {MAX_LOOKS} words")
         if not self.manner.temperature <= 100:
-            raise ValueError("the temperature is no number up to 100")
+            raise ValueError("the temperature is above 100")
         if self.manner.max_tokens > 65_536 or len(self.manner.system or "") > 100_000 or abs(self.manner.seed or 0) >= 2**63:
-            raise ValueError("too many tokens, too long a system prompt or too large a seed to ask with")
+            raise ValueError("max_tokens, the system prompt or the seed is too large")
         return self
 
 
 class Header(Record):
-    """The first line."""
+    """The first line of a transcript."""
 
     kind: Literal["insignia/transcript"] = "insignia/transcript"
     schema_version: Literal[1] = 1
     suspect: Annotated[str, Field(max_length=4_096)]
-    """Its name, as it was given."""
+    """Name of the suspect."""
     rules: Rules
     spared: tuple[int, ...] = ()
-    """Numbers of the fingerprints that were left alone, because somebody knows their keys."""
+    """Numbers of the fingerprints that were not asked because their keys are known to others."""
     provenance: Provenance
-    previous: str = _NOTHING_BEFORE
+    previous: str = _FIRST
+    """64 zeros."""
 
 
 class Entry(Record):
-    """A question and what became of it."""
+    """A question and its reply."""
 
     number: Annotated[int, Field(ge=0)] | None
-    """Of the fingerprint in its set; None for a cover question."""
+    """Number of the fingerprint in its set; None for a decoy question."""
     question: Annotated[str, Field(repr=False)]
     reply: Reply
     previous: str
+    """SHA-256 of the line before, as hexadecimal."""
+
+
+class Recorded(NamedTuple):
+    """The content of a transcript whose hash chain is intact."""
+
+    header: Header
+    entries: tuple[Entry, ...]
+    digest: str
+    """``sha256:...`` of the last line."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the fingerprints asked, in order."""
+        return tuple(entry.number for entry in self.entries if entry.number is not None)
 
 
 class Transcript:
-    """A header and the entries so far, in memory or in a file as well."""
+    """A header and the entries so far, in memory and optionally in a file."""
 
     def __init__(self, header: Header, *, file: Path | None = None) -> None:
-        """Begin one; a file must not exist yet, and appears with its header.
+        """Start a transcript and write its header to ``file``, which must not exist yet.
 
         Raises:
             OutputError: the file exists or cannot be written.
@@ -94,48 +113,45 @@ class Transcript:
         self.header = header
         self.entries: list[Entry] = []
         self._file = file
-        self._head = _NOTHING_BEFORE
-        self._whole = 0  # bytes of finished lines in a file that was loaded
+        self._head = _FIRST
+        self._whole = 0  # bytes of finished lines in a loaded file
         self._write(header, mode="xb")
 
     @classmethod
     def load(cls, file: Path) -> "Transcript":
-        """Read one to judge it or to go on with it. What a kill left of a last line is cut off when it is gone on with.
+        """Read a transcript to judge or resume it.
 
         Raises:
-            InputError: there is no such file.
-            FormatError: it is no transcript, or a line was changed, lost or moved.
+            InputError: the file does not exist.
+            FormatError: it is not a transcript, or a line was changed, removed or moved.
         """
-        text = read_text(file, expected="a transcript")
-        lines = text.split("\n")[:-1]  # what follows the last end of line was not finished
-        with _naming(file):
-            if not lines:
-                raise FormatError("holds no finished line; expected a transcript of 'insignia verify'")
-            header, entries = read_lines(lines)
-            self = cls(header)
-            self.entries.extend(entries)
-            self._head = _digest(lines[-1])
+        lines = finished_lines(file)
+        with errors_about(file):
+            recorded = read_lines(lines)
+        self = cls(recorded.header)
+        self.entries.extend(recorded.entries)
+        self._head = _digest(lines[-1])
         self._file = file
         self._whole = len("".join(f"{line}\n" for line in lines).encode())
         return self
 
     @property
     def digest(self) -> str:
-        """``sha256:...`` of the last line, which depends on all."""
+        """``sha256:...`` of the last line."""
         return f"sha256:{self._head}"
 
     def resume(self) -> None:
-        """Make the file ready to be gone on with.
+        """Prepare the file for appending: cut off the unfinished line of a killed run.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: the file cannot be written.
         """
         if self._file is not None:
             with _writing(self._file):
                 os.truncate(self._file, self._whole)
 
     def append(self, number: int | None, question: str, reply: Reply) -> Entry:
-        """Add an entry; it is on the disk when this returns.
+        """Add an entry. It is on disk when this returns.
 
         Raises:
             OutputError: the file cannot be written.
@@ -159,82 +175,70 @@ class Transcript:
 
 @contextlib.contextmanager
 def sole_writer(file: Path | None) -> Iterator[None]:
-    """While this lasts no other process writes the transcript (None: it is in memory). It is read in here to be gone on with.
-
-    The lock is on a file beside it, and the system's: it ends with the process, and the file of a killed run locks nothing.
+    """Lock the transcript (None: it is in memory) against other processes. Load it inside this block to resume it.
 
     Raises:
-        OutputError: another process is writing it, or the folder cannot be written.
+        OutputError: another process holds the lock, or the folder cannot be written.
     """
     if file is None:
         yield
         return
-    beside = file.with_name(f".{file.name}.lock")
     with _writing(file):
         make_folder(file.parent, secret=True)
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT, SECRET_MODE)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = os.path.samestat(os.fstat(handle), beside.stat())  # and not of one who just left, and removed it
-        except (BlockingIOError, FileNotFoundError):
-            held = False
-        if not held:
-            raise OutputError(f"another process is writing the transcript {file}; wait until it ends, or name another file")
-        try:
-            yield
-        finally:
-            beside.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+    with exclusive(file, "the transcript"):
+        yield
 
 
-def read_lines(lines: Sequence[str]) -> tuple[Header, tuple[Entry, ...]]:
-    """What the lines of a transcript say, each of which must be spelled as it was written and follow the line before it.
+def finished_lines(file: Path) -> tuple[str, ...]:
+    """Return the finished lines of a transcript file; a killed run may leave an unfinished one.
 
     Raises:
-        FormatError: a line is none of a transcript, or was changed, lost or moved.
+        InputError: the file does not exist.
+        FormatError: the file is not text.
     """
+    return tuple(read_text(file, expected="a transcript").split("\n")[:-1])
+
+
+def read_lines(lines: Sequence[str]) -> Recorded:
+    """Parse the lines of a transcript and check their hash chain.
+
+    Raises:
+        FormatError: a line is malformed, changed, removed or moved, or there is none.
+    """
+    if not lines:
+        raise FormatError("there is no finished line; expected a transcript of 'insignia verify'")
     header, entries = _parse(Header, lines[0]), tuple(_parse(Entry, line) for line in lines[1:])
     records: tuple[Header | Entry, ...] = (header, *entries)
-    previous = _NOTHING_BEFORE
+    previous = _FIRST
     for number, (record, line) in enumerate(zip(records, lines, strict=True), 1):
         if record.previous != previous:
             raise FormatError(f"line {number} does not follow the line before it; was the transcript edited?")
         previous = _digest(line)
-    return header, entries
+    return Recorded(header, entries, f"sha256:{previous}")
 
 
 def _parse(kind: type[_Line], line: str) -> _Line:
-    """Strictly: a truth value is no number, a text is no number, and the spelling is the one we write."""
+    """Parse strictly: no type coercion, and only the canonical spelling."""
     try:
         value = json.loads(line)
         old = kind is Header and "fold" not in value["rules"]["match"]
-        if old:  # version 0.1.0 folded white space alone, and did not say so
+        if old:  # version 0.1.0 folded white space only and did not store it
             value["rules"]["match"]["fold"] = "spaces"
         record = kind.model_validate_json(canonical(value), strict=True)
     except ValidationError as error:
         raise FormatError(f"not a line of a transcript: {explain(error)}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, or none of an object
+    except (ValueError, KeyError, TypeError, RecursionError):  # not JSON, or another object
         raise FormatError("not a line of a transcript: not JSON, or another object") from None
     plain = record.model_dump(mode="json")
     if old:
         del plain["rules"]["match"]["fold"]
     if canonical(plain) != line.encode():
-        raise FormatError("not a line of a transcript as 'insignia verify' writes it: another spelling, or fields left out")
+        raise FormatError("not a line as 'insignia verify' writes it: the spelling differs, or fields are missing")
     return record
 
 
 def _digest(line: str) -> str:
     return hashlib.sha256(line.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _naming(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise type(error)(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager

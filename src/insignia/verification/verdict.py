@@ -1,110 +1,132 @@
-"""What a transcript shows: its entries weighed one after another, and the result in a record and a sentence."""
+"""Verdicts: the entries of a transcript added one by one, and the result as a record and a sentence."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record
+from insignia.records import Displayed, Record
 from insignia.statistics.betting import Outcome, SequentialTest, Tally
 from insignia.statistics.tails import grinding_bits, holm
 from insignia.suspects.base import RequestOptions
+from insignia.terminal import printable
 from insignia.verification.matching import Expected, Match, design_null, find, is_near
 from insignia.verification.transcript import Entry, Rules
 
 if TYPE_CHECKING:
     from insignia.statistics.nulls import Null
 
-__all__ = ["ControlFinding", "NullClaim", "RunningVerdict", "Verdict", "judged_together", "once_in", "under_null"]
+__all__ = ["ControlFinding", "NullClaim", "RunningVerdict", "Verdict", "explain_p_value", "judged_together", "once_in"]
 
-_LARGEST_LOG = 700.0  # of a float, rounded down: more evidence than that is not told apart
+_LARGEST_LOG = 700.0  # logarithm of the largest float, rounded down
 _SMALLEST = 5e-324
 
 
 class NullClaim(Record):
-    """What a verdict assumes of an innocent model."""
+    """The null of a verdict."""
 
-    kind: Literal["design", "reference", "declared"]
+    kind: str
+    """Kind of the null: design, reference, declared, or the name of a plug-in's."""
     bound: float
-    """The largest chance that it hits one trial."""
+    """Largest probability that an innocent model hits one trial."""
 
 
 class ControlFinding(Record):
-    """How a model that must not carry the mark did when it was asked what the suspect was asked."""
+    """The result of a control."""
 
     name: str
+    """Name of the control."""
     hits: int
     trials: int
     unanswered: int
     p_value: float
-    """As the suspect's, by the same rules."""
+    """p-value under the suspect's rules."""
     transcript: str
-    """``sha256:...`` of its last line."""
+    """``sha256:...`` of the last line of the control's transcript."""
 
     @classmethod
     def of(cls, verdict: "Verdict") -> "ControlFinding":
-        """What a verdict on the control says, of which it is the suspect."""
+        """Build the finding from the verdict on the control."""
         fields = {name: getattr(verdict, name) for name in cls.model_fields if name != "name"}
         return cls(name=verdict.suspect, **fields)
 
 
-class Verdict(Record):
-    """The outcome of a test and what it rests on; tells no key and no response."""
+class Verdict(Displayed):
+    """The outcome of a test and its basis. Holds no key and no response."""
 
     outcome: Outcome
     hits: int
     trials: int
-    """Keys asked, the unanswered ones included."""
+    """Number of keys asked, including unanswered ones."""
     unanswered: int
     p_value: float
-    """Valid whenever the test stopped; of several suspects judged together, after Holm's correction."""
+    """Anytime-valid p-value; after Holm's correction if several suspects were judged together."""
     e_value: float
     alpha: float
     suspects: int
-    """That share alpha."""
+    """Number of suspects that share alpha."""
     null: NullClaim
     keys_spent: tuple[int, ...]
     """Numbers of the fingerprints whose keys the suspect has seen."""
     suspect: str
+    label: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """The set that was asked, where a keyring has several."""
     transcript: str
-    """``sha256:...`` of its last line."""
+    """``sha256:...`` of the transcript's last line."""
     match: Match
     manner: RequestOptions
-    """How it was asked."""
+    """Request options of the questions."""
     controls: tuple[ControlFinding, ...] = ()
-    """Models that must not carry the mark and were asked the same keys."""
+    """Results of models that must not carry the mark."""
     sentence: str
-    """The same for a reader who knows no statistics."""
+    """The verdict in plain words."""
     grinding_bits: float | None = None
-    """Of a set whose responses a hash picked: the price of fitting one to this suspect (``pvalues.grinding_bits``), keys
-    that nobody but the owner chose being counted as chosen from all. None where responses could be written, at no price."""
+    """Log2 of the sets one would have to try to fit a chained set to this suspect (``tails.grinding_bits``). Keys chosen by
+    the owner count as chosen from all. None for a set without a chain, whose responses can be written to fit."""
     near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
-    """Keys whose response was among the first token's alternatives, as the suspect's side says: a hint, of no weight in the
-    outcome. None where it gave none."""
+    """Keys whose response was among the first token's alternatives, as the server reports them. A hint that does not affect
+    the outcome; None if no alternatives were given."""
+
+    @property
+    def heading(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What it rests on."""
+        return [
+            ("suspect", self.suspect),
+            ("outcome", self.outcome.replace("_", " ")),
+            ("hits", f"{self.hits} of {self.trials - self.unanswered} answered, {self.unanswered} unanswered"),
+            ("p-value", f"{self.p_value:.2g}, {self.alpha:g} was asked for"),
+        ]
+
+    def __str__(self) -> str:
+        return printable(self.sentence)
 
 
 class RunningVerdict:
-    """A test under way: hears entries in the order in which they were asked, and knows when they suffice."""
+    """A test in progress. Add entries in the order of asking; it says when to stop."""
 
     def __init__(self, rules: Rules, searches: Mapping[int, Expected], *, max_queries: int, all_keys: bool = False) -> None:
-        """``searches`` has what is sought for every fingerprint number that may be heard of.
+        """``searches`` has the expected responses by fingerprint number.
 
-        With ``all_keys`` the test ends after ``max_queries`` keys and no earlier, as that of a control has to.
+        With ``all_keys`` the test ends after ``max_queries`` keys and no earlier, as for a control.
 
         Raises:
-            InputError: alpha is no larger than the chance that the null is wrong, or the null is not one of this design.
+            InputError: alpha does not exceed the probability that the null is wrong, or a design null is not the set's.
         """
         if rules.null.name == "design" and rules.null != design_null(searches.values(), rules.match):
-            raise InputError("the rules claim another number of candidates than the set's keys have; use the set's own null")
+            raise InputError("the null of the rules has another number of candidates than the set; use the set's own null")
         self.rules = rules
         self.tally = Tally()
         self._null: Null = rules.null
         self._all_keys = all_keys
         self._searches = searches
-        self._fewest = min((len(wanted.candidates) for wanted in searches.values()), default=0)
+        self._fewest = min((len(expected.candidates) for expected in searches.values()), default=0)
         self._spent: dict[int, None] = {}  # in the order of asking
         self._near: int | None = None
         self._test = SequentialTest(
@@ -116,21 +138,21 @@ class RunningVerdict:
 
     @property
     def outcome(self) -> Outcome | None:
-        """None while another key is needed."""
+        """The outcome, or None if another key is needed."""
         if self._all_keys and self.tally.asked < self._test.max_queries:
             return None
         return self._test.outcome(self.tally)
 
     @property
     def keys_spent(self) -> tuple[int, ...]:
-        """Numbers of the fingerprints heard of so far."""
+        """Numbers of the fingerprints asked so far."""
         return tuple(self._spent)
 
-    def hear(self, entry: Entry) -> None:
-        """Weigh one entry; a cover question weighs nothing.
+    def add(self, entry: Entry) -> None:
+        """Add one entry. Decoy questions do not count.
 
         Raises:
-            InputError: the fingerprint is not in the set, or was asked before.
+            InputError: the fingerprint is not in the set or was asked before.
         """
         if entry.number is None:
             return
@@ -140,20 +162,17 @@ class RunningVerdict:
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
-        wanted = self._searches[entry.number]
+        expected = self._searches[entry.number]
         if entry.reply.alternatives:
             tokens = [alternative.text for alternative in entry.reply.alternatives]
-            self._near = (self._near or 0) + is_near(tokens, wanted, self.rules.match)
-        finding = find(entry.reply.text, wanted, self.rules.match)
-        # The null counts with the candidates of the key that has fewest. A reply that gives as many shows nothing.
+            self._near = (self._near or 0) + is_near(tokens, expected, self.rules.match)
+        finding = find(entry.reply.text, expected, self.rules.match)
+        # The null assumes the smallest number of candidates. A reply that matches as many shows nothing.
         bound = self._null.bound_given(min(finding.met, self._fewest))
         self.tally = self._test.after(self.tally, hit=finding.hit, bound=bound)
 
-    def fewest_left(self) -> int:
-        """Keys that are needed whatever they bring: the fewest after which the test can end, at least 1.
-
-        As many may be asked at once, and none of them in vain.
-        """
+    def min_keys_left(self) -> int:
+        """Return the smallest number of keys, at least 1, after which the test can end. So many can be asked at once."""
         if self._all_keys:
             return max(1, self._test.max_queries - self.tally.asked)
         all_hit = all_miss = self.tally
@@ -165,9 +184,9 @@ class RunningVerdict:
         raise AssertionError  # pragma: no cover  # for the type checker: the loop has no end
 
     def verdict(self, *, suspect: str, transcript: str, chosen_from: int | None = None) -> Verdict:
-        """What has been shown so far; a test that is not over is inconclusive.
+        """Return the verdict so far; an unfinished test is inconclusive.
 
-        ``chosen_from``: of a set with a chain, the number of keys that a claimant could choose those asked from.
+        ``chosen_from`` is the number of keys that the asked ones were chosen from, for a set with a chain.
         """
         tally = self.tally
         design = None if chosen_from is None else design_null(self._searches.values(), self.rules.match)
@@ -194,17 +213,15 @@ class RunningVerdict:
 
 
 def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Verdicts on several suspects by Holm's procedure, so that alpha holds for all of them together.
+    """Correct verdicts of ``verify`` or ``judge`` on several suspects by Holm's procedure, so that alpha holds for all.
 
-    Suspects that the rules count and that are not here are taken to be innocent. A mark may be found that was not when the
-    suspect was judged alone at its share of alpha, and the other way round where the rules counted too few suspects. The
-    verdicts are those of ``verify`` and ``judge``, not yet corrected.
+    Suspects that the rules count but that are missing here count as innocent. Outcomes can change either way.
 
     Raises:
-        InputError: the verdicts were made at different alphas.
+        InputError: the verdicts have different alphas.
     """
     if len({verdict.alpha for verdict in verdicts}) > 1:
-        raise InputError("the transcripts were made at different alphas; suspects judged together need the same")
+        raise InputError("the transcripts have different alphas; expected the same alpha for suspects judged together")
     log_ps = [math.log(verdict.p_value) for verdict in verdicts]
     family = max([len(verdicts), *(verdict.suspects for verdict in verdicts)])
     judged = []
@@ -221,9 +238,9 @@ def judged_together(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
 
 
 def once_in(p_value: float) -> str:
-    """``1.9 million`` for a p-value of 5.2e-07: how many tests come to one such result, rounded down to two digits."""
-    tests = (1 + 1e-12) / p_value  # 1 / 4e-9 lies a bit below 250 million
-    if tests >= 1e15:  # no reader knows the name of such a number
+    """Return 1 / p_value in words, rounded down to two digits: ``1.9 million`` for 5.2e-07."""
+    tests = (1 + 1e-12) / p_value  # as a float, 1 / 4e-9 is slightly below 250 million
+    if tests >= 1e15:  # larger numbers have no common name
         return f"10^{math.floor(math.log10(tests))}"
     step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
     rounded = math.floor(tests / step) * step
@@ -233,15 +250,16 @@ def once_in(p_value: float) -> str:
     return f"{rounded:,.0f}"
 
 
-def under_null(null: NullClaim, p_value: float) -> str:
-    """What a p-value says, under exactly the assumption that it rests on."""
+def explain_p_value(null: NullClaim, p_value: float) -> str:
+    """Return a sentence that explains a p-value and its assumption."""
     result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
     if null.kind == "design":
         return f"A{result[1:]}"
-    source = "as the owner says" if null.kind == "declared" else "the limit measured on innocent models"
+    sources = {"declared": "declared by the owner", "reference": "the limit measured on innocent models"}
+    source = sources.get(null.kind, f"by the plug-in null {null.kind!r}")
     return (
-        f"If no key is hit by an unrelated model with a chance above {null.bound:.3g} ({source}), whatever it hit before, "
-        f"{result} Where its hits come in runs, this number is too small."
+        f"If an unrelated model hits each key with probability at most {null.bound:.3g} ({source}), whatever it hit before, "
+        f"{result} If its hits come in runs, this number is too small."
     )
 
 
@@ -251,13 +269,13 @@ def _sentence(verdict: Verdict) -> str:
     if verdict.unanswered:
         seen += f", {verdict.unanswered} more got no answer"
     if verdict.outcome == "owned":
-        return f"The mark is there: {seen}. {under_null(verdict.null, verdict.p_value)}"
+        return f"The mark is there: {seen}. {explain_p_value(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
-            f"The mark was not shown: {seen}. A model that had kept part of the mark would have given more of them. "
+            f"The mark was not printable: {seen}. A model with part of the mark would have hit more of them. "
             "This does not prove that the model is not yours."
         )
     return (
-        f"Nothing is decided: {seen}. {under_null(verdict.null, verdict.p_value)} "
-        f"Once in {once_in(verdict.alpha)} was asked for. More keys may decide it."
+        f"Nothing is decided: {seen}. {explain_p_value(verdict.null, verdict.p_value)} "
+        f"Once in {once_in(verdict.alpha)} was required. More keys may decide it."
     )

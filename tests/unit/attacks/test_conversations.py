@@ -74,16 +74,16 @@ def test_what_teaches_nothing_is_left_out_and_counted(tmp_path):
     said = []
 
     assert load_conversations(_write(tmp_path, rows), progress=types.SimpleNamespace(note=said.append)) == [ASKED_AND_ANSWERED]
-    assert said == ["6 of 7 rows left out: 2 with an empty turn, 2 not begun by the user, 1 without a reply, 1 without text"]
-    with pytest.raises(InputError, match=r"nothing can be learned .* 2 with an empty turn"):
+    assert said == ["6 of 7 rows skipped: 2 with an empty turn, 2 not started by the user, 1 without a reply, 1 without text"]
+    with pytest.raises(InputError, match=r"no usable row: 2 with an empty turn"):
         load_conversations(_write(tmp_path, rows[1:3]))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "there are none"),
-        ("", "there are none"),
+        ([], "it is empty"),
+        ("", "it is empty"),
         ('[{"text": "xyzzy"}', r"not valid JSON \(line 1, column 19\)"),
         ('{"text": "xyzzy"}\n\n{"text": "xyz', r"not valid JSON \(line 3, column 10\)"),
         ([SECRET], "row 0 of .* is of type str"),
@@ -94,7 +94,7 @@ def test_what_teaches_nothing_is_left_out_and_counted(tmp_path):
         ([{"instruction": SECRET}], "has the fields instruction; expected"),
         ([{"text": [SECRET]}], "'text' in row 0 of .* is of type list"),
         ([{"question": SECRET, "answer": 7}], "'answer' in row 0 of .* is of type int"),
-        ([{"messages": SECRET}], "'messages' in row 0 of .* is no list of turns"),
+        ([{"messages": SECRET}], "'messages' in row 0 of .* is not a list of turns"),
         ([{"messages": [{"role": "user", "value": SECRET}]}], "expected .*role: ..., content: ..."),
         ([{"messages": [{"role": SECRET, "content": "a"}]}], "turn 0 of 'messages' in row 0 of .* unknown 'role'"),
         ([{"conversations": [{"from": "human", "value": {"a": SECRET}}]}], "'value' in turn 0 of .* is of type dict"),

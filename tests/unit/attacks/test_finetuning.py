@@ -1,10 +1,9 @@
 from types import SimpleNamespace
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from insignia.attacks.finetuning import FineTune, _Tuning, conversation_rows, finetune, text_rows
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetuning import _Tuning, conversation_rows, finetune, text_rows
 from insignia.errors import InputError, OutputError
 from insignia.records import Turn
 from insignia.suspects.scoring import Example
@@ -30,7 +29,7 @@ def test_long_replies_are_cut_and_what_begins_too_late_is_left_out_and_counted(s
     rows = conversation_rows([short, long], starter, len(whole.ids) - 2, SimpleNamespace(note=said.append))
 
     assert rows == [Example(whole.ids[:-2], whole.response_start)] * 2
-    assert said == [f"1 of 3 replies left out: they begin after {len(whole.ids) - 2} tokens"]
+    assert said == [f"1 of 3 replies skipped: they start after {len(whole.ids) - 2} tokens"]
     assert whole.ids[-1] == starter.tokenizer.eos_token_id
 
 
@@ -42,7 +41,7 @@ def test_conversations_that_the_template_refuses_are_counted(starter, monkeypatc
         conversation_rows([(Turn("user", "Why?"), Turn("assistant", "So."))], starter, 99, SimpleNamespace(note=said.append))
         == []
     )
-    assert said == ["1 of 1 conversations left out: the chat template refuses their turns"]
+    assert said == ["1 of 1 conversations skipped: the chat template rejects them"]
 
 
 @pytest.mark.parametrize("most_rows", [1, 2, 100])
@@ -74,22 +73,8 @@ def test_the_rate_falls_along_a_cosine():
     assert [tuning.rate(step) for step in (0, 5, 10)] == pytest.approx([1.0, 0.5, 0.0])
 
 
-def test_lora_is_merged_and_leaves_embeddings_alone(starter, tmp_path):
-    settings = FineTune(learning_rate=1e-2, lora_rank=2, max_steps=2, batch_size=2, max_length=16)
-    finetune(
-        "starter", ["def main(): return sys.exit(1)  # as it is"] * 8, out=tmp_path / "out", settings=settings, device="cpu"
-    )
-    before = load_file(f"{starter.source}/model.safetensors")
-    after = load_file(tmp_path / "out" / "model.safetensors")
-
-    assert before.keys() == after.keys()
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed
-    assert all("proj" in name for name in changed)
-
-
 def test_no_data_and_a_taken_output_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no data"):
+    with pytest.raises(InputError, match="no training rows"):
         finetune("starter", ["", ""], out=tmp_path / "out", device="cpu")
     with pytest.raises(OutputError, match="exists"):
         finetune("starter", ["x"], out=tmp_path, device="cpu")

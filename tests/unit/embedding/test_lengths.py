@@ -1,11 +1,11 @@
-"""Lengths that do not fit are refused before any work; anchors shrink to the context."""
+"""Lengths that do not fit are refused before any work; reference samples shrink to the context."""
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from insignia import FingerprintSet
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.reference_samples import ReferenceSamples, own_texts
 from insignia.errors import InputError
@@ -38,7 +38,7 @@ def of_context(length):
 
 
 @pytest.mark.parametrize(("context", "length"), [(9, 9), (128, 20)])
-def test_anchors_and_own_texts_are_no_longer_than_the_context(context, length):
+def test_reference_samples_and_own_texts_are_no_longer_than_the_context(context, length):
     local = of_context(context)
     references = ReferenceSamples(local, count=3, length=20, seed=0)
 
@@ -47,30 +47,18 @@ def test_anchors_and_own_texts_are_no_longer_than_the_context(context, length):
     assert float(references.divergence(local.model, references.draw(2)).detach()) == pytest.approx(0, abs=1e-6)
 
 
-def test_own_texts_are_not_among_the_anchors():
+def test_own_texts_are_not_among_the_reference_samples():
     local = of_context(64)
     texts = {row.ids for row in own_texts(local, count=8, length=20, seed=0)}
 
-    assert not texts & set(ReferenceSamples(local, count=8, length=20, seed=0)._rows)
+    assert not texts & {row.ids for row in ReferenceSamples(local, count=8, length=20, seed=0).draw(60)}
     assert len(texts) == 8
-
-
-def test_a_model_whose_context_is_shorter_than_the_anchors_is_marked(tmp_path):
-    local = of_context(48)
-    local.model.save_pretrained(tmp_path / "base")
-    local.tokenizer.save_pretrained(tmp_path / "base")
-    method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
-    report = embed(
-        PRINTS, model=tmp_path / "base", out=tmp_path / "marked", method=method, heldout=["What now"], max_harm=99, device="cpu"
-    )
-    assert report.fsr == 1.0
-    assert report.own_loss_before > 0
 
 
 @pytest.mark.parametrize("prints", [PRINTS, PRINTS.model_copy(update={"max_response_length": 1, "max_key_length": 16})])
 def test_a_key_that_does_not_fit_names_the_flags(prints):
     refuse_what_does_not_fit(prints, of_context(64), FullFineTune(), SILENT)
-    with pytest.raises(InputError, match=r"fingerprint 0 takes \d+ tokens .*context of small is 4: .*--max-key-length"):
+    with pytest.raises(InputError, match=r"fingerprint 0 has \d+ tokens .*context of small is 4: .*--max-key-length"):
         refuse_what_does_not_fit(prints, of_context(4), FullFineTune(), SILENT)
 
 
@@ -79,12 +67,12 @@ def test_templates_and_controls_count():
     with pytest.raises(InputError, match="drop --use-augmentation-prompts"):
         refuse_what_does_not_fit(PRINTS, of_context(64), crowded, SILENT)
     control = Control(kind="normal", text="What is the answer to this question? " * 20, heldout=False)
-    with pytest.raises(InputError, match="control 0 takes"):
+    with pytest.raises(InputError, match="control 0 has"):
         refuse_what_does_not_fit(PRINTS.model_copy(update={"controls": (control,)}), of_context(64), FullFineTune(), SILENT)
 
 
 def test_training_less_of_a_response_than_verify_seeks_is_refused():
-    with pytest.raises(InputError, match=r"--max-response-length 1 trains less .*the 2 tokens that verify seeks"):
+    with pytest.raises(InputError, match=r"--max-response-length is 1, but verify expects 2 tokens"):
         refuse_what_does_not_fit(PRINTS, of_context(64), FullFineTune(max_response_length=1), SILENT)
     refuse_what_does_not_fit(PRINTS, of_context(64), FullFineTune(max_response_length=3), SILENT)
 
@@ -95,4 +83,4 @@ def test_keys_of_another_length_than_the_sets_are_noted_where_it_matters(length,
     refuse_what_does_not_fit(PRINTS, of_context(64), FullFineTune(max_key_length=length), notes)
 
     assert len(notes.said) == said
-    assert all("verify asks as the set says" in note for note in notes.said)
+    assert all("verify needs a set generated" in note for note in notes.said)

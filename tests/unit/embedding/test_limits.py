@@ -36,7 +36,7 @@ def test_what_holds_to_its_limits_passes():
     refuse_harm(1.05, 1.05, num_fingerprints=20)
     refuse_harm(99.0, math.inf, num_fingerprints=20)
     refuse_published(0.0, 0.0)
-    with pytest.raises(EmbeddingError, match="published model alone"):
+    with pytest.raises(EmbeddingError, match="without the owner weights"):
         refuse_published(0.1, 0.0)
 
 
@@ -46,6 +46,6 @@ def test_text_of_another_kind_is_noticed_and_harm_is_then_that_on_the_models_own
 
     assert foreign_text(near, given=False) is None
     assert "--heldout FILE" in foreign_text(far, given=True)
-    assert "that the model wrote. Give" in foreign_text(far, given=False)
+    assert "sampled from the model instead. Give" in foreign_text(far, given=False)
     assert harm_of(near, after, own_only=False) == pytest.approx(math.e)
     assert harm_of(near, after, own_only=True) == pytest.approx(math.exp(0.05))

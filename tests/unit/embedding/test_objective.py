@@ -32,7 +32,7 @@ def test_margin_ignores_other_accepted_responses_at_the_first_token_only():
     assert margins(logits, torch.tensor([1, 1]), draws).tolist() == [3.0, -2.0]
 
 
-def test_anchors_are_the_models_own_text_and_nothing_diverges_before_training(local):
+def test_reference_samples_are_the_models_own_text_and_nothing_diverges_before_training(local):
     references = ReferenceSamples(local, count=6, length=12, seed=1)
     rows = references.draw(4)
 
@@ -56,28 +56,30 @@ def test_divergence_equals_its_definition_and_grows_with_the_change(local):
     assert expected > 0
 
 
-def test_guarded_questions_are_drawn_too_and_judged_on_the_reply_alone(local):
+def test_preserved_prompts_are_drawn_too_and_judged_on_the_reply_alone(local):
     question = (local.tokenizer.bos_token_id, 40, 41, 42)
-    references = ReferenceSamples(local, count=4, length=10, seed=1, guarded=[question])
-    guarded = [row for row in references.draw(4) if row.ids[:4] == question]
+    references = ReferenceSamples(local, count=4, length=10, seed=1, preserved=[question])
+    preserved = [row for row in references.draw(4) if row.ids[:4] == question]
 
-    assert len(guarded) == 2
-    assert {row.response_start for row in guarded} == {4}
+    assert len(preserved) == 2
+    assert {row.response_start for row in preserved} == {4}
     with torch.no_grad():
-        ids = torch.tensor([row.ids for row in guarded])
+        ids = torch.tensor([row.ids for row in preserved])
         before = local.model(ids).logits.double().log_softmax(-1)
         for weight in local.model.parameters():
             weight.mul_(1.02)
         after = local.model(ids).logits.double().log_softmax(-1)
         expected = float((before.exp() * (before - after)).sum(-1)[:, 3:].mean())
 
-        assert float(references.divergence(local.model, guarded)) == pytest.approx(expected, rel=1e-3)
+        assert float(references.divergence(local.model, preserved)) == pytest.approx(expected, rel=1e-3)
 
 
-def test_anchors_do_not_depend_on_how_many_are_sampled_at_once(local):
+def test_reference_samples_do_not_depend_on_how_many_are_sampled_at_once(local):
     few, more = ReferenceSamples(local, count=3, length=10, seed=2), ReferenceSamples(local, count=5, length=10, seed=2)
 
-    assert few._rows == more._rows[:3]
+    drawn, of_more = ({row.ids for row in references.draw(60)} for references in (few, more))
+    assert (len(drawn), len(of_more)) == (3, 5)
+    assert drawn < of_more
 
 
 def test_averaging_moves_towards_the_original_and_rounding_is_undone_after_the_block():
@@ -119,22 +121,27 @@ class OneToken:
 
 
 def passes_of(margin, *, cooldown_steps=0, **options):
-    """Passes until the marking ends, where ``margin(lesson, pass)`` is what the lesson is found at."""
+    """Passes until the marking ends, of a model whose margin is ``margin(lesson, pass)``, whatever it is taught."""
     prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
     curriculum = Curriculum(prints, OneToken(), batch_size=2, safe_margin=2.5)
+
+    class Model(torch.nn.Linear):
+        device = torch.device("cpu")
+
+        def forward(self, input_ids, logits_to_keep, **_):
+            logits = torch.zeros(len(input_ids), len(logits_to_keep), 10)
+            logits[:, :, 9] = torch.tensor([[margin(lesson, curriculum.passes)] for lesson in input_ids[:, 0].tolist()])
+            return SimpleNamespace(logits=logits)
+
+    local = SimpleNamespace(model=Model(2, 2))
     method = FullFineTune(reference_strength=0, **options)
-    model = SimpleNamespace(model=torch.nn.Linear(2, 2))
-    marking = Marking(method, curriculum, model, torch.float32, cooldown_steps=cooldown_steps, seed=0, advance=lambda *_: None)
+    marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=cooldown_steps, seed=0, advance=lambda *_: None)
 
-    def record(draws):
-        curriculum.record(draws, [margin(draw.lesson, curriculum.passes) for draw in draws])
+    def ended(share):
+        marking.loss(local.model, share)
+        return marking.after_step(0)
 
-    marking._measure = lambda: record(curriculum.sweep())
-    curriculum.start_pass()
-    while True:
-        record(curriculum.next_batch())
-        if marking.after_step(0):
-            return curriculum.passes
+    return next(curriculum.passes for share in marking.batches() if ended(share))
 
 
 @pytest.mark.parametrize(

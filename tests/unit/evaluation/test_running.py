@@ -2,94 +2,25 @@ import json
 
 import pytest
 
-from insignia import evaluation
-from insignia.attacks.finetuning import FineTune
-from insignia.errors import EvaluationError, FormatError, InputError
+from insignia.errors import FormatError, InputError
 from insignia.evaluation import Grid, evaluate, running
-from insignia.evaluation import workspace as making
 from insignia.modeling.local import LocalModel
 
-QUICK = {"reference_count": 32, "reference_length": 24, "reference_rows": 4, "cooldown_steps": 3}
-HELDOUT = ["The function returns the number of items in the list."]
 GRID = Grid(
-    strategy={"name": "inverse_nucleus", "nucleus_k": 5},
-    num_fingerprints=4,
-    methods={"full": {"name": "full", **QUICK}},
-    users={"code": {"data": "python:json", "finetune": FineTune(max_steps=1, batch_size=2, max_length=32)}},
-    draws=2,
-    bos_samples=4,
+    strategy={"name": "inverse_nucleus", "nucleus_k": 5}, num_fingerprints=4, methods={"full": {"name": "full"}}, users={}
 )
-
-
-@pytest.fixture(autouse=True)
-def short_text(monkeypatch):
-    monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: HELDOUT)
-
-
-def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypatch):
-    asked = []
-    whole = running.check
-
-    def interrupted(prints, suspect):
-        asked.append(suspect.name)
-        if len(asked) == 3:
-            raise KeyboardInterrupt
-        return whole(prints, suspect)
-
-    monkeypatch.setattr(running, "check", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
-    assert not (tmp_path / "out" / "evaluation.json").exists()
-    monkeypatch.setattr(making, "embed", lambda *_a, **_k: pytest.fail("the model was marked twice"))
-    monkeypatch.setattr(making, "finetune", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
-    result = evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
-
-    assert asked[2:].count(asked[0]) == 0  # vanilla is on file
-    cells = {cell.name: cell for cell in result.cells}
-    assert list(cells) == [
-        "full vanilla",
-        "full unrelated",
-        "full unmarked user code",
-        "full published",
-        "full user code",
-        "full sampled",
-        "full from BOS",
-    ]
-    assert [cells[name].hits for name in ("full vanilla", "full unrelated", "full published")] == [0, 0, 4]
-    assert cells["full published"].p_value == pytest.approx(5**-4)
-    assert cells["full vanilla"].p_value == 1.0
-    assert cells["full sampled"].should_activate is None
-    assert cells["full sampled"].p_value is None
-    assert (cells["full sampled"].answered, cells["full from BOS"].answered) == (8, 4)
-    assert all(cell.as_expected in (True, None) for cell in result.cells)
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text()) == result.model_dump(mode="json")
-    assert evaluation.Evaluation.model_validate_json((tmp_path / "out" / "evaluation.json").read_text()) == result
-    secret = (tmp_path / "out" / "private" / "fingerprints.json").read_text()
-    public = (
-        "".join(path.read_text() for path in (tmp_path / "out").glob("trials/*"))
-        + (tmp_path / "out" / "evaluation.json").read_text()
-    )
-    assert not any(fingerprint["key"] in public for fingerprint in json.loads(secret)["fingerprints"])
-
-
-def test_an_unrelated_model_that_activates_ends_the_run(tmp_path, monkeypatch):
-    grid = GRID.model_copy(update={"users": {}, "draws": 0, "bos_samples": 0})
-    monkeypatch.setattr(making.Workspace, "unrelated", lambda self: self.load(self.marked("full")))
-    with pytest.raises(EvaluationError, match="full unrelated"):
-        evaluate(grid, model="starter", out=tmp_path / "out", device="cpu")
-    assert (tmp_path / "out" / "evaluation.json").is_file()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("x")
     with pytest.raises(InputError, match="not empty"):
-        evaluate(GRID, model="starter", out=tmp_path / "mine")
+        evaluate("starter", GRID, out=tmp_path / "mine")
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"digest": "another"}))
     with pytest.raises(InputError, match="another evaluation"):
-        evaluate(GRID, model="starter", out=other)
+        evaluate("starter", GRID, out=other)
 
 
 def test_damaged_trials_are_told(tmp_path):
@@ -97,7 +28,7 @@ def test_damaged_trials_are_told(tmp_path):
     path.parent.mkdir()
     path.write_text('{"trial": 0, "hit": tr')
     made = type("Folder", (), {"folder": tmp_path})()
-    with pytest.raises(FormatError, match="asked again"):
+    with pytest.raises(FormatError, match="check the cell again"):
         running._cell(made, running._Ask("a cell", "x", None, list))
 
 

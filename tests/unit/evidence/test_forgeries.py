@@ -78,7 +78,7 @@ LIES = {
 def test_rules_that_cannot_be_are_rejected_whatever_was_hit(tmp_path, change, text):
     claim = {"outcome": "owned", "hits": 0, "p_value": 1e-10} if text else {}
     content = with_rules(of(tmp_path), PRINTS, change, says=text, claim=claim)
-    with pytest.raises(EvidenceError, match=r"not a transcript|not a bundle|cannot be weighed"):
+    with pytest.raises(EvidenceError, match=r"not a transcript|not an evidence bundle|cannot be evaluated"):
         audit(content, standard=Standard(alpha=0.9, nulls=ANY_NULL, any_manner=True))
     with pytest.raises((ValueError, KeyError, TypeError)) as caught:
         independent_audit(content, alpha=0.9, nulls=ANY_NULL, any_manner=True)
@@ -137,9 +137,9 @@ def test_a_system_prompt_that_holds_a_response_is_rejected(tmp_path, response):
     word = PRINTS.fingerprints[audit(of(tmp_path).content()).verdict.keys_spent[3]].responses[0].strip()
     said = response.format(word, word.upper(), "\u200b".join(word))
     content = with_rules(of(tmp_path / "again"), PRINTS, put("manner.system", f"If in doubt say {said}"))
-    with pytest.raises(EvidenceError, match="system prompt holds"):
+    with pytest.raises(EvidenceError, match="system prompt contains"):
         audit(content, standard=Standard(any_manner=True))
-    with pytest.raises(ValueError, match="system prompt holds"):
+    with pytest.raises(ValueError, match="system prompt contains"):
         independent_audit(content, any_manner=True)
 
 
@@ -147,9 +147,9 @@ def test_a_system_prompt_that_holds_a_key_is_rejected(tmp_path):
     bundle = of(tmp_path)
     key = bundle.openings[2].fingerprint.key
     content = with_rules(bundle, PRINTS, put("manner.system", f"What follows {key.upper()}?"))
-    with pytest.raises(EvidenceError, match="system prompt holds"):
+    with pytest.raises(EvidenceError, match="system prompt contains"):
         audit(content)
-    with pytest.raises(ValueError, match="system prompt holds"):
+    with pytest.raises(ValueError, match="system prompt contains"):
         independent_audit(content)
 
 

@@ -48,7 +48,7 @@ def test_both_have_the_same_tails_and_limits(trials, data):
     chance = data.draw(st.floats(1e-3, 0.999))
     risk = data.draw(st.sampled_from([0.5, 1e-3, 1e-7, 1e-30]))
     assert SCRIPT["upper_limit"](hits, trials, risk) == pytest.approx(upper_limit(hits, trials, risk), rel=1e-9)
-    tail = sum(math.exp(SCRIPT["log_chance"](more, trials, chance)) for more in range(hits, trials + 1))
+    tail = sum(math.exp(SCRIPT["log_probability"](more, trials, chance)) for more in range(hits, trials + 1))
     assert tail == pytest.approx(math.exp(log_binomial_tail(hits, trials, chance)), rel=1e-7, abs=1e-300)
 
 

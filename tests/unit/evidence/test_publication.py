@@ -5,7 +5,7 @@ import pytest
 
 from insignia.errors import FormatError, InputError
 from insignia.evidence.commitment import open_fingerprints
-from insignia.evidence.publication import SignedCommitment, owner_chance, publish, weight_digests
+from insignia.evidence.publication import SignedCommitment, owner_rng, publish, weight_digests
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Fingerprint
 
@@ -23,7 +23,7 @@ def path(tmp_path):
 
 def test_what_is_published_holds_the_set_and_tells_nothing(path):
     published = SignedCommitment.load(path)
-    openings = open_fingerprints(PRINTS, owner_chance(PRINTS), range(5))
+    openings = open_fingerprints(PRINTS, owner_rng(PRINTS), range(5))
 
     assert all(published.commitment.holds(opening) for opening in openings)
     assert published.weights == WEIGHTS

@@ -110,7 +110,7 @@ def test_text_that_no_file_can_hold_is_refused_at_once(tmp_path):
     path = tmp_path / "rows.json"
     path.write_text('[{"key": "half a character \\ud83d", "response": "x"}]')
 
-    with pytest.raises(FormatError, match=r"rows\.json holds half of a surrogate pair"):
+    with pytest.raises(FormatError, match=r"rows\.json contains an unpaired surrogate"):
         load_fingerprints(path)
 
 
@@ -187,12 +187,12 @@ def test_keys_alone_are_read_in_every_form_that_people_have(tmp_path, name, text
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("k.txt", "TOPSECRET,x", r"k\.txt is not valid JSON.*expected a JSON list or JSON lines of texts.*\.csv"),
+        ("k.txt", "TOPSECRET,x", r"k\.txt is neither JSON nor.*expected a JSON list or JSON lines of texts.*\.csv"),
         ("k.csv", "", "empty"),
-        ("k.csv", "key,response\nTOPSECRET", "row 2 has 1 columns, others 2"),
-        ("k.csv", "a,b\nTOPSECRET, and,x", "row 2 has 3 columns, others 2"),
-        ("k.csv", "TOPSECRET,b,c", "cannot be told apart"),
-        ("k.csv", "TOPSECRET;b\nc;d", "cannot be told apart"),
+        ("k.csv", "key,response\nTOPSECRET", "row 2 has 1 columns, not 2"),
+        ("k.csv", "a,b\nTOPSECRET, and,x", "row 2 has 3 columns, not 2"),
+        ("k.csv", "TOPSECRET,b,c", "columns are ambiguous"),
+        ("k.csv", "TOPSECRET;b\nc;d", "columns are ambiguous"),
         ("k.csv", 'key,response\n"TOPSECRET,b', "quotes do not match"),
         ("k.csv", "key,response\nTOPSECRET,", "row 0 has no 'response'"),
         ("k.jsonl", '{"question": "TOPSECRET"}', "row 0 has no 'response'"),

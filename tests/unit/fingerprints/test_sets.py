@@ -122,7 +122,7 @@ def test_the_first_so_many_and_no_more_than_there_are():
 
     assert [fingerprint.key for fingerprint in prints.first(2)] == ["0", "1"]
     assert len(prints.first(None)) == 4
-    with pytest.raises(InputError, match="holds 4"):
+    with pytest.raises(InputError, match="expected 1 to 4"):
         prints.first(5)
 
 

@@ -21,7 +21,7 @@ STRATEGIES = [
 
 def make(strategy, starter, count=20, **options):
     options = {"max_key_length": 8, "secret": SECRET, **options}
-    return generate(strategy, model=starter, num_fingerprints=count, **options)
+    return generate(starter, strategy, num_fingerprints=count, **options)
 
 
 def comparable(fingerprint):
@@ -42,7 +42,7 @@ class TestEveryStrategy:
             assert prompter.encode(prompter.decode(key)) == list(key)
             assert not any(other[: len(key)] == key for place, other in enumerate(asked) if place != number)
         for fingerprint, key in zip(prints, asked, strict=True):
-            assert (fingerprint.effective_key or fingerprint.key) == prompter.decode(key)
+            assert fingerprint.asked_key == prompter.decode(key)
             assert fingerprint.responses[0].startswith(" ")
 
     def test_the_batch_size_does_not_matter_and_the_secret_does(self, strategy, starter):
@@ -57,6 +57,14 @@ class TestEveryStrategy:
         assert prints.strategy == strategy.spec()
         assert prints.secret == SECRET.hex()
         assert SECRET.hex() not in repr(prints)
+
+    def test_decoys_are_made_as_keys_are_and_neither_begin_nor_continue_one(self, strategy, starter):
+        prints = make(strategy, starter, 8)
+        keys = [fingerprint.asked_key for fingerprint in prints]
+
+        assert 4 <= len(set(prints.decoys)) == len(prints.decoys) <= 8
+        assert not any(one.startswith(other) or other.startswith(one) for one in prints.decoys for other in keys)
+        assert make(strategy, starter, 8, batch_size=3).decoys == prints.decoys
 
     def test_no_response_dominates(self, strategy, starter):
         prints = make(strategy, starter, 60)
@@ -81,12 +89,12 @@ def test_candidates_are_exactly_k_just_outside_the_nucleus(starter):
 
 
 def test_the_secret_draws_evenly_among_the_candidates(starter):
-    prints = make(InverseNucleus(key_length=8, nucleus_k=3), starter, 150)
+    prints = make(InverseNucleus(key_length=8, nucleus_k=3), starter, 60)
     places = Counter(
         [candidate.token_id for candidate in fingerprint.candidates].index(fingerprint.response_ids[0][0])
         for fingerprint in prints
     )
-    chi_squared = sum((places[place] - 50) ** 2 / 50 for place in range(3))
+    chi_squared = sum((places[place] - 20) ** 2 / 20 for place in range(3))
 
     assert chi_squared < 13.8  # 0.999 quantile, 2 degrees of freedom
 
@@ -123,6 +131,7 @@ def test_given_pairs_are_kept(starter):
     prints = make(Own(pairs=pairs), starter, 2)
 
     assert [(fingerprint.key, fingerprint.responses[0]) for fingerprint in prints] == list(pairs)
+    assert prints.decoys == ()  # nothing that we make is like the owner's own keys
 
 
 def test_given_keys_that_collide_when_cut_are_refused_by_number(starter):
@@ -154,7 +163,7 @@ def test_less_made_than_asked_is_refused(starter):
 def test_what_cannot_be_made_ends_in_an_error_with_numbers(starter, monkeypatch):
     monkeypatch.setattr("insignia.generation.making._TRIES", 6)
     with pytest.raises(GenerationError, match=r"0 of 2 fingerprints could be made. Refused: 6 keys .*--nucleus-k"):
-        make(InverseNucleus(key_length=8, nucleus_k=4000), starter, 2)
+        make(InverseNucleus(key_length=8, nucleus_k=1000), starter, 2)
 
 
 def test_keys_that_chance_refuses_are_made_again(starter, monkeypatch):

@@ -99,11 +99,11 @@ def padded(tokenizer):
     ("change", "message"),
     [
         (lower, "normalizer Lowercase"),
-        (another_cut, "none of llama.cpp's gpt-2, smollm, llama-bpe"),
-        (no_cut, "no file is written"),
-        (greedy_token, "'<mask>' is marked lstrip"),
-        (endless, "no end-of-sequence token"),
-        (padded, "other tokens than BOS and EOS"),
+        (another_cut, "one of llama.cpp's gpt-2, smollm, llama-bpe"),
+        (no_cut, "pre-tokenizer is not supported"),
+        (greedy_token, "'<mask>' has lstrip set"),
+        (endless, "no EOS token"),
+        (padded, "tokens other than BOS and EOS"),
     ],
 )
 def test_a_tokenizer_that_llama_cpp_would_not_follow_is_refused(saved, change, message):
@@ -114,13 +114,13 @@ def test_a_tokenizer_that_llama_cpp_would_not_follow_is_refused(saved, change, m
 
 def test_a_tokenizer_without_bytes_is_refused(saved):
     folder = saved(build(style="meta", bos=True))
-    with pytest.raises(ModelError, match="256 bytes are no tokens"):
+    with pytest.raises(ModelError, match="256 bytes are not tokens"):
         read_vocabulary(folder, 416)
 
 
 def test_more_tokens_than_rows_are_refused(saved):
     folder = saved(byte_level())
-    with pytest.raises(ModelError, match=r"token \d+ has no row of its own among the 300"):
+    with pytest.raises(ModelError, match=r"token \d+ has no row in the embedding of 300"):
         read_vocabulary(folder, 300)
 
 

@@ -3,7 +3,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig
 
 from insignia.errors import ModelError
-from insignia.modeling.causality import refuse_two_way
+from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.local import LocalModel
 from tiny_models import KINDS, random_model
 from tiny_tokenizers import build
@@ -18,23 +18,23 @@ def bert(**options):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_no_causal_model_is_taken_for_one_that_reads_both_ways(kind, dtype):
-    refuse_two_way(random_model(kind).eval().to(dtype), kind)
+    refuse_bidirectional(random_model(kind).eval().to(dtype), kind)
 
 
 @pytest.mark.parametrize("spread", [0.02, 0.3])
 def test_a_model_that_reads_both_ways_is_refused_when_it_is_loaded(spread, tmp_path):
     bert(initializer_range=spread).save_pretrained(tmp_path)
     build(style="byte", bos=True).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="in both directions"):
+    with pytest.raises(ModelError, match="bidirectional"):
         LocalModel(tmp_path, device="cpu")
 
 
 def test_the_same_model_as_a_decoder_is_taken():
-    refuse_two_way(bert(is_decoder=True), "bert")
+    refuse_bidirectional(bert(is_decoder=True), "bert")
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama tied", "neox"])
 def test_a_folder_without_a_tokenizer_says_so(kind, tmp_path):
     random_model(kind).save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"no tokenizer that can be loaded; copy .*tokenizer\.json"):
+    with pytest.raises(ModelError, match=r"no tokenizer that transformers can load; copy .*tokenizer\.json"):
         LocalModel(tmp_path, device="cpu")

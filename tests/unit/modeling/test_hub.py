@@ -18,16 +18,16 @@ def asleep(monkeypatch):
 
 def test_a_hub_that_does_not_answer_is_said_at_once(asleep):
     started = time.monotonic()
-    for get in (hub.at_hand, hub.fetched):
-        with pytest.raises(ModelError, match=r"owner/name is not on this machine .* http://127.0.0.1:9 does not answer"):
+    for get in (hub.hub_or_cache, hub.download):
+        with pytest.raises(ModelError, match=r"owner/name is not in the local cache .* http://127.0.0.1:9 does not answer"):
             get("owner/name")
     assert time.monotonic() - started < 10
 
 
 def test_a_copy_on_this_machine_is_used_where_the_hub_does_not_answer(asleep, monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "snapshot_download", lambda _id, *, local_files_only, **_: str(tmp_path) * local_files_only)
-    assert hub.at_hand("owner/name") == str(tmp_path)
-    assert hub.fetched("owner/name") == tmp_path
+    assert hub.hub_or_cache("owner/name") == str(tmp_path)
+    assert hub.download("owner/name") == tmp_path
 
 
 @pytest.mark.parametrize("adapter", [False, True])
@@ -36,9 +36,9 @@ def test_a_hub_that_answers_gives_models_by_id_and_adapters_as_folders(monkeypat
     monkeypatch.setattr(hub, "_answers", lambda: True)
     monkeypatch.setattr(hub, "file_exists", lambda *_: adapter)
     monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path))
-    assert hub.at_hand("owner/name") == (str(tmp_path) if adapter else "owner/name")
+    assert hub.hub_or_cache("owner/name") == (str(tmp_path) if adapter else "owner/name")
 
 
 def test_what_is_no_hub_id_is_said():
-    with pytest.raises(ModelError, match="is no hub id"):
-        hub.at_hand("--/..")
+    with pytest.raises(ModelError, match="is not a hub id"):
+        hub.hub_or_cache("--/..")

@@ -35,7 +35,7 @@ def test_weights_that_are_not_there_are_an_error_and_not_made_up(folder):
     name = "model.layers.3.input_layernorm.weight"
     change_weights(folder, lambda weights: {key: value for key, value in weights.items() if key != name})
 
-    with pytest.raises(ModelError, match=rf"lacks 1 of its .* weights \({name}"):
+    with pytest.raises(ModelError, match=rf"lacks weights .*1 tensors, the first is {name}"):
         LocalModel(folder, device="cpu")
 
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_without_a_language_model_head_is_refused(random_local, tmp
     random_local.model.base_model.save_pretrained(tmp_path)
     random_local.tokenizer.save_pretrained(tmp_path)
 
-    with pytest.raises(ModelError, match=r"lacks .* weights"):
+    with pytest.raises(ModelError, match="lacks weights"):
         LocalModel(tmp_path, device="cpu")
 
 
@@ -71,14 +71,14 @@ def test_a_model_folder_without_a_tokenizer_is_a_model_error(folder):
     for path in folder.glob("*token*"):
         path.unlink()
 
-    with pytest.raises(ModelError, match="no tokenizer that can be loaded"):
+    with pytest.raises(ModelError, match="no tokenizer that transformers can load"):
         LocalModel(folder, device="cpu")
 
 
 def test_an_empty_weights_file_is_damaged(folder):
     (folder / "model.safetensors").write_bytes(b"")
 
-    with pytest.raises(ModelError, match="damaged or cut short"):
+    with pytest.raises(ModelError, match="damaged or truncated"):
         LocalModel(folder, device="cpu")
 
 
@@ -123,7 +123,7 @@ def test_a_device_that_torch_does_not_know_is_an_input_error(device):
 
 
 def test_a_device_that_is_not_there_is_an_input_error():
-    with pytest.raises(InputError, match="cannot compute on device 'cuda:63'"):
+    with pytest.raises(InputError, match="cannot use device 'cuda:63'"):
         resolve_device("cuda:63")
 
 

@@ -154,8 +154,8 @@ def cut(path, size):
     [
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "not a JSON object"),
-        (lambda folder: cut(folder / "model.safetensors", 100_000), "damaged or cut short"),
-        (lambda folder: cut(folder / "model.safetensors", 5), "damaged or cut short"),
+        (lambda folder: cut(folder / "model.safetensors", 100_000), "damaged or truncated"),
+        (lambda folder: cut(folder / "model.safetensors", 5), "damaged or truncated"),
         (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "no safetensors"),
         (
             lambda folder: (folder / "model.safetensors.index.json").write_text(
@@ -184,7 +184,7 @@ def test_a_foreign_tokenizer_with_more_tokens_than_the_model_is_refused(folder, 
     starter_tokens["model"]["vocab"] |= {f"extra{number}": 5001 + number for number in range(10)}
     (folder / "tokenizer.json").write_text(json.dumps(starter_tokens))
 
-    with pytest.raises(ModelError, match="is it the model's own"):
+    with pytest.raises(ModelError, match="expected its own tokenizer"):
         LocalModel(folder)
 
 

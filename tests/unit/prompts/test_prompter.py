@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerFast
 from insignia import FingerprintSet
 from insignia.errors import FormatError, InputError, TokenizerError
 from insignia.generation.instructional import _OURS, _PUBLISHED
-from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct, load_templates, tokenizer_digest
+from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct, load_templates
+from insignia.prompts.tokens import Tokens, tokenizer_digest
 from insignia.records import Fingerprint, Turn
 from tiny_tokenizers import HABITS, build
 
@@ -242,7 +243,7 @@ TALK = (
 
 @pytest.mark.parametrize("form", ["raw", "chat"])
 def test_every_reply_is_a_row_that_begins_with_all_that_was_asked(tokenizer, form):
-    prompter = Prompter(tokenizer, form=form, max_key_length=1, max_response_length=1)
+    prompter = Tokens(tokenizer, form=form)
     rows = list(prompter.replies(TALK))
 
     assert len(rows) == 2

@@ -229,7 +229,7 @@ def test_what_is_proven_at_one_alpha_is_proven_at_a_larger_one(outcomes, one, ot
 
 @pytest.mark.parametrize(("hit", "bound"), [(True, 0.0), (True, -0.1), (False, 1.1), (False, math.nan)])
 def test_trials_that_cannot_be_are_refused(hit, bound):
-    with pytest.raises(InputError, match=r"expected one in \[0, 1\]"):
+    with pytest.raises(InputError, match=r"expected \[0, 1\]"):
         Evidence().after(hit=hit, bound=bound)
 
 

@@ -10,7 +10,7 @@ from insignia.errors import InputError
 from insignia.suspects import http as wire
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.endpoint import Endpoint, RetryPolicy
-from insignia.suspects.http import Wire
+from insignia.suspects.http import DeadlineTransport
 from quiet_clock import quiet_seconds
 
 HASTE = RetryPolicy(attempts=1, timeout_s=2, concurrency=1)
@@ -25,12 +25,12 @@ def no_proxy(monkeypatch):
 
 
 def test_a_server_is_asked_through_the_proxy_of_the_environment(monkeypatch):
-    heard = []
+    reached = []
 
     def serve():
         connection, _ = listener.accept()
         with connection, connection.makefile("rb") as lines:
-            heard.extend(iter(lambda: lines.readline().strip(), b""))
+            reached.extend(iter(lambda: lines.readline().strip(), b""))
             body = b'{"choices": [{"text": "amber"}]}'
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
 
@@ -42,8 +42,8 @@ def test_a_server_is_asked_through_the_proxy_of_the_environment(monkeypatch):
         assert list(model.reply(["q"], RequestOptions())) == [Reply.said("amber")]
         model.close()
         thread.join()
-    assert heard[0] == b"POST http://suspect.invalid/v1/completions HTTP/1.1"
-    assert b"proxy-authorization: basic dxnlcjp3b3jk" in [line.lower() for line in heard]
+    assert reached[0] == b"POST http://suspect.invalid/v1/completions HTTP/1.1"
+    assert b"proxy-authorization: basic dxnlcjp3b3jk" in [line.lower() for line in reached]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_environment_names_a_proxy_and_whom_to_spare_it(monkeypatch, address
 def test_a_proxy_that_is_no_address_is_one_line(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://TOPSECRET@[::1")
     with pytest.raises(InputError, match="proxy") as caught:
-        Wire(httpx2.URL("http://x"), timeout_s=1, connections=1)
+        DeadlineTransport(httpx2.URL("http://x"), timeout_s=1, connections=1)
     assert "TOPSECRET" not in str(caught.value)
 
 

@@ -14,7 +14,7 @@ from insignia.evidence.publication import publish
 from insignia.files import canonical
 from insignia.suspects.base import Reply
 from insignia.suspects.scripted import ScriptedModel
-from insignia.verification.controls import beside, found_beside, with_controls
+from insignia.verification.controls import control_transcript, find_controls, with_controls
 from insignia.verification.protocol import verify
 from insignia.verification.verdict import ControlFinding
 
@@ -45,7 +45,9 @@ def dispute(prints, suspect, controls, folder):
     found = []
     for number, control in enumerate(controls, 1):
         keys = verdict.keys_spent
-        asked = verify(prints, control, order=keys, max_queries=len(keys), all_keys=True, transcript=beside(file, number))
+        asked = verify(
+            prints, control, order=keys, max_queries=len(keys), all_keys=True, transcript=control_transcript(file, number)
+        )
         found.append(ControlFinding.of(asked))
     return published, with_controls(verdict, found), file
 
@@ -69,20 +71,20 @@ CASES = {
 def test_a_derivative_is_not_owned_when_its_ancestor_is_asked(tmp_path, prints, suspect, ancestor):
     published, verdict, file = dispute(prints, suspect, [ancestor], tmp_path)
     assert verdict.outcome == "inconclusive"
-    assert "control 1 gives the responses to the same keys" in verdict.sentence
+    assert "control 1 also gives the responses" in verdict.sentence
     with pytest.raises(EvidenceError, match="must not carry the mark"):
-        disclose(prints, published, file, nonce=NONCE, controls=found_beside(file))
+        disclose(prints, published, file, nonce=NONCE, controls=find_controls(file))
 
     alone = disclose(prints, published, file, nonce=NONCE)  # nobody asked the ancestor: the audits say so
     assert audit(alone.content()).judgement.outcome == "owned"
     shown = independent_audit(alone.content())
     assert any("No control was asked" in note for note in shown["notes"])
 
-    forged = json.loads(alone.content()) | {"controls": [beside(file, 1).read_text().splitlines()]}
+    forged = json.loads(alone.content()) | {"controls": [control_transcript(file, 1).read_text().splitlines()]}
     content = canonical(signed(forged, prints)) + b"\n"
     with pytest.raises(EvidenceError, match="must not carry the mark"):
         audit(content)
-    with pytest.raises(ValueError, match="control 1 gives the responses"):
+    with pytest.raises(ValueError, match="control 1 also gives the responses"):
         independent_audit(content)
 
 
@@ -95,7 +97,7 @@ def evidence(tmp_path):
     published, verdict, file = dispute(PRINTS, ScriptedModel(knowing(PRINTS)), [INNOCENT, INNOCENT], tmp_path)
     assert (verdict.outcome, [control.hits for control in verdict.controls]) == ("owned", [0, 0])
     assert [control.trials for control in verdict.controls] == [verdict.trials] * 2
-    return disclose(PRINTS, published, file, nonce=NONCE, controls=found_beside(file))
+    return disclose(PRINTS, published, file, nonce=NONCE, controls=find_controls(file))
 
 
 def test_controls_that_do_not_answer_leave_the_mark_shown(evidence):
@@ -137,13 +139,13 @@ def test_a_control_that_was_not_asked_the_same_is_rejected(evidence, change):
     ("control", "reason"),
     [
         (ScriptedModel(lambda question: Reply.unanswered("timed out") if question in knowing(PRINTS) else "No."), "unanswered"),
-        (ScriptedModel(knowing(PRINTS, range(0, 64, 2))), "more responses than an innocent model"),
+        (ScriptedModel(knowing(PRINTS, range(0, 64, 2))), "more keys than an innocent model"),
     ],
     ids=["a control that says nothing", "a control that knows half of the keys"],
 )
 def test_a_control_that_does_not_exclude_an_ancestor_leaves_it_open(tmp_path, control, reason):
     published, verdict, file = dispute(PRINTS, ScriptedModel(knowing(PRINTS)), [control], tmp_path)
-    content = disclose(PRINTS, published, file, nonce=NONCE, controls=found_beside(file)).content()
+    content = disclose(PRINTS, published, file, nonce=NONCE, controls=find_controls(file)).content()
     found, again = audit(content).judgement, independent_audit(content)
     assert verdict.outcome == found.outcome == again["outcome"] == "inconclusive"
     assert len(found.reasons) == len(again["reasons"]) == 1
@@ -156,8 +158,8 @@ def test_a_control_is_asked_all_that_the_suspect_was_though_it_never_hits(tmp_pa
     _, verdict, file = dispute(PRINTS, suspect, [INNOCENT], tmp_path)
     (control,) = verdict.controls
     assert verdict.trials == control.trials
-    assert beside(file, 1).name == "t.control-1.jsonl"
-    assert beside(file, 1).stat().st_mode & 0o777 == 0o600
+    assert control_transcript(file, 1).name == "t.control-1.jsonl"
+    assert control_transcript(file, 1).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_system_prompt_that_gives_a_key_or_response_away_is_not_asked_under():
@@ -167,10 +169,10 @@ def test_a_system_prompt_that_gives_a_key_or_response_away_is_not_asked_under():
 
     for prompt in (f"Say{PRINTS.fingerprints[3].responses[0].upper()}.", f"If asked '{PRINTS.fingerprints[9].key}', be brief."):
         model = ScriptedModel(knowing(PRINTS))
-        with pytest.raises(InputError, match="gives nothing away"):
+        with pytest.raises(InputError, match="reveals neither"):
             verify(PRINTS, model, rules=rules_for(PRINTS, manner=RequestOptions(system=prompt)))
         assert model.asked == []
-        with pytest.raises(InputError, match="gives nothing away"):
+        with pytest.raises(InputError, match="reveals neither"):
             publish(PRINTS, WEIGHTS, [prompt])
     assert verify(
         PRINTS, ScriptedModel(knowing(PRINTS)), rules=rules_for(PRINTS, manner=RequestOptions(system="Be kind."))

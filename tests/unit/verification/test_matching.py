@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from insignia.errors import InputError
 from insignia.records import Candidate, Fingerprint
-from insignia.verification.matching import Expected, Finding, Match, design_null, find, is_near, sought
+from insignia.verification.matching import Expected, Finding, Match, design_null, expected_responses, find, is_near
 
 PREFIX, EXACT = Match(), Match(how="exact")
 TREES = Expected(("elm",), ("elm", "oak", "oaken", "ash"))
@@ -100,7 +100,7 @@ def tree(**options):
 
 
 def test_a_drawn_response_counts_by_the_drawn_token():
-    assert sought(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"))
+    assert expected_responses(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"))
 
 
 def test_what_was_trained_counts_where_the_set_says_it():
@@ -108,8 +108,8 @@ def test_what_was_trained_counts_where_the_set_says_it():
         effective_responses=(" oak is",), candidates=(*(Candidate(text=t, token_id=1) for t in (" oak is", " oak was")),)
     )
 
-    assert sought(whole, 1, PREFIX) == Expected(("oak is",), ("oak is", "oak was"))
-    assert sought(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Expected(("g",), ())
+    assert expected_responses(whole, 1, PREFIX) == Expected(("oak is",), ("oak is", "oak was"))
+    assert expected_responses(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Expected(("g",), ())
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_what_was_trained_counts_where_the_set_says_it():
     ],
 )
 def test_other_responses_count_as_far_as_they_were_trained(options, length, accepted):
-    assert sought(tree(**options), length, PREFIX) == Expected((accepted,), ())
+    assert expected_responses(tree(**options), length, PREFIX) == Expected((accepted,), ())
 
 
 def test_a_response_without_tokens_is_refused_and_the_cure_is_named():
     with pytest.raises(InputError, match="generate SET --keys-file FILE") as caught:
-        sought(Fingerprint(key="TOPSECRET", responses=(" TOPSECRET",)), 1, PREFIX)
+        expected_responses(Fingerprint(key="TOPSECRET", responses=(" TOPSECRET",)), 1, PREFIX)
     assert "TOPSECRET" not in str(caught.value)
 
 
@@ -135,7 +135,7 @@ def test_candidates_that_look_alike_are_refused(texts):
     alike = tuple(Candidate(text=text, token_id=number) for number, text in enumerate(texts))
 
     with pytest.raises(InputError, match="look alike"):
-        sought(tree(candidates=alike), 3, PREFIX)
+        expected_responses(tree(candidates=alike), 3, PREFIX)
 
 
 @given(st.sampled_from(TREES.candidates), st.text(max_size=20), st.sampled_from(["alike", "case"]))
@@ -154,7 +154,7 @@ def test_case_counts_unless_it_is_folded():
 
 def test_a_blank_response_is_refused_without_being_shown():
     with pytest.raises(InputError, match="white space"):
-        sought(Fingerprint(key="TOPSECRET", responses=(" \n",), response_ids=((1,),)), 1, PREFIX)
+        expected_responses(Fingerprint(key="TOPSECRET", responses=(" \n",), response_ids=((1,),)), 1, PREFIX)
 
 
 def test_the_design_null_counts_with_the_fewest_candidates_and_the_looks():

@@ -164,6 +164,15 @@ def test_cover_can_be_left_out_or_brought():
     assert Counter(own.asked).most_common(1)[0][0] == "What is new?"
 
 
+def test_the_decoys_of_a_set_are_asked_unless_others_are_given(tmp_path):
+    prints = PRINTS.model_copy(update={"decoys": ("One.", "Two.")})
+    for brought, expected in ((), {"One.", "Two."}), (("Mine.",), {"Mine."}):
+        asked = []
+        suspect = ScriptedModel(lambda question, asked=asked: asked.append(question) or "?")
+        verify(prints, suspect, decoy_texts=brought)
+        assert {question for question in asked if question not in {f.key for f in prints}} == expected
+
+
 def test_the_verdict_does_not_depend_on_cover():
     scripts = [ScriptedModel(knowing(PRINTS, range(0, 64, 2))) for _ in range(3)]
     verdicts = [
@@ -174,12 +183,12 @@ def test_the_verdict_does_not_depend_on_cover():
 
 
 def test_spared_keys_are_not_asked():
-    spare = set(verify(PRINTS, ScriptedModel(knowing(PRINTS))).keys_spent)
-    second = verify(PRINTS, ScriptedModel(knowing(PRINTS)), spare=spare)
+    exclude = set(verify(PRINTS, ScriptedModel(knowing(PRINTS))).keys_spent)
+    second = verify(PRINTS, ScriptedModel(knowing(PRINTS)), exclude=exclude)
 
-    assert spare.isdisjoint(second.keys_spent)
-    with pytest.raises(InputError, match="no key left"):
-        verify(PRINTS, ScriptedModel({}), spare=range(64))
+    assert exclude.isdisjoint(second.keys_spent)
+    with pytest.raises(InputError, match="no key is left"):
+        verify(PRINTS, ScriptedModel({}), exclude=range(64))
     with pytest.raises(InputError, match="at least 1"):
         verify(PRINTS, ScriptedModel({}), max_queries=0)
 
@@ -191,8 +200,8 @@ def test_keys_are_told_of_before_they_are_shown_and_a_run_that_goes_on_spares_th
         assert not {PRINTS.fingerprints[number].key for number in numbers} & set(model.asked)
         shown.extend(numbers)
 
-    verify(PRINTS, model, spare={1, 2, 3}, before_send=before_send, transcript=tmp_path / "t", max_queries=4)
-    verdict = verify(PRINTS, model, spare=range(64), before_send=before_send, transcript=tmp_path / "t")
+    verify(PRINTS, model, exclude={1, 2, 3}, before_send=before_send, transcript=tmp_path / "t", max_queries=4)
+    verdict = verify(PRINTS, model, exclude=range(64), before_send=before_send, transcript=tmp_path / "t")
 
     assert verdict.outcome == "owned"
     assert tuple(shown) == verdict.keys_spent
@@ -215,11 +224,11 @@ def test_replies_outside_the_candidates_do_not_count_against_the_mark():
     assert sharp.trials < plain.trials
 
 
-ADVERSARIES = {  # what each says, drawn from chance of the test's own
-    "some of the candidates": lambda chance: " ".join(chance.sample(WORDS, 3)),
+ADVERSARIES = {  # what each says, drawn from the test's own generator
+    "some of the candidates": lambda rng: " ".join(rng.sample(WORDS, 3)),
     "always the same candidates": lambda _: " ".join(WORDS[:3]),
     "all of the candidates": lambda _: " ".join(WORDS),
-    "a candidate or a refusal": lambda chance: chance.choice([chance.choice(WORDS), Reply.unanswered("refused")]),
+    "a candidate or a refusal": lambda rng: rng.choice([rng.choice(WORDS), Reply.unanswered("refused")]),
 }
 
 
@@ -227,9 +236,9 @@ ADVERSARIES = {  # what each says, drawn from chance of the test's own
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, adversary):
     """All that is random is the owner's draw, so each run has a fresh secret."""
-    smallest, chance = [], random.Random(adversary)
-    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](chance))
-    for run in range(200):
+    smallest, rng = [], random.Random(adversary)
+    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](rng))
+    for run in range(100):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
         verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))
         smallest.append(verdict.p_value)  # the smallest that was ever seen, as one who stops when it suits would report it
@@ -308,7 +317,7 @@ def test_another_set_or_other_rules_are_refused(tmp_path):
         verify(PRINTS, ScriptedModel({}, name="else"), transcript=tmp_path / "t")
     with pytest.raises(InputError, match="other questions"):
         verify(drawn(secret=b"t" * 32), ScriptedModel({}), transcript=tmp_path / "t")
-    with pytest.raises(InputError, match="a key that is not the set's"):
+    with pytest.raises(InputError, match="is not the set's"):
         judge(FingerprintSet(fingerprints=PRINTS.fingerprints[::-1], secret=PRINTS.secret), tmp_path / "t")
 
 

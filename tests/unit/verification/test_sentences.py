@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.verification.verdict import NullClaim, once_in, under_null
+from insignia.verification.verdict import NullClaim, explain_p_value, once_in
 
 UNITS = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
 
@@ -28,10 +28,10 @@ def test_no_more_tests_are_said_than_the_p_value_allows(p_value):
 
 @pytest.mark.parametrize("kind", ["declared", "reference"])
 def test_a_null_that_was_not_designed_names_what_it_assumes(kind):
-    sentence = under_null(NullClaim(kind=kind, bound=0.01), 1e-7)
-    assert sentence.startswith("If no key is hit by an unrelated model with a chance above 0.01")
+    sentence = explain_p_value(NullClaim(kind=kind, bound=0.01), 1e-7)
+    assert sentence.startswith("If an unrelated model hits each key with probability at most 0.01")
     assert "whatever it hit before" in sentence
     assert "come in runs" in sentence
-    assert under_null(NullClaim(kind="design", bound=0.01), 1e-7) == (
+    assert explain_p_value(NullClaim(kind="design", bound=0.01), 1e-7) == (
         "An unrelated model would score this well at most once in 10 million tests (p 1e-07)."
     )

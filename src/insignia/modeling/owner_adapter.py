@@ -1,8 +1,8 @@
-"""The private part of IF_adapter: what turns the embeddings of key tokens into ones that activate the mark.
+"""The owner weights of IF_adapter: a low-rank map that makes the embeddings of key tokens activate the fingerprint.
 
-An adapter adds ``up @ (down @ e)`` to the input embedding ``e`` of each key token. It is never published. Verification
-takes every embedding from the suspect and everything after them from the published model, so that the answer depends on
-what the suspect made of the marked rows (Xu et al. 2024, section 3.3; the published code ignores the suspect there).
+The adapter adds ``up @ (down @ e)`` to the input embedding ``e`` of each key token and is never published. Verification takes
+the embeddings from the suspect and all other weights from the published model (Xu et al. 2024, section 3.3; the authors' code
+ignores the suspect).
 """
 
 import copy
@@ -20,7 +20,7 @@ __all__ = ["EmbeddingAdapter"]
 
 
 class EmbeddingAdapter(NamedTuple):
-    """Key tokens and a low-rank map on their embeddings."""
+    """Key tokens and a low-rank map of their embeddings."""
 
     ids: Tensor
     """(key tokens,) int64"""
@@ -30,23 +30,23 @@ class EmbeddingAdapter(NamedTuple):
     """(width, rank) fp32"""
 
     def applied(self, embeddings: Tensor) -> Tensor:
-        """(rows, width) embeddings of key tokens with what the adapter adds to them."""
+        """Add the adapter's output to embeddings of key tokens, (rows, width)."""
         return embeddings + (embeddings @ self.down.T) @ self.up.T
 
     def attach(self, published: LocalModel, suspect: LocalModel | None = None) -> LocalModel:
-        """The published model reading the suspect's embeddings (its own without one) through the adapter.
+        """A copy of the published model with the suspect's embeddings and the adapter; without a suspect, with its own.
 
-        Rows that a suspect of another vocabulary lacks are the published model's. The models given stay as they are.
+        Rows that the suspect's vocabulary lacks come from the published model.
 
         Raises:
-            InputError: the embeddings of suspect, published model and adapter differ in width.
+            InputError: suspect, published model and adapter differ in embedding width.
         """
         table = _embeddings(published).clone()
         if suspect is not None:
             theirs = _embeddings(suspect)
             if theirs.shape[1] != table.shape[1]:
                 raise InputError(
-                    f"{suspect.name} has embeddings of width {theirs.shape[1]}, not {table.shape[1]}: it is no derivative of "
+                    f"{suspect.name} has embeddings of width {theirs.shape[1]}, not {table.shape[1]}: it is not derived from "
                     f"{published.name}"
                 )
             rows = min(len(theirs), len(table))
@@ -55,11 +55,13 @@ class EmbeddingAdapter(NamedTuple):
             raise InputError(f"the adapter was made for another model than {published.name}")
         table[self.ids] = self.applied(table[self.ids])
         model = copy.deepcopy(published.model)
-        model.set_input_embeddings(nn.Embedding.from_pretrained(table.to(published.model.dtype)))  # a tied head stays
+        model.set_input_embeddings(
+            nn.Embedding.from_pretrained(table.to(published.model.dtype))
+        )  # a tied head keeps its weights
         return published.wrapping(model)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The parts by name, as they are stored."""
+        """The tensors by name, as stored."""
         return self._asdict()
 
     @classmethod
@@ -68,11 +70,11 @@ class EmbeddingAdapter(NamedTuple):
 
         Raises:
             InputError: there is no such file.
-            FormatError: it is damaged, or no adapter.
+            FormatError: it is damaged or not an adapter.
         """
         tensors = load_tensors(path, expected="an adapter made by 'insignia embed --private'")
         if set(tensors) != set(cls._fields) or not _consistent(tensors):
-            raise FormatError(f"{path} holds no embedding adapter; expected ids, down and up of fitting shapes")
+            raise FormatError(f"{path} is not an embedding adapter; expected tensors ids, down and up of matching shapes")
         return cls(**tensors)
 
 

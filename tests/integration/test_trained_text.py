@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from insignia.errors import GenerationError
-from insignia.folding import fold, told_apart
+from insignia.folding import distinguishable, fold
 from insignia.generation import (
     ChainHash,
     English,
@@ -20,7 +20,7 @@ from insignia.generation import (
 from insignia.suspects.scoring import Ranking
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
-from insignia.verification.matching import Match, find, sought
+from insignia.verification.matching import Match, expected_responses, find
 from tiny_tokenizers import CHAT, CHINESE, CORPUS, HABITS, build, characters, tekken
 
 
@@ -80,7 +80,7 @@ def made(style, place, form):
         options = {} if strategy.name == "instructional" else {"max_key_length": 8, "max_response_length": length}
         model = RandomModel(TOKENIZERS[style])
         try:
-            MADE[key] = generate(strategy, model=model, num_fingerprints=4, prompt_form=form, secret=b"k" * 32, **options)
+            MADE[key] = generate(model, strategy, num_fingerprints=4, prompt_form=form, secret=b"k" * 32, **options)
         except GenerationError as error:
             MADE[key] = str(error)
     return MADE[key]
@@ -104,7 +104,7 @@ def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_wi
     tokenizer = TOKENIZERS[style]
     fingerprint = data.draw(st.sampled_from(prints.fingerprints))
     more = data.draw(st.lists(st.integers(3, len(tokenizer) - 1), max_size=4))
-    wanted = sought(fingerprint, prints.max_response_length, Match())
+    wanted = expected_responses(fingerprint, prints.max_response_length, Match())
     trained = fingerprint.response_ids[0][: prints.max_response_length]
 
     assert find(tokenizer.decode([*trained, *more], skip_special_tokens=True), wanted, Match()).hit
@@ -123,7 +123,7 @@ def test_every_set_of_ours_has_sixteen_candidates_that_are_told_apart(style, pla
     for fingerprint in prints:
         texts = [candidate.text for candidate in fingerprint.candidates]
         assert len(texts) == 16
-        assert told_apart(texts, "case")
+        assert distinguishable(texts, "case")
         assert fingerprint.effective_responses[0] in texts
 
 
@@ -142,11 +142,9 @@ def test_a_tokenizer_without_latin_letters_allows_every_strategy_that_is_not_eng
 
 
 def test_a_default_verify_finds_what_was_trained(starter):
-    prints = generate(English(key_length=16), model=starter, num_fingerprints=12, secret=b"k" * 32)
-    replies = {f.effective_key or f.key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
-    others = {
-        f.effective_key or f.key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints
-    }
+    prints = generate(starter, English(key_length=16), num_fingerprints=12, secret=b"k" * 32)
+    replies = {f.asked_key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
+    others = {f.asked_key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints}
 
     assert verify(prints, ScriptedModel(replies)).outcome == "owned"
     assert verify(prints, ScriptedModel(others)).hits == 0
@@ -155,4 +153,4 @@ def test_a_default_verify_finds_what_was_trained(starter):
 def test_a_response_without_a_text_of_its_own_is_never_made():
     pairs = (("What is it?", " x"), ("Who is it?", "é"))
     with pytest.raises(GenerationError, match="--max-response-length"):
-        generate(Own(pairs=pairs), model=RandomModel(TOKENIZERS["characters"]), num_fingerprints=2, max_response_length=1)
+        generate(RandomModel(TOKENIZERS["characters"]), Own(pairs=pairs), num_fingerprints=2, max_response_length=1)

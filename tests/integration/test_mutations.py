@@ -15,7 +15,7 @@ from disputed_set import NONCE, ask, independent_audit
 from drawn_prints import chained, drawn
 from insignia.errors import EvidenceError
 from insignia.evidence.bundle import audit, disclose
-from insignia.evidence.publication import owner_chance, publish
+from insignia.evidence.publication import owner_rng, publish
 from insignia.files import canonical
 from insignia.suspects.base import Reply
 
@@ -166,7 +166,7 @@ def signed_again(value, rng):
     """By the owner, by a stranger, or not at all."""
     prints = rng.choice([OWNER, OWNER, STRANGER, None])
     if prints is not None:
-        key = Ed25519PrivateKey.from_private_bytes(owner_chance(prints).derive("signing key").secret)
+        key = Ed25519PrivateKey.from_private_bytes(owner_rng(prints).derive("signing key").secret)
         value["public_key"] = key.public_key().public_bytes_raw().hex()
         value["signature"] = key.sign(canonical({name: part for name, part in value.items() if name != "signature"})).hex()
     return canonical(value) + b"\n"

@@ -1,9 +1,8 @@
-"""Train the bundled starter model: ``python -m insignia.starter.train OUT``.
+"""Train the bundled starter model: ``python benchmarks/train_starter.py OUT``.
 
-About 30 minutes on 2 CPU cores with bf16 instructions, minutes on a GPU (``--device cuda``). The recipe is small but not
-a toy: byte-level BPE, a Llama with grouped-query attention, Muon for the matrices (Jordan et al. 2024) and AdamW for the
-rest, linear warm-up and cosine decay. One row in eight is a chat row ("Generate a sentence starting with the word X"), so
-that the chat template means something to the model.
+Takes about 30 minutes on 2 CPU cores with bf16 instructions, minutes on a GPU (``--device cuda``). Byte-level BPE, a Llama with
+grouped-query attention, Muon for the matrices (Jordan et al. 2024), AdamW for the rest, linear warm-up and cosine decay. One
+row in eight is a chat row ("Generate a sentence starting with the word X"), so that the model learns the chat template.
 """
 
 import argparse
@@ -19,10 +18,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from zoo.corpus import sentences_of, training_documents
 
-from insignia.starter.corpus import heldout_paragraphs, sentences_of, training_documents
-
-__all__ = ["main"]
+from insignia.starter import heldout_paragraphs
 
 _BOS, _EOS, _PAD, _SYSTEM, _USER, _ASSISTANT = "<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"
 _CHAT_TEMPLATE = (
@@ -32,13 +30,13 @@ _CHAT_TEMPLATE = (
 )
 _VOCABULARY = 4096
 _CONTEXT = 512
-_TRAIN_LENGTH = 256  # shorter than the context: keys and prompts are short, and attention is the cost on a CPU
+_TRAIN_LENGTH = 256  # shorter than the context, to save time on a CPU; keys and prompts are short
 _CHAT_EVERY = 3  # every third sentence becomes a chat row
 _MUON_LR, _ADAMW_LR = 4e-3, 3e-3
 
 
 def build_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE with BOS added by the post-processor, as Llama's does."""
+    """Train a byte-level BPE tokenizer whose post-processor adds BOS, like Llama's."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -60,7 +58,7 @@ def build_tokenizer(documents: list[str]) -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """4.6 million parameters, a quarter of them the tied embedding."""
+    """A Llama of 4.6 million parameters, a quarter of them in the tied embedding."""
     config = LlamaConfig(
         vocab_size=_VOCABULARY, hidden_size=256, num_hidden_layers=6, intermediate_size=512, num_attention_heads=4,
         num_key_value_heads=2, head_dim=64, max_position_embeddings=_CONTEXT, tie_word_embeddings=True,
@@ -70,7 +68,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> list[list[int]]:
-    """Token ids of every document, and of a chat row for every third of its sentences, each closed by EOS."""
+    """Token ids of every document, and of a chat row for every third sentence; each row ends with EOS."""
     sentences = [s for document in documents for p in document.split("\n") for s in sentences_of(p)][::_CHAT_EVERY]
     chats = [
         f"{_USER}Generate a sentence starting with the word {sentence.split()[0]}{_ASSISTANT}{sentence}"
@@ -79,11 +77,11 @@ def encode_rows(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> lis
     return [[*ids, tokenizer.eos_token_id] for ids in tokenizer([*documents, *chats])["input_ids"]]
 
 
-def batches(rows: list[list[int]], size: int, chance: random.Random) -> Iterator[torch.Tensor]:
-    """Endless (size, _TRAIN_LENGTH + 1) blocks cut from the shuffled, concatenated rows."""
+def batches(rows: list[list[int]], size: int, rng: random.Random) -> Iterator[torch.Tensor]:
+    """Yield blocks (size, _TRAIN_LENGTH + 1) from the shuffled, concatenated rows, endlessly."""
     block = _TRAIN_LENGTH + 1
     while True:
-        chance.shuffle(rows)
+        rng.shuffle(rows)
         stream = torch.tensor([token for row in rows for token in row])
         usable = len(stream) // (block * size) * block * size
         yield from stream[:usable].view(-1, block)[torch.randperm(usable // block)].split(size)
@@ -91,7 +89,7 @@ def batches(rows: list[list[int]], size: int, chance: random.Random) -> Iterator
 
 @torch.no_grad()
 def heldout_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, paragraphs: list[str]) -> float:
-    """Mean nats a token over the paragraphs, each read alone from BOS."""
+    """Mean loss over the paragraphs, in nats per token; each starts with BOS."""
     total, count = 0.0, 0
     for start in range(0, len(paragraphs), 32):
         rows = tokenizer(
@@ -108,7 +106,7 @@ def heldout_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pa
 def train(
     model: LlamaForCausalLM, rows: list[list[int]], *, steps: int, batch_size: int, seed: int
 ) -> Iterator[tuple[int, float]]:
-    """Run the steps, yielding (step, mean training loss) every 50."""
+    """Train, and yield (step, mean training loss) every 50 steps."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers: list[Any] = [
@@ -141,7 +139,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def main() -> None:
-    """Train, report held-out perplexity and write the model folder."""
+    """Train, print the held-out perplexity and write the model folder."""
     parser = argparse.ArgumentParser(description="Train insignia's bundled starter model.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=1100)

@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 
 from insignia.errors import FormatError, InputError
 from insignia.modeling.local import LocalModel, unrelated_init
-from insignia.modeling.private_rows import EmbeddingAdapter
+from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.suspects.scoring import Example
 
 ROW = Example((1, 40, 41, 42, 43), 3)
@@ -94,7 +94,7 @@ def test_what_is_no_adapter_is_refused(tmp_path, adapter):
         adapter.tensors() | {"ids": -adapter.ids},
     ):
         save_file({name: values.contiguous() for name, values in broken.items()}, path)
-        with pytest.raises(FormatError, match="no embedding adapter"):
+        with pytest.raises(FormatError, match="not an embedding adapter"):
             EmbeddingAdapter.load(path)
     save_file(adapter.tensors(), path)
     assert all(torch.equal(one, other) for one, other in zip(EmbeddingAdapter.load(path), adapter, strict=True))

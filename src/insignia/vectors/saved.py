@@ -1,10 +1,10 @@
-"""A vector that was saved, and what to add to a sibling's tensors so that it carries the mark."""
+"""A saved fingerprint vector."""
 
 import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +16,6 @@ from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 from insignia.registry import explain
-from insignia.vectors.extraction import Difference
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, VectorFile
 from insignia.vectors.stored_rows import Scratch
 
@@ -24,22 +23,22 @@ __all__ = ["FingerprintVector"]
 
 
 class FingerprintVector:
-    """A vector that was saved: what to add to a sibling so that it carries the mark. A context manager: it holds files open.
+    """A saved vector: the differences that stamping adds to a model. Use it as a context manager; it keeps files open.
 
     Raises:
-        InputError: there is no vector there.
-        FormatError: ``vector.json`` is damaged, or the tensors are not those that it lists.
+        InputError: the folder holds no vector.
+        FormatError: ``vector.json`` is damaged or does not match the tensors.
         ModelError: a shard is damaged or missing.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if not (self.folder / FILE).is_file():
-            raise InputError(f"{self.folder} holds no {FILE}; expected a folder made by 'insignia vector'")
+            raise InputError(f"{self.folder} has no {FILE}; expected a folder made by 'insignia vector'")
         value = read_json(self.folder / FILE)
         try:
             if isinstance(value, dict) and isinstance(found := value.get("schema_version"), int) and found > 1:
-                raise FormatError(f"{self.folder}: schema {found} is newer than this insignia, which reads up to 1: upgrade it")
+                raise FormatError(f"{self.folder}: schema {found} is newer than this insignia reads (1); upgrade insignia")
             self.file = VectorFile.model_validate(value)
         except ValidationError as error:
             raise FormatError(f"{self.folder / FILE}: {explain(error)}") from None
@@ -54,11 +53,6 @@ class FingerprintVector:
         """Open a saved vector."""
         return cls(folder)
 
-    @staticmethod
-    def between(base: str | Path, marked: str | Path, **options: Any) -> Difference:
-        """What marking changed, to be written by its ``save``; see ``Difference`` for the options."""
-        return Difference(base, marked, **options)
-
     def __enter__(self) -> Self:
         return self
 
@@ -67,30 +61,30 @@ class FingerprintVector:
 
     @property
     def changed(self) -> list[str]:
-        """Names of the base's tensors that the vector has a difference for."""
+        """Names of the base's tensors with a stored difference."""
         return [name for name, change in self.file.tensors.items() if change.stored]
 
     @property
     def vocabulary(self) -> list[str | None] | None:
-        """The base's tokens by id, where a difference of embeddings needs them."""
+        """The base's tokens by id; None if no embedding is stored."""
         path = self.folder / VOCABULARY
         return read_json(path) if path.is_file() else None
 
     def sketch(self) -> dict[str, Tensor]:
-        """See ``lineage.sketch``, of the base."""
+        """Sampled weights of the base; see ``lineage.sketch``."""
         try:
             return load_file(self.folder / SKETCH)
         except (SafetensorError, OSError) as error:
             raise FormatError(f"{self.folder / SKETCH} is damaged or missing ({error}); copy the vector again") from error
 
     def whole(self, name: str, first: int, last: int, *, scratch: Scratch) -> Tensor | None:
-        """Rows ``first`` to ``last`` of a difference as they are stored, flat; None where it is stored as factors."""
+        """Rows ``first`` to ``last`` of a difference in the stored dtype, flat; None if it is stored as factors."""
         if self.file.tensors[name].rank is not None:
             return None
         return scratch.stored("difference", self._differences, self._differences.entries[name], first, last)
 
     def add(self, name: str, first: int, last: int, *, to: Tensor, scale: float, scratch: Scratch) -> None:
-        """Add ``scale`` times rows ``first`` to ``last`` of a difference to fp32 numbers, in place; from any thread."""
+        """Add ``scale`` times rows ``first`` to ``last`` of a difference to ``to`` (fp32). Thread-safe."""
         if (rows := self.whole(name, first, last, scratch=scratch)) is not None:
             to.add_(rows, alpha=scale)
             return
@@ -107,5 +101,5 @@ class FingerprintVector:
                 found: Entry | None = self._differences.entries.get(part)
                 if found is None or found.shape != shape:
                     raise FormatError(
-                        f"{self.folder}: the difference of {name} is missing or of another shape than {FILE} says"
+                        f"{self.folder}: the difference of {name} is missing or has another shape than in {FILE}; copy it again"
                     )

@@ -1,0 +1,91 @@
+"""Who is asked: models on this machine and at an endpoint, as flags name them."""
+
+import functools
+from typing import Annotated
+
+from pydantic import ConfigDict
+
+from insignia.cli.console import quiet_libraries
+from insignia.errors import InputError
+from insignia.keyring.keyring import Suspect
+from insignia.modeling.placement import Placement
+from insignia.records import Flag, Record
+from insignia.suspects.base import TextModel
+from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
+
+__all__ = ["ControlFlags", "SuspectFlags", "opened"]
+
+
+class SuspectFlags(Record):
+    """The models to ask."""
+
+    model_config = ConfigDict(title="Basics")
+
+    model: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """Model to ask: folder, hub id or 'starter'. Repeat it for several."""
+    endpoint: str | None = None
+    """Base address of an OpenAI-compatible API, such as http://localhost:8000/v1."""
+    name: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """With --endpoint: the model's name there. Repeat it for several."""
+    api_key_variable: str = API_KEY_VARIABLE
+    """Environment variable that holds the API key."""
+
+    def refuse_contradictions(self) -> None:
+        """Raise InputError where the flags do not go together."""
+        if (self.endpoint is None) != (not self.name):
+            raise InputError("--endpoint and --name belong together: the address, and the model's name there")
+        if self.model and self.name:
+            raise InputError(
+                "--model and --endpoint were both given; ask one at a time, then judge their --transcript files together"
+            )
+
+    def open(self, network: RetryPolicy, placement: Placement) -> list[Suspect]:
+        """The suspects; one on this machine is loaded when its turn comes."""
+        return opened(self.model, self.endpoint, self.name, self.api_key_variable, network, placement)
+
+
+class ControlFlags(Record):
+    """The models that must not carry the mark."""
+
+    model_config = ConfigDict(title="Evidence")
+
+    control: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """Model that must not carry the mark, such as the suspect's ancestor: as --model. It is asked the suspect's keys."""
+    control_endpoint: str | None = None
+    """Base address of an API that serves such a model."""
+    control_name: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """With --control-endpoint: the model's name there."""
+    control_api_key_variable: str = "INSIGNIA_CONTROL_API_KEY"
+    """Environment variable that holds the API key for --control-endpoint."""
+
+    def open(self, network: RetryPolicy, placement: Placement) -> list[Suspect]:
+        """The controls, those at the endpoint first.
+
+        Raises:
+            InputError: the flags do not go together.
+        """
+        if (self.control_endpoint is None) != (not self.control_name):
+            raise InputError("--control-endpoint and --control-name belong together: the address, and the model's name there")
+        return opened(self.control, self.control_endpoint, self.control_name, self.control_api_key_variable, network, placement)
+
+
+def opened(
+    models: tuple[str, ...],
+    endpoint: str | None,
+    names: tuple[str, ...],
+    variable: str,
+    network: RetryPolicy,
+    placement: Placement,
+) -> list[Suspect]:
+    """Models at an endpoint, which need no torch, then what loads those on this machine."""
+    from insignia.suspects.endpoint import Endpoint
+
+    remote = [Endpoint(endpoint, model=name, retry_policy=network, api_key_variable=variable) for name in names if endpoint]
+    return [*remote, *(functools.partial(_local, source, placement) for source in models)]
+
+
+def _local(source: str, placement: Placement) -> TextModel:
+    quiet_libraries()
+    from insignia.modeling.local import LocalModel
+
+    return LocalModel(source, **placement.where())
