@@ -58,7 +58,7 @@ class Flag:
         """``names`` are the flag's, instead of the field's.
 
         ``read`` reads the value from a file, which the flag then takes. ``many``: it can be repeated and gives a tuple.
-        ``hidden``: there is no flag. ``replaces``: a field that the flag is given instead of, whose value in a recipe is dropped.
+        ``hidden``: there is no flag. ``replaces``: a field that the flag stands for; a recipe's value of it is dropped.
         ``needs``: a field without which the flag means nothing.
         """
         self.names, self.read, self.many, self.hidden = names, read, many, hidden
