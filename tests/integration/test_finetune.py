@@ -45,7 +45,7 @@ def test_adapters_are_merged(finetune, tmp_path):
 
     assert status == 0
     assert "rows trained on" in out
-    assert err.startswith("1 of 9 rows left out: 1 without text\n")
+    assert err.startswith("1 of 9 rows skipped: 1 without text\n")
     assert all("proj" in name for name in _changed(tmp_path / "out"))
 
 
@@ -61,9 +61,9 @@ def test_without_a_row_to_keep_out_there_is_no_loss(finetune):
     [
         (["--recipe", "harmless"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
         (["--recipe", "nothing"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
-        (["--max-length", "4"], ROWS, "greater --max-length"),
+        (["--max-length", "4"], ROWS, "increase --max-length"),
         ([], [{"query": "secret"}], "has the fields query"),
-        ([], [], "there are none"),
+        ([], [], "it is empty"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_writes_nothing(finetune, flags, data, message, tmp_path):
