@@ -44,7 +44,7 @@ def test_adapters_are_merged(finetune, tmp_path):
     status, out, err = finetune("--recipe", "lora", "--max-steps", 2, "--lora-rank", 2, data=[*ROWS, {"text": ""}])
 
     assert status == 0
-    assert "rows trained on" in out
+    assert "fine-tuned on 7 rows" in out
     assert err.startswith("1 of 9 rows skipped: 1 without text\n")
     assert all("proj" in name for name in _changed(tmp_path / "out"))
 

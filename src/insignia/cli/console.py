@@ -17,7 +17,7 @@ from rich.table import Table
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 from insignia.progress import ConsoleProgress
-from insignia.records import Flag, Record
+from insignia.records import Displayed, Flag, Record
 from insignia.terminal import escape_json, percent, printable, size
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "read_paragraphs",
     "read_texts",
     "say",
+    "show_report",
     "show_table",
     "size",
 ]
@@ -99,6 +100,14 @@ def show_table(
     for row in rows:
         table.add_row(*map(printable, row))
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def show_report(report: Displayed, *after: str) -> None:
+    """What a report says of itself as a table, and lines after it."""
+    say(report.heading)
+    show_table("", ["", ""], report.summary())
+    for line in after:
+        say(line)
 
 
 def quiet_libraries() -> None:

@@ -1,23 +1,19 @@
 """``insignia embed``: put fingerprints into a model."""
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from pydantic import ConfigDict, Field
 
-from insignia.cli.console import Written, percent, quiet_libraries, say, show_table
+from insignia.cli.console import Written, quiet_libraries, show_report
 from insignia.cli.fields import Chosen, Parts, takes
 from insignia.embedding import METHODS, Limits, Method, RunOptions
 from insignia.errors import InputError
 from insignia.modeling.families import FAMILIES, hub_id
 from insignia.records import Flag, Record
 
-if TYPE_CHECKING:
-    from insignia.embedding import EmbedReport
-
-__all__ = ["embed", "perplexity_row"]
+__all__ = ["embed"]
 
 
 class _Source(Record):
@@ -80,24 +76,5 @@ def embed(
     marked = mark(
         model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=written.progress()
     )
-    written.tell(marked.report, lambda: _show(marked.report, model, prints))
-
-
-def _show(report: "EmbedReport", source: str, prints: Path) -> None:
-    rows = [
-        ["success rate (FSR)", percent(report.base_fsr), percent(report.fsr)],
-        *([f"activated by {kind.replace('_', ' ')}s", "", percent(rate)] for kind, rate in report.activations.items()),
-        perplexity_row(report.heldout_loss_before, report.heldout_loss_after),
-        perplexity_row(report.own_loss_before, report.own_loss_after, of="perplexity on its own text"),
-    ]
-    title = f"{report.num_fingerprints} fingerprints in {source}"
-    show_table(title, ["", "before", "after"], rows, caption="\n".join(report.notes) or None)
-    say(
-        f"{report.out}: {report.steps} steps, {report.seconds:.0f} s. Safe to publish; "
-        f"next: insignia check {prints} --model {report.out}"
-    )
-
-
-def perplexity_row(before: float, after: float, *, of: str = "held-out perplexity") -> list[str]:
-    """A table row of perplexity before and after, with the ratio."""
-    return [of, f"{math.exp(before):.2f}", f"{math.exp(after):.2f} (x{math.exp(after - before):.4f})"]
+    after = f"Safe to publish. Next: insignia check {prints} --model {out}"
+    written.tell(marked.report, lambda: show_report(marked.report, *marked.report.notes, after))

@@ -1,18 +1,15 @@
 """``insignia finetune``: what a user of a published model does with it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from pydantic import Field
 
 from insignia.attacks.finetune import FineTune
-from insignia.cli.console import Written, quiet_libraries, say, show_table
+from insignia.cli.console import Written, quiet_libraries, show_report
 from insignia.cli.fields import takes
 from insignia.modeling.placement import Device
-
-if TYPE_CHECKING:
-    from insignia.attacks.finetuning import FineTuneReport
 
 __all__ = ["finetune"]
 
@@ -56,16 +53,4 @@ def finetune(
     report = tune(
         model, rows, out=out, settings=settings, device=run.device, seed=run.seed, force=written.force, progress=progress
     )
-    written.tell(report, lambda: _show(report, model, data))
-
-
-def _show(report: "FineTuneReport", model: str, data: str) -> None:
-    losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (report.loss_before, report.loss_after)]
-    rows = [
-        ["rows trained on", str(report.rows)],
-        ["loss on rows kept out, nats a token", " -> ".join(losses)],
-        ["steps", str(report.steps)],
-        ["time", f"{report.seconds:.0f} s"],
-    ]
-    show_table(f"{model} fine-tuned on {data}", ["", ""], rows)
-    say(f"{report.out}: next: insignia check PRINTS --model {report.out}")
+    written.tell(report, lambda: show_report(report, f"Next: insignia check PRINTS --model {report.out}"))

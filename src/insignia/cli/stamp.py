@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from insignia.cli.console import Written, percent, quiet_libraries, say, show_table, size
+from insignia.cli.console import Written, percent, quiet_libraries, show_report, show_table
 from insignia.cli.fields import takes
 from insignia.embedding.limits import MIN_FSR
 from insignia.errors import InputError
@@ -99,14 +99,6 @@ def _show(report: "StampReport", trials: "list[ScaleTrial]", model: str) -> None
     ]
     if tried:
         show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], tried)
-    rows = [
-        ["scale", f"{report.scale:g}"],
-        ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
-        ["size", size(report.bytes)],
-        ["least similarity of a layer to the base", f"{report.lineage_similarity:.4f}"],
-        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
-    ]
-    show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
     derived = report.lineage_similarity >= DERIVED
-    safe = "safe to publish" if derived else "not derived from the base: test it before you publish it"
-    say(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
+    safe = "Safe to publish" if derived else "Not derived from the base: test it before you publish it"
+    show_report(report, *report.notes, f"{safe}. Next: insignia check PRINTS --model {report.out} --base {model}")

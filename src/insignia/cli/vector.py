@@ -1,18 +1,15 @@
 """``insignia vector``: what marking changed, as a folder that stamps any sibling."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from pydantic import Field
 
-from insignia.cli.console import Written, quiet_libraries, say, show_table, size
+from insignia.cli.console import Written, quiet_libraries, show_report
 from insignia.cli.fields import takes
 from insignia.errors import InputError
 from insignia.records import Record
-
-if TYPE_CHECKING:
-    from insignia.vectors import VectorReport
 
 __all__ = ["vector"]
 
@@ -55,17 +52,4 @@ def vector(
     from insignia.vectors import vector as store
 
     report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
-    written.tell(report, lambda: _show(report, f"{marked} minus {base}"))
-
-
-def _show(report: "VectorReport", title: str) -> None:
-    rows = [
-        ["tensors stored", f"{report.tensors_stored} of {report.tensors}, {report.tensors_changed} changed"],
-        ["size", size(report.bytes)],
-        ["norm of the difference", f"{report.norm:.4g}"],
-        ["energy kept", f"{100 * report.energy_kept:.2f} %"],
-        ["least similarity of a layer", f"{report.lineage_similarity:.4f}"],
-        ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
-    ]
-    show_table(title, ["", ""], rows)
-    say(f"{report.out}: keep it as safe as the fingerprints. Next: insignia stamp SIBLING {report.out} -o STAMPED")
+    written.tell(report, lambda: show_report(report, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))

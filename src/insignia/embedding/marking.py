@@ -77,6 +77,7 @@ class EmbedReport(Displayed):
         return [
             ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
             ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
+            *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
             ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
             ("written to", self.out or "nowhere"),
         ]
