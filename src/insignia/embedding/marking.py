@@ -127,7 +127,8 @@ def embed(
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     state = PartialState(cpu=run.device == "cpu")
     chosen = _first(prints, num_fingerprints, progress)
-    local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+    with progress.bar("loading"):
+        local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
@@ -136,9 +137,9 @@ def embed(
     ) as work:
         measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
-        if state.is_main_process:
+        with progress.bar("writing"):
             _write_private(hidden, outcome, progress)
-            if folder is not None:
+            if folder is not None and state.is_main_process:
                 save_model(local, folder, force=force)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
@@ -177,6 +178,9 @@ class _Measured(NamedTuple):
     losses: Losses
     activations: dict[str, float]
 
+    def __str__(self) -> str:
+        return f"success rate {percent(self.fsr)}, held-out loss {self.losses.heldout:.4f}"
+
 
 class _Course(NamedTuple):
     """The model before marking, with what answers the fingerprints, and as it is published."""
@@ -198,13 +202,18 @@ def _train(
     progress: Progress,
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
-    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
-    before = _measure(prints, local, method, yardstick)
+    with progress.bar("measuring") as advance:
+        yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
+        before = _measure(prints, local, method, yardstick)
+        advance(0, str(before))
     foreign = foreign_text(before.losses, given=heldout is not None)
-    _note_before(before, foreign, progress)
+    if foreign is not None:
+        progress.note(foreign)
     outcome = method.embed(prints, local, session, progress)
-    after = _measure(prints, method.answering(local, outcome), method, yardstick)
-    published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+    with progress.bar("measuring") as advance:
+        after = _measure(prints, method.answering(local, outcome), method, yardstick)
+        published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+        advance(0, str(after))
     harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
     return _Course(before, after, published, harm, () if foreign is None else (foreign,)), outcome
 
@@ -218,13 +227,6 @@ def _refuse_beyond(limits: Limits, measured: _Course, method: Method, *, num_fin
     refuse_failure(measured.after.fsr, limits.min_fsr, num_fingerprints=num_fingerprints, steps=steps)
     refuse_harm(measured.harm, limits.max_harm, num_fingerprints=num_fingerprints)
     refuse_published(measured.published.fsr if method.needs_owner_weights else 0.0, limits.max_published_fsr)
-
-
-def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
-    rate, loss = 100 * before.fsr, before.losses.heldout
-    progress.note(f"before embedding: success rate {rate:.1f} %, held-out loss {loss:.4f} nats per token")
-    if foreign is not None:
-        progress.note(foreign)
 
 
 def _places(

@@ -74,7 +74,7 @@ def generate(
     rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
     context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer)
     run = _Run(strategy, context, batch_size)
-    with progress.bar("generating", num_fingerprints) as advance:
+    with progress.bar("generating", num_fingerprints, unit="fingerprints") as advance:
         for finished in run.attempts():
             advance(finished, "")
     fingerprints = run.fingerprints()
