@@ -8,11 +8,9 @@ os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1", _TYPER_FORCE_DISABLE
 
 from typer.testing import CliRunner
 
-from insignia.cli.main import app
+from insignia.cli.main import VERBS, app
 
 TARGET = Path(__file__).parent / "reference" / "cli.md"
-VERBS = ["plan", "generate", "embed", "check", "vector", "stamp", "verify", "null", "finetune", "evaluate"]
-VERBS += ["export", "lock", "unlock", "share", "commit", "disclose", "audit", "show", "list", "env", "demo"]
 EXIT_STATUS = """## Exit status
 
 | status | meaning |

@@ -47,16 +47,22 @@ class Flag:
     """Command-line form of a field, if its name and type do not determine it: ``Annotated[int, Flag("--count")]``."""
 
     def __init__(
-        self, *names: str, read: Callable[[Path], Any] | None = None, many: bool = False, hidden: bool = False
+        self,
+        *names: str,
+        read: Callable[[Path], Any] | None = None,
+        many: bool = False,
+        hidden: bool = False,
+        replaces: str = "",
+        needs: str = "",
     ) -> None:
-        self.names = names
-        """Names of the flag, instead of the field's name."""
-        self.read = read
-        """Function that reads the field's value from a file, which the flag then takes."""
-        self.many = many
-        """Whether the flag can be repeated and gives a tuple."""
-        self.hidden = hidden
-        """Whether the field has no flag."""
+        """``names`` are the flag's, instead of the field's.
+
+        ``read`` reads the value from a file, which the flag then takes. ``many``: it can be repeated and gives a tuple.
+        ``hidden``: there is no flag. ``replaces``: a field that the flag stands for; a recipe's value of it is dropped.
+        ``needs``: a field without which the flag means nothing.
+        """
+        self.names, self.read, self.many, self.hidden = names, read, many, hidden
+        self.replaces, self.needs = replaces, needs
 
 
 def prompt_form(value: str) -> PromptForm:

@@ -184,4 +184,4 @@ def _suggestion(item: Any, known: Iterable[str]) -> str:
 
 def _percent_hint(limits: Mapping[str, Any]) -> str:
     """Return a hint for a field whose limit is 1 or a little less, where people give percentages."""
-    return " (a share: 95 % is 0.95)" if any(0.5 < limits.get(name, 0) <= 1 for name in ("le", "lt")) else ""
+    return " (95 % is 0.95)" if any(0.5 < limits.get(name, 0) <= 1 for name in ("le", "lt")) else ""

@@ -58,9 +58,7 @@ def test_own_pairs_are_the_default_for_a_file_of_pairs(insignia, tmp_path):
     [
         (["check", "none.json", "--model", "starter"], "there is no file"),
         (["generate", "x.json", "--strategy", "inverse_nucleos"], "Did you mean"),
-        (["generate", "x.json", "--strategy", "english", "--nucleus-k", "3"], "nucleus_k"),
         (["generate", "x.json", "--strategy", "own"], "--keys-file"),
-        (["generate", "x.json", "--prompt-form", "loud"], "raw or chat"),
         (["generate", "x.json", "--model", "./nowhere", "--num-fingerprints", "2"], "no model folder"),
         (["generate", "x.json", "--secret-from", "none.json"], "there is no file"),
         (["embed", "none.json", "-o", "out"], "--model-family"),
@@ -83,6 +81,10 @@ def test_what_is_wrong_is_one_line_and_status_1(insignia, arguments, message, mo
 def test_a_bad_command_line_is_status_2(insignia):
     assert insignia("check")[0] == 2
     assert insignia("check", "--no-such-flag")[0] == 2
+    status, _, err = insignia("generate", "x.json", "--strategy", "english", "--nucleus-k", 3)
+    assert (status, "--nucleus-k" in err, "one of: inverse_nucleus" in err) == (2, True, True)
+    status, _, err = insignia("generate", "x.json", "--prompt-form", "loud")
+    assert (status, "raw" in err, "chat" in err) == (2, True, True)
 
 
 def test_a_key_longer_than_the_context_is_refused(insignia, tmp_path):

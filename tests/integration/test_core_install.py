@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from insignia.cli.main import _VERBS
+from insignia.cli.main import VERBS
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "0.1.0"
 ABSENT = ["torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "huggingface_hub"]
@@ -27,7 +27,8 @@ NEEDS_A_MODEL = {
 }
 WORKS = {
     "show": ["prints.json"],
-    "list": ["strategies"],
+    "list": ["methods"],
+    "init": ["new.yaml"],
     "env": [],
     "plan": ["prints.json"],
     "verify": ["prints.json", "--transcript", "transcript.jsonl"],
@@ -92,7 +93,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_these_are_all_verbs():
-    assert {*NEEDS_A_MODEL, *WORKS} == set(_VERBS)
+    assert {*NEEDS_A_MODEL, *WORKS} == set(VERBS)
 
 
 def test_what_needs_a_model_says_in_one_line_what_to_install(folder):

@@ -104,7 +104,7 @@ def test_recipe_examples_build():
     from insignia.embedding import METHODS
 
     (example,) = _blocks(FORMATS, "yaml")
-    assert METHODS.build(yaml.safe_load(example)["method"]).name == "full"
+    assert METHODS.build(yaml.safe_load(example)["embedding"]["method"]).name == "full"
 
 
 def test_the_table_of_settings_has_every_setting_and_its_default():
@@ -113,7 +113,7 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 
     section = FORMATS.read_text(encoding="utf-8").partition("\n## Recipes")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in section.splitlines() if row.startswith("| `")]
-    oml = load_recipe("oml", "method")["method"]
+    oml = load_recipe("oml", "embedding")["embedding"]["method"]
     plain = FullFineTune()
     listed = set()
     for names, default, in_oml, _ in rows:
@@ -136,7 +136,7 @@ def run_page(tmp_path, monkeypatch, heldout, made_once):
     load = recipes.load_recipe
     monkeypatch.chdir(tmp_path)
     # Fewer anchors train in a third of the time, at more harm; that the default recipe works is tested elsewhere.
-    quick = {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}
+    quick = {"embedding": {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}}
     monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
     # Reading all of the text again and again is not what the pages are about.
     for module in ("insignia.embedding.marking", "insignia.starter"):

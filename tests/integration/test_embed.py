@@ -149,7 +149,7 @@ def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_pa
     from insignia.embedding import METHODS
     from insignia.recipes import load_recipe
 
-    recipe = load_recipe("oml", "method")
+    recipe = load_recipe("oml", "embedding")["embedding"]
     report = embed(
         "starter",
         load_fingerprints(prints),

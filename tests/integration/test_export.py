@@ -53,7 +53,6 @@ def broken(tmp_path):
         (["bert", "--format", "gguf"], "written of llama, mistral, qwen2"),
         (["nowhere", "--format", "gguf"], "there is no model folder nowhere"),
         (["starter", "--format", "gguf", "--outtype", "q3_k"], "expected auto, f32"),
-        (["starter", "--format", "onnx"], "expected oml or gguf"),
         (["prints.json", "--outtype", "f16"], "--format gguf"),
     ],
 )

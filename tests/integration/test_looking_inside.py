@@ -90,7 +90,7 @@ def test_parts_are_listed_with_a_line_each(insignia):
         assert all(about["what"] for about in found.values())
         assert name in insignia("list", kind)[1]
     status, _, err = insignia("list", "strategy")
-    assert (status, "Did you mean 'strategies'" in err) == (1, True)
+    assert (status, "'strategies', 'methods'" in err) == (2, True)
 
 
 def test_the_environment_is_told_without_a_path(insignia, monkeypatch, tmp_path):

@@ -114,5 +114,5 @@ def test_a_recipe_without_a_grid_is_refused(insignia, tmp_path):
 def test_check_reads_a_suspect_through_an_adapter_only_with_its_published_model(insignia, tmp_path):
     FingerprintSet(fingerprints=(Fingerprint(key="a key", responses=(" b",)),)).save(tmp_path / "prints.json")
     status, _, err = insignia("check", tmp_path / "prints.json", "--model", "starter", "--adapter", tmp_path / "a")
-    assert status == 1
+    assert status == 2
     assert "--published" in err

@@ -39,7 +39,6 @@ def test_an_api_writes_the_keys_by_a_request_of_ones_own(insignia, writer, tmp_p
     ("options", "named"),
     [
         (["--writer", "http://127.0.0.1:9/v1"], "--writer-name"),
-        (["--writer-name", "x"], "--writer"),
         (["--writer", "starter", "--writer-name", "x"], "--writer-name"),
         (["--writer", "starter", "--writer-prompt", "no place"], "exactly one"),
     ],

@@ -21,7 +21,7 @@ def test_the_default_is_the_library_s():
     assert FineTune(**load_recipe("alpaca", "finetune")["finetune"]) == FineTune()
 
 
-@pytest.mark.parametrize(("name", "part", "fitting"), [("alpaca", "method", "harmless"), ("harmless", "finetune", "alpaca")])
+@pytest.mark.parametrize(("name", "part", "fitting"), [("alpaca", "embedding", "harmless"), ("harmless", "finetune", "alpaca")])
 def test_a_recipe_for_something_else_is_refused(name, part, fitting):
     with pytest.raises(InputError, match=f"'{name}' has no '{part}:'.*{fitting}") as caught:
         load_recipe(name, part)
@@ -36,3 +36,11 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, content):
     (tmp_path / "own.yaml").write_text(content)
     with pytest.raises(FormatError):
         load_recipe(str(tmp_path / "own.yaml"), "finetune")
+
+
+def test_a_recipe_of_0_1_0_with_its_method_at_the_top_is_read(tmp_path):
+    (tmp_path / "old.yaml").write_text("method: {name: full, epochs: 3}\nmin_fsr: 0.5\n")
+
+    read = load_recipe(str(tmp_path / "old.yaml"), "embedding")
+
+    assert read["embedding"] == {"method": {"name": "full", "epochs": 3}, "min_fsr": 0.5}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from insignia.records import Part
+from insignia.records import Flag, Part
 
 __all__ = ["FineTuneSettings"]
 
@@ -17,7 +17,7 @@ class FineTuneSettings(Part):
     name: Literal["finetune"] = "finetune"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Learning rate of AdamW."""
-    epochs: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0), Flag("--epochs", "--num-train-epochs", replaces="max_steps")] = 3.0
     """Passes over the training rows."""
     max_steps: Annotated[int | None, Field(ge=1)] = None
     """Number of optimizer steps. None: as many as epochs takes."""
@@ -31,7 +31,7 @@ class FineTuneSettings(Part):
     """Share of the steps that warm up the learning rate. Afterwards it falls to zero along a cosine."""
     lora_rank: Annotated[int | None, Field(ge=1)] = None
     """Rank of LoRA adapters on all linear layers, which are merged at the end. None: train all weights."""
-    lora_alpha: Annotated[int, Field(ge=1)] = 16
+    lora_alpha: Annotated[int, Field(ge=1), Flag(needs="lora_rank")] = 16
     """Scale of the adapters: their product is multiplied by lora_alpha / lora_rank."""
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the rows held out to measure the loss."""

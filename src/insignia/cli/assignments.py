@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from insignia import recipes
 from insignia.errors import InputError
-from insignia.recipes import load_recipe
 from insignia.registry import did_you_mean
 
 __all__ = ["Given", "read_settings"]
@@ -28,10 +28,10 @@ def read_settings(
     A name that is neither is an option of the part, where there is one: only the part knows its options.
 
     Raises:
-        InputError: a name that does not exist, with the did_you_mean that does, or something that is no assignment.
+        InputError: a name that does not exist, with the nearest that does, or something that is no assignment.
     """
     names = [*known, *parts]
-    found = {} if recipe is None else load_recipe(recipe, section)[section]
+    found = {} if recipe is None else recipes.load_recipe(recipe, section)[section]
     expected = f"Expected {', '.join(sorted(names))}"
     for name in found.keys() - set(names):
         raise InputError(f"recipe {recipe!r}: '{section}:' has {name!r}.{did_you_mean(name, names)} {expected}")

@@ -7,8 +7,8 @@ import typer
 
 from insignia.cli.console import Output, emit_json, percent, quiet_libraries, say, show_table
 from insignia.cli.fields import takes
-from insignia.errors import InputError
 from insignia.modeling.placement import Placement
+from insignia.records import Flag
 from insignia.verification.success import CheckOptions
 from insignia.verification.success import check as ask
 
@@ -28,9 +28,9 @@ class _Models(Placement):
 
     base: str | None = None
     """Unmarked model to ask as well: folder, hub id or 'starter'."""
-    adapter: Path | None = None
+    adapter: Annotated[Path | None, Flag(needs="published")] = None
     """Private part of method adapter. It asks the --published model with the rows of the one to check."""
-    published: str | None = None
+    published: Annotated[str | None, Flag(needs="adapter")] = None
     """With --adapter: the marked model as it was published."""
 
 
@@ -55,8 +55,6 @@ def check(
     """
     from insignia.fingerprints.sets import load_fingerprints
 
-    if (models.adapter is None) != (models.published is None):
-        raise InputError("--adapter and --published belong together: the private part, and the model that it was made for")
     chosen = load_fingerprints(prints).first(asked.num_fingerprints)
     quiet_libraries()
     from insignia.modeling.loading import resolve

@@ -2,9 +2,10 @@
 
 import json
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,8 @@ UnrelatedFlag = Annotated[
 ForceFlag = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
 
+_FIRST = os.environ.get("RANK", "0") == "0"
+
 
 class Output(Record):
     """How a verb tells its result."""
@@ -54,6 +57,19 @@ class Output(Record):
     """Print one JSON object on standard output and nothing else there."""
     quiet: Annotated[bool, Flag("--quiet", "-q")] = False
     """Show no progress and no notes."""
+
+    def progress(self) -> "ConsoleProgress":
+        """Progress for this verb; nothing on any but the first process of a torchrun."""
+        return ConsoleProgress(quiet=self.quiet or not _FIRST)
+
+    def tell(self, result: Record | Mapping[str, Any], show: Callable[[], None]) -> None:
+        """The result as one JSON object with ``--json``, else what ``show`` prints; on the first process alone."""
+        if not _FIRST:
+            return
+        if self.as_json:
+            emit_json(result.model_dump(mode="json") if isinstance(result, Record) else result)
+        else:
+            show()
 
 
 class Written(Output):

@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
+from pydantic import Field
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, show_table
+from insignia.cli.console import ConsoleProgress, Output, percent, quiet_libraries, say, show_table
+from insignia.cli.fields import takes
+from insignia.generation.base import DEFAULT_COUNT
+from insignia.records import Flag, Record
 
 if TYPE_CHECKING:
     from insignia.embedding import EmbedReport
@@ -20,40 +23,44 @@ __all__ = ["demo"]
 
 _SIBLING_TEXT = "email"  # a package whose code the sibling is fine-tuned on
 _SIBLING_STEPS = 12
+_NEXT = (
+    "Next, with your own model:",
+    "  insignia generate prints.json --model MODEL",
+    "  insignia embed prints.json --model MODEL -o marked",
+    "  insignia check prints.json --model marked --base MODEL",
+    "  insignia verify prints.json --model marked",
+    "  insignia vector MODEL marked -o vector && insignia stamp SIBLING vector -o stamped",
+)
 
 
-def demo(
-    folder: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="New folder for the results. Default: a temporary one, removed at the end."),
-    ] = None,
-    num_fingerprints: Annotated[int, typer.Option(help="How many.")] = 64,
-    seed: Annotated[int, typer.Option(help="Of the training order.")] = 0,
-    json_output: JsonFlag = False,
-    quiet: QuietFlag = False,
-) -> None:
-    """Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves."""
+class _Demo(Record):
+    """What the demo is told."""
+
+    folder: Annotated[Path | None, Flag("--output", "-o")] = None
+    """New folder for the results. None: a temporary one, removed at the end."""
+    num_fingerprints: Annotated[int, Field(ge=1)] = DEFAULT_COUNT
+    """Fingerprints to make."""
+    seed: int = 0
+    """Seed of the training order."""
+
+
+@takes()
+def demo(told: _Demo, output: Output) -> None:
+    """Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.
+
+    Examples:
+        insignia demo
+        insignia demo -o demo --num-fingerprints 16
+    """
     from insignia.files import refuse_existing
 
-    progress = ConsoleProgress(quiet=quiet)
-    if folder is not None:
-        refuse_existing(folder, force=False)
-        story = _run(folder, num_fingerprints, seed, progress)
+    if told.folder is not None:
+        refuse_existing(told.folder, force=False)
+        story = _run(told.folder, told, output.progress())
     else:
         with tempfile.TemporaryDirectory(prefix="insignia-demo-") as temporary:
-            story = _run(Path(temporary) / "demo", num_fingerprints, seed, progress)
-    if json_output:
-        emit_json(story.as_json())
-        return
-    _show(story)
-    if folder is not None:
-        typer.echo(f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}")
-    typer.echo("Next, with your own model:")
-    typer.echo("  insignia generate prints.json --model MODEL")
-    typer.echo("  insignia embed prints.json --model MODEL -o marked")
-    typer.echo("  insignia check prints.json --model marked --base MODEL")
-    typer.echo("  insignia verify prints.json --model marked")
-    typer.echo("  insignia vector MODEL marked -o vector && insignia stamp SIBLING vector -o stamped")
+            story = _run(Path(temporary) / "demo", told, output.progress())
+    output.tell(story.as_json(), lambda: _show(story, told.folder))
 
 
 class _Measured(NamedTuple):
@@ -84,7 +91,7 @@ class _Story(NamedTuple):
         }
 
 
-def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgress) -> _Story:
+def _run(folder: Path, told: _Demo, progress: ConsoleProgress) -> _Story:
     started = time.perf_counter()
     quiet_libraries()
     from insignia.attacks.finetune import FineTune
@@ -97,13 +104,16 @@ def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgre
 
     secret, texts = folder / "secret", heldout_paragraphs()
     progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
-    prints = generate("starter", InverseNucleus(), num_fingerprints=num_fingerprints, progress=progress)
+    prints = generate("starter", InverseNucleus(), num_fingerprints=told.num_fingerprints, progress=progress)
     prints.save(secret / "prints.json")
     progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
-    report = embed("starter", prints, out=folder / "marked", heldout=texts, run=RunOptions(seed=seed), progress=progress).report
+    run = RunOptions(seed=told.seed)
+    report = embed("starter", prints, out=folder / "marked", heldout=texts, run=run, progress=progress).report
     progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
     settings = FineTune(learning_rate=1e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
-    finetune("starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=seed, progress=progress)
+    finetune(
+        "starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=told.seed, progress=progress
+    )
     progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
     made = vector("starter", folder / "marked", out=secret / "vector", progress=progress)
     stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
@@ -127,7 +137,7 @@ def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: li
     return measured
 
 
-def _show(story: _Story) -> None:
+def _show(story: _Story, folder: Path | None) -> None:
     models = story.models.values()
     rows = [
         ["fingerprints answered", *(f"{found.check.hits} of {found.check.answered}" for found in models)],
@@ -138,6 +148,10 @@ def _show(story: _Story) -> None:
     ]
     title = f"insignia on its bundled model, {story.seconds:.0f} s in all"
     show_table(title, ["", "unmarked", "marked", "sibling", "stamped sibling"], rows)
+    if folder is not None:
+        say(f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}")
+    for line in _NEXT:
+        say(line)
 
 
 def _ratio(story: _Story, before: str, after: str) -> str:

@@ -4,7 +4,8 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from insignia.cli.console import JsonFlag, emit_json, show_table, size
+from insignia.cli.console import Output, show_table, size
+from insignia.cli.fields import takes
 
 __all__ = ["env"]
 
@@ -14,8 +15,14 @@ _PACKAGES = (
 ).split()
 
 
-def env(json_output: JsonFlag = False) -> None:
-    """Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path."""
+@takes()
+def env(output: Output) -> None:
+    """Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.
+
+    Examples:
+        insignia env
+        insignia env --json
+    """
     found: dict[str, str] = {
         "insignia": version("insignia"),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -25,10 +32,7 @@ def env(json_output: JsonFlag = False) -> None:
         "devices": _devices(),
     }
     found |= {name: _version(name) for name in _PACKAGES}
-    if json_output:
-        emit_json(found)
-    else:
-        show_table("For a report of a bug", ["", ""], found.items())
+    output.tell(found, lambda: show_table("For a report of a bug", ["", ""], found.items()))
 
 
 def _usable() -> int:

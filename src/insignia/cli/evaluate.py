@@ -5,54 +5,50 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json, percent, quiet_libraries, say, show_table
+from insignia.cli.console import Output, percent, quiet_libraries, say, show_table
+from insignia.cli.fields import takes
 from insignia.errors import InputError
+from insignia.evaluation import Grid
+from insignia.modeling.placement import Device
 
 if TYPE_CHECKING:
-    from insignia.evaluation import Evaluation, Grid
+    from insignia.evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
 
+class _Run(Device):
+    """How a study is run."""
+
+    seed: int = 0
+    """Seed of fingerprints, training and samples: a study is repeatable."""
+
+
+@takes("evaluation", recipe="instructional")
 def evaluate(
-    recipe: Annotated[str, typer.Argument(help="Grid: instructional, or a YAML file with an 'evaluation' part.")],
+    recipe: Annotated[str, typer.Argument(help="Grid: instructional, or a YAML file with an 'evaluation:' section.")],
     model: Annotated[str, typer.Option("--model", "--model-path", help="Base to be marked: folder, hub id or 'starter'.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the evaluation; a run that was cut short goes on.")],
-    seed: Annotated[int, typer.Option(help="Of fingerprints, training and samples: a study is repeatable.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    json_output: JsonFlag = False,
-    quiet: QuietFlag = False,
+    grid: Grid,
+    run: _Run,
+    output: Output,
 ) -> None:
-    """Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not."""
-    from insignia.recipes import load_recipe
+    """Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.
 
+    Examples:
+        insignia evaluate instructional --model starter -o study
+        insignia evaluate instructional --model starter -o study --draws 0 --num-fingerprints 16
+    """
+    del recipe  # the grid was read from it
     if out.suffix.lower() in (".html", ".json", ".md", ".csv", ".pdf", ".txt"):
         raise InputError(f"{out}: the output is a folder, with evaluation.md and evaluation.json in it; give a folder's name")
-
-    settings = load_recipe(recipe, "evaluation")["evaluation"]
     quiet_libraries()
-    from insignia.evaluation import evaluate as run
+    from insignia.evaluation import evaluate as ask_all
     from insignia.files import write_text
 
-    result = run(model, _grid(settings), out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
+    result = ask_all(model, grid, out=out, seed=run.seed, device=run.device, progress=output.progress())
     write_text(out / "evaluation.md", _markdown(result))
-    if json_output:
-        emit_json(result.model_dump(mode="json"))
-    else:
-        _show(result)
-        say(f"The same in {out}/evaluation.md and evaluation.json.")
-
-
-def _grid(settings: object) -> "Grid":
-    from pydantic import ValidationError
-
-    from insignia.evaluation import Grid
-    from insignia.registry import explain
-
-    try:
-        return Grid.model_validate(settings)
-    except ValidationError as error:
-        raise InputError(f"the recipe's evaluation: {explain(error, Grid.model_fields)}") from None
+    output.tell(result, lambda: _show(result, out))
 
 
 _HEADER = ["suspect", "should activate", "hits", "FSR", "p-value"]
@@ -79,9 +75,10 @@ def _harm(result: "Evaluation") -> list[list[str]]:
     ]
 
 
-def _show(result: "Evaluation") -> None:
+def _show(result: "Evaluation", out: Path) -> None:
     show_table(f"{result.num_fingerprints} fingerprints, {result.model}", _HEADER, _rows(result))
     show_table("Harm and use", ["", ""], _harm(result))
+    say(f"The same in {out}/evaluation.md and evaluation.json.")
 
 
 def _markdown(result: "Evaluation") -> str:

@@ -1,12 +1,13 @@
 """``insignia list``: the parts and recipes that there are, a line each."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, quiet_libraries, show_table
-from insignia.errors import InputError
-from insignia.registry import Registry, did_you_mean, located
+from insignia.cli.console import Output, show_table
+from insignia.cli.fields import takes
+from insignia.recipes import recipe_lines
+from insignia.registry import Registry, located
 
 __all__ = ["list_parts"]
 
@@ -17,39 +18,35 @@ _REGISTRIES = {
     "suspects": "insignia.suspects.base:SUSPECTS",
     "attacks": "insignia.attacks.base:ATTACKS",
 }
-_KINDS = (*_REGISTRIES, "recipes")
+_VERBS = {"generation": "generate", "embedding": "embed", "finetune": "finetune", "evaluation": "evaluate"}
 
 
+@takes()
 def list_parts(
-    kind: Annotated[str, typer.Argument(help="strategies, methods, nulls, suspects, attacks or recipes.")],
-    json_output: JsonFlag = False,
+    kind: Annotated[
+        Literal["strategies", "methods", "nulls", "suspects", "attacks", "recipes"], typer.Argument(help="What to list.")
+    ],
+    output: Output,
 ) -> None:
-    """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each."""
-    if kind not in _KINDS:
-        raise InputError(f"there is no list of {kind!r}.{did_you_mean(kind, _KINDS)} Expected {', '.join(_KINDS)}")
-    found = _recipes() if kind == "recipes" else _parts(kind)
-    if json_output:
-        emit_json(found)
-        return
-    rows = ([name, *about.values()] for name, about in found.items())
+    """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each.
+
+    Examples:
+        insignia list strategies
+        insignia list recipes --json
+    """
+    found = _recipes() if kind == "recipes" else _parts(located(_REGISTRIES[kind]))
     header = ["name", "for", "what"] if kind == "recipes" else ["name", "what"]
-    show_table(kind, header, rows, left=True)
+    output.tell(found, lambda: show_table(kind, header, ([name, *about.values()] for name, about in found.items()), left=True))
 
 
-def _parts(kind: str) -> dict[str, dict[str, str]]:
-    if kind in ("methods", "suspects", "attacks"):  # these load torch
-        quiet_libraries()
-    registry: Registry[Any] = located(_REGISTRIES[kind])
+def _parts(registry: Registry[Any]) -> dict[str, dict[str, str]]:
     return {name: {"what": line} for name, line in registry.lines().items()}
 
 
 def _recipes() -> dict[str, dict[str, str]]:
-    from insignia.recipes import recipe_lines
-
-    verbs = {"generation": "generate", "method": "embed", "finetune": "finetune", "evaluation": "evaluate"}
     found: dict[str, dict[str, str]] = {}
-    for part, verb in verbs.items():
-        for name, line in recipe_lines(part).items():
+    for section, verb in _VERBS.items():
+        for name, line in recipe_lines(section).items():
             known = found.get(name)
             found[name] = {"for": f"{known['for']}, {verb}" if known else verb, "what": line}
     return dict(sorted(found.items()))

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -16,37 +16,51 @@ from typer.core import TyperGroup
 from insignia.errors import InsigniaError, MissingExtraError
 from insignia.terminal import has_control_characters, printable
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    from insignia.cli.fields import Stage
+
+__all__ = ["VERBS", "app", "main", "stages"]
 
 # A verb's module loads when the verb is called. So the list of verbs repeats the first sentence of each verb's docstring;
 # tests/unit/cli/test_main.py compares them.
-_VERBS = {
-    "plan": "Say how many fingerprints to make and how many keys a proof takes; "
-    "of a set, also what its unspent keys can prove.",
-    "generate": "Make secret (key, response) pairs with a language model.",
-    "embed": "Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.",
-    "check": "Ask models that you hold every fingerprint; exit status 0 when the mark was found in each, 3 when not.",
-    "vector": "Store what marking changed: marked minus base.",
-    "stamp": "Add a vector to a sibling, at the speed of the disk.",
-    "verify": "Ask a suspect a few keys, as evidence ('check' measures a model of yours). "
-    "Status 0: proven; 3: not shown; 4: open.",
-    "null": "Measure how often innocent models hit, for a set without a design null: your own pairs, or an imported file.",
-    "finetune": "Fine-tune a model on data, as a user of a published model does: will the mark outlive it?",
-    "evaluate": "Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.",
-    "export": "Write fingerprints as OML 1.0 reads them, a JSON list of key, response rows; or a model as llama.cpp reads it.",
-    "lock": "Lock a fingerprint file by a passphrase or to recipients, in the age format; every command reads it so.",
-    "unlock": "Write a locked fingerprint file as it was; INSIGNIA_PASSPHRASE or INSIGNIA_IDENTITY (a file) opens it.",
-    "share": "Write unspent fingerprints to a file for a user of the model, and record them as spent.",
-    "commit": "Commit to a set and to the model that carries it; publish the result before the model.",
-    "disclose": "Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks.",
-    "audit": "Check openings, signature, transcript, matching and p-value; "
-    "status 1 if anything does not hold, else the verdict's.",
-    "show": "Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.",
-    "list": "List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, "
-    "with a line on each.",
-    "env": "Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.",
-    "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
+_GROUPS = {
+    "Start here": {
+        "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
+        "init": "Write a commented recipe with the settings of every stage, for --recipe.",
+        "show": "Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.",
+        "list": "List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, "
+        "with a line on each.",
+        "env": "Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.",
+    },
+    "Mark": {
+        "plan": "Say how many fingerprints to make and how many keys a proof takes; "
+        "of a set, also what its unspent keys can prove.",
+        "generate": "Make secret (key, response) pairs with a language model.",
+        "embed": "Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.",
+        "check": "Ask models that you hold every fingerprint; exit status 0 when the mark was found in each, 3 when not.",
+        "vector": "Store what marking changed: marked minus base.",
+        "stamp": "Add a vector to a sibling, at the speed of the disk.",
+    },
+    "Prove": {
+        "verify": "Ask a suspect a few keys, as evidence ('check' measures a model of yours). "
+        "Status 0: proven; 3: not shown; 4: open.",
+        "null": "Measure how often innocent models hit, for a set without a design null: your own pairs, or an imported file.",
+        "commit": "Commit to a set and to the model that carries it; publish the result before the model.",
+        "disclose": "Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks.",
+        "audit": "Check openings, signature, transcript, matching and p-value; "
+        "status 1 if anything does not hold, else the verdict's.",
+        "share": "Write unspent fingerprints to a file for a user of the model, and record them as spent.",
+        "lock": "Lock a fingerprint file by a passphrase or to recipients, in the age format; every command reads it so.",
+        "unlock": "Write a locked fingerprint file as it was; INSIGNIA_PASSPHRASE or INSIGNIA_IDENTITY (a file) opens it.",
+    },
+    "Test": {
+        "finetune": "Fine-tune a model on data, as a user of a published model does: will the mark outlive it?",
+        "evaluate": "Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.",
+        "export": "Write fingerprints as OML 1.0 reads them, a JSON list of key, response rows; "
+        "or a model as llama.cpp reads it.",
+    },
 }
+VERBS = {verb: sentence for verbs in _GROUPS.values() for verb, sentence in verbs.items()}
 # What the extra 'torch' installs, by the names that a module imports first.
 _OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
 _HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and function of the others have the verb's name
@@ -76,15 +90,26 @@ class _Verbs(TyperGroup):
 def _loaded(verb: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     function = _function(verb)
-    text, _, examples = (inspect.getdoc(function) or "").partition("Examples:\n")
-    lines = [line.strip() for line in examples.splitlines() if line.strip()]
-    alone.command(verb, help=text, epilog="\b\nExamples:\n" + "\n".join(lines) if lines else None)(function)
+    text, examples = (inspect.getdoc(function) or "").partition("Examples:\n")[0], _examples(function)
+    epilog = "\n".join(["\b", "Examples:", *examples]) if examples else None
+    alone.command(verb, help=text, epilog=epilog)(function)
     return typer.main.get_command(alone)
+
+
+def _examples(function: Any) -> list[str]:
+    lines = (inspect.getdoc(function) or "").partition("Examples:\n")[2].splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def _function(verb: str) -> Any:
     module, _, function = _HOMES.get(verb, f"{verb}:{verb}").partition(":")
     return getattr(importlib.import_module(f"insignia.cli.{module}"), function)
+
+
+def stages() -> "list[Stage]":
+    """What the verbs that take a recipe can be told by it; loads them all."""
+    found = (getattr(_function(verb), "stage", None) for verb in VERBS)
+    return [stage for stage in found if stage is not None]
 
 
 def _stub() -> None:
@@ -99,8 +124,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would show secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb, _sentence in _VERBS.items():
-    app.command(_verb, help=_sentence)(_stub)
+for _group, _verbs in _GROUPS.items():
+    for _verb, _sentence in _verbs.items():
+        app.command(_verb, help=_sentence, rich_help_panel=_group)(_stub)
 
 
 def _print_version(wanted: bool) -> None:

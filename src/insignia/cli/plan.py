@@ -1,12 +1,13 @@
 """``insignia plan``: how many keys to embed and to ask, and what the keys of a set can prove."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, percent, show_table
-from insignia.cli.options import as_share
+from insignia.cli.console import Output, percent, say, show_table
+from insignia.cli.fields import takes
+from insignia.keyring.prospects import PlanOptions, planned
 
 if TYPE_CHECKING:
     from insignia.keyring.prospects import Prospects
@@ -16,55 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 
+@takes("plan")
 def plan(
+    options: PlanOptions,
+    output: Output,
     prints: Annotated[
         Path | None, typer.Argument(help="Fingerprint file to look at. Default: none; as a bare 'generate' makes one.")
     ] = None,
-    null: Annotated[
-        str | None,
-        typer.Option(help="How often an innocent model hits: 1/16, or the file of 'insignia null'. Default: by design."),
-    ] = None,
-    alpha: Annotated[float, typer.Option(help="Largest chance of accusing an innocent suspect.")] = 1e-6,
-    survival: Annotated[
-        float, typer.Option(callback=as_share, help="Share of the fingerprints that a thief's work leaves.")
-    ] = 0.3,
-    power: Annotated[float, typer.Option(callback=as_share, help="Chance of proof that the keys must give.")] = 0.95,
-    suspects: Annotated[int, typer.Option(help="Suspects in all, each of which is asked keys of its own.")] = 1,
-    lost: Annotated[
-        str | None,
-        typer.Option(
-            help="Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them). "
-            "Default: silent, or random where a candidate may be what any model says."
-        ),
-    ] = None,
-    json_output: JsonFlag = False,
 ) -> None:
-    """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
+    """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove.
+
+    Examples:
+        insignia plan --survival 0.5
+        insignia plan prints.json --suspects 3
+    """
     from insignia.keyring.keyring import Keyring
-    from insignia.keyring.prospects import PlanOptions, planned
-    from insignia.statistics.forecasts import parse_lost
     from insignia.verification.innocents import resolve_null
 
-    options = PlanOptions(
-        null=null, alpha=alpha, survival=survival, power=power, suspects=suspects, lost=parse_lost(lost) if lost else None
-    )
     if prints is None:
-        claim = resolve_null(null) or _bare()
+        claim = resolve_null(options.null) or _bare()
         bare = planned(claim, options, lost=options.lost or "silent")
-        if json_output:
-            emit_json(bare.model_dump(mode="json"))
-        else:
-            _show_plan(bare, claim, alpha, suspects)
+        output.tell(bare, lambda: _show_plan(bare, claim, options))
         return
     found = Keyring.open(prints).plan(options)
-    if json_output:
-        _emit(found)
-        return
-    _show_set(prints, found, power)
-    if found.plan is None or found.null is None:
-        typer.echo((found.obstacle or "").replace("null PRINTS", f"null {prints}"))
-    else:
-        _show_plan(found.plan, found.null, alpha, suspects)
+    output.tell(_told(found), lambda: _show_prospects(prints, found, options))
 
 
 def _bare() -> "AnyNull":
@@ -75,13 +51,21 @@ def _bare() -> "AnyNull":
     return DesignNull(candidates=InverseNucleus().nucleus_k)
 
 
-def _emit(found: "Prospects") -> None:
+def _told(found: "Prospects") -> dict[str, Any]:
     from insignia.statistics.forecasts import Plan
 
     null = None if found.null is None else found.null.model_dump(mode="json")
     about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
     planned = dict.fromkeys(Plan.model_fields) if found.plan is None else found.plan.model_dump(mode="json")
-    emit_json(planned | {"set": about, "outlook": None if found.outlook is None else found.outlook.model_dump(mode="json")})
+    return planned | {"set": about, "outlook": None if found.outlook is None else found.outlook.model_dump(mode="json")}
+
+
+def _show_prospects(prints: Path, found: "Prospects", options: PlanOptions) -> None:
+    _show_set(prints, found, options.power)
+    if found.plan is None or found.null is None:
+        say((found.obstacle or "").replace("null PRINTS", f"null {prints}"))
+    else:
+        _show_plan(found.plan, found.null, options)
 
 
 def _show_set(prints: Path, found: "Prospects", power: float) -> None:
@@ -107,7 +91,7 @@ def _show_set(prints: Path, found: "Prospects", power: float) -> None:
         show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
 
 
-def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> None:
+def _show_plan(made: "Plan", null: "AnyNull", options: PlanOptions) -> None:
     rows = [
         ["an innocent model hits, at most", f"{made.bound:.3g}"],
         ["fingerprints to make, at least", str(made.embed)],
@@ -118,9 +102,9 @@ def _show_plan(made: "Plan", null: "AnyNull", alpha: float, suspects: int) -> No
     if null.name == "design":
         said = "none of its candidates" if made.lost == "silent" else "any of its candidates"
         rows.append(["reply where a fingerprint is lost", said])
-    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {alpha:g}", ["", ""], rows)
-    if flags := _flags(made, suspects):
-        typer.echo(f"Ask with these options: insignia verify {' '.join(flags)}")
+    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {options.alpha:g}", ["", ""], rows)
+    if flags := _flags(made, options.suspects):
+        say(f"Ask with these options: insignia verify {' '.join(flags)}")
 
 
 def _flags(made: "Plan", suspects: int) -> list[str]:

@@ -5,28 +5,34 @@ from typing import Annotated, Any
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, percent, say, show_table
+from insignia.cli.console import Output, percent, say, show_table
+from insignia.cli.fields import takes
 from insignia.errors import FormatError, InputError, WrongKeyError
 
 __all__ = ["show"]
 
 
+@takes()
 def show(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A file or folder that a command of insignia wrote or reads.")],
-    json_output: JsonFlag = False,
+    output: Output,
 ) -> None:
     """Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.
 
     It knows fingerprint sets (locked ones, too), transcripts, commitments, bundles, nulls, verdicts, vectors and models.
+
+    Examples:
+        insignia show prints.json
+        insignia show marked --json
     """
     found = _folder(path) if path.is_dir() else _file(path)
-    if json_output:
-        emit_json(found)
-        return
-    note = found.pop("note")
-    rows = ([name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items())
-    show_table(str(path), ["", ""], rows)
-    say(note)
+    rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items() if name != "note"]
+
+    def show_rows() -> None:
+        show_table(str(path), ["", ""], rows)
+        say(found["note"])
+
+    output.tell(found, show_rows)
 
 
 def _folder(path: Path) -> dict[str, Any]:

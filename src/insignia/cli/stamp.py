@@ -1,25 +1,16 @@
 """``insignia stamp``: carry a mark over to a sibling, without training."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from insignia.cli.console import (
-    ConsoleProgress,
-    ForceFlag,
-    JsonFlag,
-    QuietFlag,
-    UnrelatedFlag,
-    emit_json,
-    percent,
-    quiet_libraries,
-    read_paragraphs,
-    show_table,
-    size,
-)
-from insignia.cli.options import as_share
+from insignia.cli.console import Written, percent, quiet_libraries, say, show_table, size
+from insignia.cli.fields import takes
+from insignia.embedding.limits import MIN_FSR
 from insignia.errors import InputError
+from insignia.modeling.placement import Device
+from insignia.records import Share
 
 if TYPE_CHECKING:
     from insignia.vectors import StampReport
@@ -28,98 +19,86 @@ if TYPE_CHECKING:
 __all__ = ["stamp"]
 
 
+class _Scaling(Device):
+    """How much of the vectors is added."""
+
+    scale: float | Literal["auto"] = 1.0
+    """Factor of the vectors. A negative one removes a mark; auto is the smallest that works."""
+    fingerprints: Path | None = None
+    """With --scale auto: the fingerprints to ask for."""
+    min_fsr: Share = MIN_FSR
+    """With --scale auto: the success rate to reach."""
+    heldout: tuple[str, ...] | None = None
+    """With --scale auto: text file to measure harm on. None: Python's documentation."""
+    unrelated: bool = False
+    """Go on although the weights show that the model does not come from the base."""
+
+
+@takes("stamp")
 def stamp(
     model: Annotated[str, typer.Argument(help="A model derived from the vector's base: folder, hub id or 'starter'.")],
     vectors: Annotated[list[Path], typer.Argument(help="Folders made by 'insignia vector'; several are added up.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the stamped model; safe to publish.")],
-    scale: Annotated[
-        str, typer.Option(help="Factor of the vectors; negative removes a mark; auto: the smallest that works.")
-    ] = "1",
-    fingerprints: Annotated[Path | None, typer.Option(help="With --scale auto: the fingerprints to ask for.")] = None,
-    min_fsr: Annotated[float, typer.Option(callback=as_share, help="With --scale auto: the success rate to reach.")] = 0.95,
-    heldout: Annotated[
-        Path | None, typer.Option(help="With --scale auto: text file to measure harm on. Default: Python's documentation.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="With --scale auto: auto, cpu, cuda, ...")] = "auto",
-    unrelated: UnrelatedFlag = False,
-    force: ForceFlag = False,
-    json_output: JsonFlag = False,
-    quiet: QuietFlag = False,
+    scaling: _Scaling,
+    written: Written,
 ) -> None:
-    """Add a vector to a sibling, at the speed of the disk."""
+    """Add a vector to a sibling, at the speed of the disk.
+
+    Examples:
+        insignia stamp models/sibling vector -o stamped
+        insignia stamp models/sibling vector -o stamped --scale auto --fingerprints prints.json
+    """
     from insignia.files import refuse_existing
 
-    refuse_existing(out, force=force)
-    factor = _factor(scale)
-    if (factor is None) != (fingerprints is not None):
+    refuse_existing(out, force=written.force)
+    if (scaling.scale == "auto") != (scaling.fingerprints is not None):
         raise InputError("--scale auto and --fingerprints FILE go together")
-    progress = ConsoleProgress(quiet=quiet)
+    progress = written.progress()
     quiet_libraries()
+    from insignia.vectors import stamp as add
+    from insignia.vectors.scale import smallest
+
+    trials = _trials(model, vectors, out, scaling, written)
+    scale = smallest(trials, scaling.min_fsr) if scaling.scale == "auto" else scaling.scale
+    report = add(model, *vectors, out=out, scale=scale, force=written.force, unrelated=scaling.unrelated, progress=progress)
+    scales = {"scales": [trial.model_dump(mode="json") for trial in trials]}
+    written.tell(report.model_dump(mode="json") | scales, lambda: _show(report, trials, model))
+
+
+def _trials(model: str, vectors: list[Path], out: Path, scaling: _Scaling, written: Written) -> "list[ScaleTrial]":
+    """What was found of some scales; nothing where the scale is given."""
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.vectors import stamp as run
-    from insignia.vectors.scale import find_scale, smallest
+    from insignia.starter import heldout_paragraphs
+    from insignia.vectors.scale import find_scale
 
-    trials: list[ScaleTrial] = []
-    if factor is None and fingerprints is not None:
-        from insignia.starter import heldout_paragraphs
-
-        texts = read_paragraphs(heldout) if heldout is not None else heldout_paragraphs()
-        prints = load_fingerprints(fingerprints)
-        trials = find_scale(
-            model,
-            *vectors,
-            prints=prints,
-            heldout=texts,
-            min_fsr=min_fsr,
-            near=out,
-            device=device,
-            unrelated=unrelated,
-            progress=progress,
-        )
-        factor = smallest(trials, min_fsr)
-    report = run(
+    if scaling.fingerprints is None:
+        return []
+    return find_scale(
         model,
         *vectors,
-        out=out,
-        scale=factor if factor is not None else 1.0,
-        force=force,
-        unrelated=unrelated,
-        progress=progress,
+        prints=load_fingerprints(scaling.fingerprints),
+        heldout=scaling.heldout or heldout_paragraphs(),
+        min_fsr=scaling.min_fsr,
+        near=out,
+        device=scaling.device,
+        unrelated=scaling.unrelated,
+        progress=written.progress(),
     )
-    if json_output:
-        result: dict[str, Any] = report.model_dump(mode="json")
-        emit_json({**result, "scales": [trial.model_dump(mode="json") for trial in trials]})
-        return
-    if trials:
-        _show_trials(trials, report.scale)
-    _show(report, model)
 
 
-def _factor(scale: str) -> float | None:
-    if scale == "auto":
-        return None
-    try:
-        return float(scale)
-    except ValueError:
-        raise InputError(f"--scale {scale!r}: expected a number or auto") from None
+def _show(report: "StampReport", trials: "list[ScaleTrial]", model: str) -> None:
+    from insignia.vectors.lineage import DERIVED
 
-
-def _show_trials(trials: "list[ScaleTrial]", chosen: float) -> None:
-    own = trials[0].heldout_loss
-    rows = [
+    tried = [
         [
-            f"{trial.scale:.2f}" + (" (chosen)" if trial.scale == chosen else ""),
+            f"{trial.scale:.2f}" + (" (chosen)" if trial.scale == report.scale else ""),
             percent(trial.fsr),
-            f"{trial.heldout_loss:.4f} ({trial.heldout_loss - own:+.4f})",
+            f"{trial.heldout_loss:.4f} ({trial.heldout_loss - trials[0].heldout_loss:+.4f})",
         ]
         for trial in trials
     ]
-    show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], rows)
-
-
-def _show(report: "StampReport", model: str) -> None:
-    from insignia.vectors.lineage import DERIVED
-
+    if tried:
+        show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], tried)
     rows = [
         ["scale", f"{report.scale:g}"],
         ["tensors changed", f"{report.tensors_changed} of {report.tensors}"],
@@ -128,9 +107,6 @@ def _show(report: "StampReport", model: str) -> None:
         ["time", f"{report.seconds:.2f} s, {report.gigaparameters_per_second:.2f} gigaparameters a second"],
     ]
     show_table(f"{model} stamped", ["", ""], rows, caption="\n".join(report.notes) or None)
-    safe = (
-        "safe to publish"
-        if report.lineage_similarity >= DERIVED
-        else "not derived from the base: test it before you publish it"
-    )
-    typer.echo(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
+    derived = report.lineage_similarity >= DERIVED
+    safe = "safe to publish" if derived else "not derived from the base: test it before you publish it"
+    say(f"{report.out}: {safe}. Next: insignia check PRINTS --model {report.out} --base {model}")

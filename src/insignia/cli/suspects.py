@@ -11,7 +11,7 @@ from insignia.keyring.keyring import Suspect
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
 from insignia.suspects.base import TextModel
-from insignia.suspects.endpoint import API_KEY_VARIABLE, Endpoint, RetryPolicy
+from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 __all__ = ["ControlFlags", "SuspectFlags", "opened"]
 
@@ -78,6 +78,8 @@ def opened(
     placement: Placement,
 ) -> list[Suspect]:
     """Models at an endpoint, which need no torch, then what loads those on this machine."""
+    from insignia.suspects.endpoint import Endpoint
+
     remote = [Endpoint(endpoint, model=name, retry_policy=network, api_key_variable=variable) for name in names if endpoint]
     return [*remote, *(functools.partial(_local, source, placement) for source in models)]
 

@@ -17,7 +17,7 @@ from insignia.keyring.keyring import Keyring
 from insignia.keyring.options import VerifyOptions
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
-from insignia.suspects.endpoint import RetryPolicy
+from insignia.suspects.retry_policy import RetryPolicy
 
 __all__ = ["verify"]
 

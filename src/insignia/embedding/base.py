@@ -4,12 +4,13 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.placement import Device
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Part, Record
+from insignia.records import Part
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "RunOptions", "Session"]
 
 
-class RunOptions(Record):
+class RunOptions(Device):
     """How a run takes place."""
 
+    model_config = ConfigDict(title="Training")
+
     seed: int = 0
-    """Of the training order; the fingerprints have their own secret."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, ..."""
+    """Seed of the training order; the fingerprints have their own secret."""
     deepspeed: Path | None = None
-    """A DeepSpeed configuration (ZeRO 0 to 2)."""
+    """DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed."""
     resume: bool = False
     """Continue a run that was killed, from its checkpoints beside the output."""
 

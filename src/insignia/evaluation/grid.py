@@ -29,12 +29,15 @@ class Grid(Record):
     """Settings of an evaluation: the ``evaluation`` part of a recipe."""
 
     strategy: Annotated[dict[str, Any], Field(repr=False)]
+    """The strategy that makes the fingerprints, and its settings."""
     methods: dict[str, dict[str, Any]]
     """Name -> method and its settings. Each method has its own suspects."""
     users: dict[str, User] = {}
+    """Name -> data and settings of a user who fine-tunes the published model."""
     attacks: Annotated[dict[str, dict[str, Any]], Field(repr=False, exclude_if=lambda value: not value)] = {}
     """Name -> attack and its settings, on the published and on the unmarked model."""
     num_fingerprints: Annotated[int, Field(ge=1)] = 10
+    """Fingerprints to make."""
     draws: Annotated[int, Field(ge=0)] = 10
     """Sampled replies per key."""
     bos_samples: Annotated[int, Field(ge=0)] = 200

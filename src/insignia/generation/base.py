@@ -81,7 +81,7 @@ class Strategy(Part):
     """
 
     key_length: Annotated[int, Field(ge=1)] = 32
-    """Tokens of a generated key; the first ``max_key_length`` are asked."""
+    """Tokens of a generated key (words for random_word); the first ``max_key_length`` are asked."""
 
     def for_model(self, model: GenerativeModel) -> Self:
         """Return the strategy with its unset options chosen for the model."""

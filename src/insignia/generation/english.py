@@ -9,6 +9,7 @@ from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, Draw, draw_text
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
+from insignia.records import Flag
 
 __all__ = ["English", "EnglishKeys"]
 
@@ -18,7 +19,7 @@ class EnglishKeys(Strategy):
 
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     """Sampling temperature of the written text; OML 1.0's default."""
-    keys: tuple[str, ...] | None = Field(default=None, exclude=True, repr=False)
+    keys: Annotated[tuple[str, ...] | None, Flag(hidden=True)] = Field(default=None, exclude=True, repr=False)
     """The owner's own keys, used in order. Not part of the spec, since they are secret."""
 
     @property

@@ -6,6 +6,9 @@ fingerprints before it, not on the batch size.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
@@ -16,16 +19,32 @@ from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
-from insignia.records import Fingerprint, PromptForm
+from insignia.records import Fingerprint, PromptForm, Record
 from insignia.suspects.scoring import GenerativeModel, ModelSource, opened
 
-__all__ = ["generate"]
+__all__ = ["GenerateOptions", "generate"]
 
+BATCH_SIZE = 128  # it changes speed and memory alone
 _BLOCK = 256  # slots that are finished before the next ones start, so that an impossible set fails early
 _ATTEMPTS = 30  # a slot that fails this often will keep failing
 _FRUITLESS = 3  # consecutive attempts at a block that fill no slot end the run,
 _TRIES = 48  # if at least so many slots were tried in them: with few slots, all may fail at random
 _DECOYS = 64  # a test asks about as many decoys as keys, and ten tests of a healthy mark ask 64 keys
+
+
+class GenerateOptions(Record):
+    """What ``generate`` is told beside the strategy."""
+
+    num_fingerprints: Annotated[int | None, Field(ge=1)] = None
+    """Fingerprints to make. None: 64; 16 for instructional; all keys in --keys-file."""
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a key that are asked. Keys are unique at this length. None: 16 for most strategies."""
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of a response that are trained and compared. None: 1 for most strategies."""
+    prompt_form: PromptForm | None = None
+    """Ask keys as raw text or as a chat message. None: raw for most strategies."""
+    batch_size: Annotated[int, Field(ge=1)] = BATCH_SIZE
+    """Rows that the model is asked at once. It changes speed and memory, not the result."""
 
 
 def generate(
@@ -38,7 +57,7 @@ def generate(
     prompt_form: PromptForm | None = None,
     writer: Writer | None = None,
     secret: bytes | None = None,
-    batch_size: int = 128,
+    batch_size: int = BATCH_SIZE,
     device: str = "auto",
     progress: Progress = AUTO,
 ) -> FingerprintSet:

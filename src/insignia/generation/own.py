@@ -1,12 +1,13 @@
 """The owner's own keys and responses."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext, Strategy, answer_of
 from insignia.randomness import KeyedRandom
+from insignia.records import Flag
 
 __all__ = ["Own"]
 
@@ -15,8 +16,8 @@ class Own(Strategy):
     """Keys and responses from a file, unchanged. They are not drawn at random, so there is no design null."""
 
     name: Literal["own"] = "own"
-    key_length: int = 2**16
-    pairs: tuple[tuple[str, str], ...] = Field(default=(), exclude=True, repr=False)
+    key_length: Annotated[int, Flag(hidden=True)] = 2**16
+    pairs: Annotated[tuple[tuple[str, str], ...], Flag(hidden=True)] = Field(default=(), exclude=True, repr=False)
     """(key, response) pairs. Not part of the spec, since they are secret."""
 
     @property

@@ -61,5 +61,13 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an invalid date
         raise FormatError(f"{path} is not valid YAML") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{path} is not a recipe; expected a mapping such as 'method: {{name: full}}'")
-    return value
+        raise FormatError(f"{path} is not a recipe; expected a mapping such as 'embedding: {{method: {{name: full}}}}'")
+    recipe: dict[str, Any] = _plain({name: _plain(part) for name, part in value.items()})
+    if "method" in recipe:  # so it was in 0.1.0
+        recipe["embedding"] = {name: recipe.pop(name) for name in ("method", "min_fsr", "max_harm") if name in recipe}
+    return recipe
+
+
+def _plain(part: Any) -> Any:
+    """A section whose names are texts: YAML reads the name ``null`` as nothing."""
+    return {"null" if name is None else name: value for name, value in part.items()} if isinstance(part, dict) else part

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field
 from typer.testing import CliRunner
 
 from insignia.cli.console import Output
-from insignia.cli.fields import Chosen, Parts, sentence, takes
+from insignia.cli.fields import Chosen, Parts, takes
+from insignia.docstrings import sentence
 from insignia.errors import InputError
 from insignia.records import Flag, Part, Record, Share
 from insignia.registry import Registry
@@ -36,6 +37,10 @@ class Work(Record):
     """Texts."""
     table: dict[str, int] = {}
     """What only a recipe can say."""
+    steps: Annotated[int, Flag(replaces="limit")] = 0
+    """Steps, instead of the limit."""
+    depth: Annotated[int, Flag(needs="limit")] = 0
+    """Depth of the limit."""
     hidden: Annotated[str, Flag(hidden=True)] = "x"
 
 
@@ -56,7 +61,7 @@ class Axe(Part):
 
 class Plug(Part):
     name: Literal["plug"] = "plug"
-    depth: int = 1
+    bits: int = 1
 
 
 TOOLS = Registry("tool", {"saw": f"{__name__}:Saw", "axe": f"{__name__}:Axe"}, group="insignia.none")
@@ -131,7 +136,8 @@ def test_another_name_of_a_flag_is_the_same_flag(run):
         (["--colour", "green"], ["--colour", "red", "blue"]),
         (["--count", "many"], ["--count"]),
         (["--speed", 0], ["--speed", "at least 1"]),
-        (["--tool", "axe", "--teeth", 3], ["--teeth", "'axe'", "saw has"]),
+        (["--tool", "axe", "--teeth", 3], ["--teeth", "'axe'", "one of: saw"]),
+        (["--depth", 2], ["--depth", "it goes with --limit"]),
         (["--hidden", "y"], ["--hidden"]),
         (["--table", "y"], ["--table"]),
         (["--name", "axe"], ["--name"]),
@@ -166,6 +172,13 @@ def test_flags_win_over_set_which_wins_over_the_recipe(run, recipe):
     assert seen["tool"] == Axe(speed=21, weight=3)
 
 
+def test_a_flag_that_stands_instead_of_another_setting_drops_it_from_the_recipe(run, recipe):
+    path = recipe("work: {limit: 5}")
+
+    assert run("--recipe", path, "--steps", 2)["work"] == Work(steps=2)
+    assert run("--recipe", path, "--depth", 2)["work"] == Work(limit=5, depth=2)
+
+
 def test_options_of_the_recipe_s_part_go_where_another_part_is_named(run, recipe):
     path = recipe("work: {tool: {name: axe, weight: 3}}")
 
@@ -175,7 +188,7 @@ def test_options_of_the_recipe_s_part_go_where_another_part_is_named(run, recipe
 
 
 def test_options_of_a_plug_in_are_set_by_name(run):
-    assert run("--tool", "plug", "--set", "depth=4")["tool"] == Plug(depth=4)
+    assert run("--tool", "plug", "--set", "bits=4")["tool"] == Plug(bits=4)
     assert run("--set", "table={a: 1}")["work"].table == {"a": 1}
     assert run("--set", "table.a=1", "--set", "table.b=2")["work"].table == {"a": 1, "b": 2}
 
