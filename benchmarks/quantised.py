@@ -13,7 +13,7 @@ from pathlib import Path
 
 import xllamacpp
 
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, RunOptions, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.gguf import OUTTYPES, export_gguf
 from insignia.modeling.local import LocalModel
@@ -54,10 +54,10 @@ def main() -> None:
     for seed in options.seeds:
         strategy = InverseNucleus(nucleus_k=options.nucleus_k)
         secret = seed.to_bytes(32, "big")
-        prints = generate(strategy, model=LocalModel("starter"), num_fingerprints=options.num_fingerprints, secret=secret)
+        prints = generate(LocalModel("starter"), strategy, num_fingerprints=options.num_fingerprints, secret=secret)
         with tempfile.TemporaryDirectory() as folder:
             marked, file = Path(folder) / "marked", Path(folder) / "model.gguf"
-            report = embed(prints, model="starter", out=marked, method=FullFineTune(), seed=seed)
+            report = embed("starter", prints, FullFineTune(), out=marked, run=RunOptions(seed=seed)).report
             print(f"seed {seed}: {report.steps} steps, FSR {report.fsr:.4f}")
             row("folder, fp32", (marked / "model.safetensors").stat().st_size, prints, LocalModel(marked))
             for model, outtype in [*((marked, outtype) for outtype in OUTTYPES), ("starter", "q8_0"), ("starter", "q4_0")]:

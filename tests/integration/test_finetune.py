@@ -61,7 +61,7 @@ def test_without_a_row_to_keep_out_there_is_no_loss(finetune):
     [
         (["--recipe", "harmless"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
         (["--recipe", "nothing"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
-        (["--learning-rate", "-1"], ROWS, "learning_rate: Input should be greater than 0"),
+        (["--learning-rate", "-1"], ROWS, "learning_rate: expected more than 0"),
         (["--lora-alpha", "16"], ROWS, "--lora-rank"),
         (["--max-length", "4"], ROWS, "greater --max-length"),
         ([], [{"query": "secret"}], "has the fields query"),

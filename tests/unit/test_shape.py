@@ -123,8 +123,8 @@ def test_public_names_exist_once(path):
         pytest.skip("nothing is imported from it")
     tree = _tree(path)
     public = _public_names(tree)
-    if path.name == "__init__.py" and len(tree.body) == 1:
-        return  # a room that is named and exports nothing
+    if path.name == "__init__.py" and (len(tree.body) == 1 or path.parent == SOURCE):
+        return  # a room that is named and exports nothing; the root, whose names load when they are asked for
     assert public is not None, "the module has no __all__"
     assert sorted(set(public)) == sorted(public), "a name is listed twice"
     assert set(public) - _top_level_names(tree) == set(), "a listed name is not defined"
@@ -136,6 +136,8 @@ def test_public_names_exist_once(path):
         "insignia",
         "insignia.fingerprints.sets",
         "insignia.cli.main",
+        "insignia.attacks.finetune_settings",
+        "insignia.embedding",
         "insignia.generation",
         "insignia.suspects.endpoint",
         "insignia.verification",

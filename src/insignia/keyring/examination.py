@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import VerifyOptions
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.suspects.base import TextModel
 from insignia.verification.controls import control_transcript, find_controls, require_same_questions, with_controls
 from insignia.verification.protocol import judge, verify
@@ -45,7 +45,7 @@ class Examination:
         suspects: int,
         order: Sequence[int] | None = None,
         decoy_texts: Sequence[str] = (),
-        progress: Progress = SILENT,
+        progress: Progress = AUTO,
     ) -> None:
         """Fix the rules; ``order`` is a judge's, for one set and one suspect.
 

@@ -10,7 +10,7 @@ QUICK = {"key_length": 12, "key_source": "random_word"}
 
 
 def make(strategy, starter, count=20, **options):
-    return generate(strategy, model=starter, num_fingerprints=count, secret=SECRET, **{"max_key_length": 8, **options})
+    return generate(starter, strategy, num_fingerprints=count, secret=SECRET, **{"max_key_length": 8, **options})
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ STRATEGIES = [
 
 def make(strategy, starter, count=20, **options):
     options = {"max_key_length": 8, "secret": SECRET, **options}
-    return generate(strategy, model=starter, num_fingerprints=count, **options)
+    return generate(starter, strategy, num_fingerprints=count, **options)
 
 
 def comparable(fingerprint):
