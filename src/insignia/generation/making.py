@@ -44,11 +44,9 @@ def generate(
 ) -> FingerprintSet:
     """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
-    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model.
-    ``max_key_length`` and ``max_response_length`` are the tokens that are asked and compared. They default to the strategy's
-    (16 and 1 for most), as do the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
-    keys. The same secret, models and options give the same set; by default, the secret is new. The batch size changes only
-    speed and memory.
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model; ``writer`` another model that
+    writes the keys. The tokens to ask and compare, the number and the prompt form default to the strategy's (16, 1, 64 and raw
+    for most). The same secret, models and options give the same set, at any batch size; by default, the secret is new.
 
     Raises:
         InputError: the options contradict each other.
