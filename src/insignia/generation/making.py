@@ -44,9 +44,9 @@ def generate(
 ) -> FingerprintSet:
     """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
-    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model; ``writer`` another model that
-    writes the keys. The tokens to ask and compare, the number and the prompt form default to the strategy's (16, 1, 64 and raw
-    for most). The same secret, models and options give the same set, at any batch size; by default, the secret is new.
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair or an open model; ``writer`` may write the keys.
+    Lengths, number and prompt form default to the strategy's (for most 16 and 1 tokens, 64 and raw). The same secret, models
+    and options give the same set; the secret is new by default.
 
     Raises:
         InputError: the options contradict each other.
@@ -54,8 +54,7 @@ def generate(
     """
     local: GenerativeModel = opened(model, device=device)
     strategy = (strategy or InverseNucleus()).for_model(local)
-    if num_fingerprints is None:
-        num_fingerprints = strategy.default_count
+    num_fingerprints = strategy.default_count if num_fingerprints is None else num_fingerprints
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
