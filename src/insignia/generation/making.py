@@ -63,11 +63,9 @@ def generate(
 ) -> FingerprintSet:
     """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
-    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model.
-    ``max_key_length`` and ``max_response_length`` are the tokens that are asked and compared. They default to the strategy's
-    (16 and 1 for most), as do the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
-    keys. The same secret, models and options give the same set; by default, the secret is new. The batch size changes only
-    speed and memory.
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair or an open model; ``writer`` may write the keys.
+    Lengths, number and prompt form default to the strategy's (for most 16 and 1 tokens, 64 and raw). The same secret, models
+    and options give the same set; the secret is new by default.
 
     Raises:
         InputError: the options contradict each other.
@@ -75,8 +73,7 @@ def generate(
     """
     local: GenerativeModel = opened(model, device=device)
     strategy = (strategy or InverseNucleus()).for_model(local)
-    if num_fingerprints is None:
-        num_fingerprints = strategy.default_count
+    num_fingerprints = strategy.default_count if num_fingerprints is None else num_fingerprints
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
