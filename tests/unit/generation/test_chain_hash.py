@@ -68,8 +68,8 @@ def test_an_answer_may_have_several_tokens(starter):
 @pytest.mark.parametrize(
     ("candidates", "more", "message"),
     [
-        (["in", "inter"], {}, "begins another"),
-        (["one", " one"], {}, "begins another"),
+        (["in", "inter"], {}, "looks like another"),
+        (["one", " one"], {}, "looks like another"),
         (["one", "two"], {"num_candidates": 3}, "2 candidates were given"),
         (["one"], {}, "num_candidates"),
         (["one", "  "], {}, "pattern"),
