@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, Limits, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
@@ -39,15 +39,15 @@ def main() -> None:
     parser.add_argument("--response-length", type=int, default=1)
     options = parser.parse_args()
     prints = generate(
+        LocalModel(options.model),
         InverseNucleus(response_length=options.response_length),
-        model=LocalModel(options.model),
         num_fingerprints=options.num_fingerprints,
         max_response_length=options.response_length,
     )
     with tempfile.TemporaryDirectory() as folder:
         # Half of the set is embedded, so that verdicts of both kinds are compared.
         half = prints.first(options.num_fingerprints // 2)
-        embed(half, model=options.model, out=Path(folder) / "marked", method=FullFineTune(cooldown_steps=0), min_fsr=0.5)
+        embed(options.model, half, FullFineTune(cooldown_steps=0), out=Path(folder) / "marked", limits=Limits(min_fsr=0.5))
         local = LocalModel(Path(folder) / "marked")
     ratios = []
     for _ in range(3):
@@ -55,7 +55,7 @@ def main() -> None:
         slow_hits = one_at_a_time(prints, local)
         slow = time.perf_counter() - started
         started = time.perf_counter()
-        report = check(prints, local)
+        report = check(local, prints)
         fast = time.perf_counter() - started
         assert [fingerprint.hit for fingerprint in report.fingerprints] == slow_hits, "verdicts differ"
         ratios.append(slow / fast)

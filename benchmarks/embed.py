@@ -17,22 +17,25 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from insignia.embedding import FullFineTune, LoRA, embed
+from insignia.embedding import FullFineTune, Limits, LoRA, RunOptions, embed
 from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from insignia.verification import check
 
 
 def make(local: LocalModel, strategy: str, count: int, seed: int):
     """A set that the seed repeats (a benchmark needs no secret)."""
-    return generate(STRATEGIES.build({"name": strategy}), model=local, num_fingerprints=count, secret=seed.to_bytes(32, "big"))
+    return generate(local, STRATEGIES.build({"name": strategy}), num_fingerprints=count, secret=seed.to_bytes(32, "big"))
 
 
 def run(prints, method: FullFineTune, seed: int):
     with tempfile.TemporaryDirectory() as folder:
-        return embed(prints, model="starter", out=Path(folder) / "marked", method=method, seed=seed, min_fsr=0.0)
+        return embed(
+            "starter", prints, method, out=Path(folder) / "marked", limits=Limits(min_fsr=0.0), run=RunOptions(seed=seed)
+        ).report
 
 
 def front(options: argparse.Namespace) -> None:
@@ -59,12 +62,20 @@ def lora(options: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary)
                 marked, private, vector, stamped = (folder / name for name in ("marked", "factors", "vector", "stamped"))
-                report = embed(prints, model="starter", out=marked, method=LoRA(), private=private, seed=seed, min_fsr=0.0)
-                size = FingerprintVector.between("starter", marked, factors=private).save(vector).bytes
+                report = embed(
+                    "starter",
+                    prints,
+                    LoRA(),
+                    out=marked,
+                    private=private,
+                    limits=Limits(min_fsr=0.0),
+                    run=RunOptions(seed=seed),
+                ).report
+                size = extract("starter", marked, out=vector, factors=private).bytes
                 stamp("starter", vector, out=stamped)
                 one, other = (load_file(path / "model.safetensors") for path in (marked, stamped))
                 differing = sum(int((one[name] != other[name]).sum()) for name in one)
-                copied = check(prints, LocalModel(stamped)).fsr
+                copied = check(LocalModel(stamped), prints).fsr
             for name, found in (("full", full), ("lora", report)):
                 ratio = math.exp(found.heldout_loss_after - found.heldout_loss_before)
                 print(
@@ -120,7 +131,7 @@ def oml(options: argparse.Namespace) -> None:
         torch.manual_seed(0)
         local = LocalModel("starter", device="cpu")
         for epochs, seconds in oml_loop(local, prints, learning_rate=learning_rate):
-            fsr = check(prints, local).fsr
+            fsr = check(local, prints).fsr
             ratio = math.exp(local.mean_loss(options.texts) - texts_loss)
             print(
                 f"OML's loop   lr {learning_rate:g}  {epochs:3} epochs  FSR {fsr:.4f}  x{ratio:.3f}  {seconds:6.1f} s",
@@ -152,7 +163,7 @@ def train_only(prints, local: LocalModel, method: FullFineTune) -> tuple[float, 
 
     with tempfile.TemporaryDirectory() as folder:
         outcome = method.embed(prints, local, Session(work=Path(folder)), SILENT)
-    return outcome.seconds, check(prints, local).fsr
+    return outcome.seconds, check(local, prints).fsr
 
 
 def main() -> None:

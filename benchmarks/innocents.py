@@ -70,7 +70,7 @@ def owners(starter: LocalModel, count: int, keys: int) -> list[Owner]:
     """English keys come from the secret alone, so three strategies share them, and the replies."""
     return [
         {
-            name: generate(strategy, model=starter, num_fingerprints=int(keys * share), secret=owner.to_bytes(32, "big"))
+            name: generate(starter, strategy, num_fingerprints=int(keys * share), secret=owner.to_bytes(32, "big"))
             for name, (strategy, share) in STRATEGIES.items()
         }
         for owner in range(1, count + 1)

@@ -35,7 +35,7 @@ def table(folder: Path, options: argparse.Namespace) -> None:
     methods = {name: spec for name, spec in grid().methods.items() if name in options.methods}
     asked = grid().model_copy(update={"methods": methods})
     for seed in options.seeds:
-        results.append(evaluate(asked, model="starter", out=folder / f"seed-{seed}", seed=seed))
+        results.append(evaluate("starter", asked, out=folder / f"seed-{seed}", seed=seed))
         print(f"seed {seed} done", flush=True)
     cells = defaultdict(list)
     for result in results:
@@ -58,7 +58,7 @@ def curve(folder: Path, options: argparse.Namespace) -> None:
         made = folder / f"seed-{seed}"
         if not (made / "models" / method).is_dir():
             only = grid().model_copy(update={"users": {}, "methods": {method: grid().methods[method]}})
-            evaluate(only, model="starter", out=made, seed=seed)
+            evaluate("starter", only, out=made, seed=seed)
         prints = load_fingerprints(made / "private" / "fingerprints.json")
         published = made / "models" / method
         private = made / "private" / f"{method}.safetensors"
@@ -71,7 +71,7 @@ def curve(folder: Path, options: argparse.Namespace) -> None:
                 suspect = LocalModel(out)
                 if private.is_file():
                     suspect = EmbeddingAdapter.load(private).attach(LocalModel(published), suspect)
-                fsr = check(prints, suspect).fsr
+                fsr = check(suspect, prints).fsr
             print(
                 f"seed {seed} {method:7} {name:5} {package:8} {steps:5} steps  "
                 f"user's loss {report.loss_before:.3f} -> {report.loss_after:.3f}  FSR {100 * fsr:5.1f} %",

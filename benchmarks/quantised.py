@@ -13,7 +13,7 @@ from pathlib import Path
 
 import xllamacpp
 
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, RunOptions, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.gguf import OUTTYPES, export_gguf
 from insignia.modeling.local import LocalModel
@@ -35,7 +35,7 @@ def serve(path: Path) -> xllamacpp.Server:
 
 def row(name: str, size: int, prints, suspect) -> None:
     rules = rules_for(prints)
-    replies = suspect.reply([fingerprint.effective_key or fingerprint.key for fingerprint in prints], rules.manner)
+    replies = suspect.reply([fingerprint.asked_key for fingerprint in prints], rules.manner)
     wanted = (expected_responses(fingerprint, prints.max_response_length, Match()) for fingerprint in prints)
     hits = sum(find(reply.text, one, rules.match).hit for reply, one in zip(replies, wanted, strict=True))
     verdict = verify(prints, suspect)
@@ -54,10 +54,10 @@ def main() -> None:
     for seed in options.seeds:
         strategy = InverseNucleus(nucleus_k=options.nucleus_k)
         secret = seed.to_bytes(32, "big")
-        prints = generate(strategy, model=LocalModel("starter"), num_fingerprints=options.num_fingerprints, secret=secret)
+        prints = generate(LocalModel("starter"), strategy, num_fingerprints=options.num_fingerprints, secret=secret)
         with tempfile.TemporaryDirectory() as folder:
             marked, file = Path(folder) / "marked", Path(folder) / "model.gguf"
-            report = embed(prints, model="starter", out=marked, method=FullFineTune(), seed=seed)
+            report = embed("starter", prints, FullFineTune(), out=marked, run=RunOptions(seed=seed)).report
             print(f"seed {seed}: {report.steps} steps, FSR {report.fsr:.4f}")
             row("folder, fp32", (marked / "model.safetensors").stat().st_size, prints, LocalModel(marked))
             for model, outtype in [*((marked, outtype) for outtype in OUTTYPES), ("starter", "q8_0"), ("starter", "q4_0")]:

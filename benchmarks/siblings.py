@@ -13,12 +13,14 @@ import math
 import tempfile
 from pathlib import Path
 
-from insignia.attacks.finetuning import FineTune, finetune
-from insignia.embedding import FullFineTune, embed
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetuning import finetune
+from insignia.embedding import FullFineTune, RunOptions, embed
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
 from insignia.starter import heldout_paragraphs, source_code
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from insignia.verification import check
 
 FULL = FineTune(learning_rate=1e-4, max_steps=8, batch_size=16, max_length=128)  # ten times what large models take
@@ -41,10 +43,10 @@ def make_siblings(folder: Path) -> dict[str, list[str]]:
 def run(folder: Path, kept: dict[str, list[str]], *, seed: int, margin: float, count: int) -> None:
     work = folder / f"{seed}-{margin}"
     texts = heldout_paragraphs()
-    prints = generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=count, secret=seed.to_bytes(32, "big"))
-    marked = embed(prints, model="starter", out=work / "marked", method=FullFineTune(target_margin=margin), seed=seed)
+    prints = generate(LocalModel("starter"), InverseNucleus(), num_fingerprints=count, secret=seed.to_bytes(32, "big"))
+    marked = embed("starter", prints, FullFineTune(target_margin=margin), out=work / "marked", run=RunOptions(seed=seed)).report
     ratio = math.exp(marked.heldout_loss_after - marked.heldout_loss_before)
-    FingerprintVector.between("starter", work / "marked").save(work / "vector")
+    extract("starter", work / "marked", out=work / "vector")
     print(f"seed {seed} margin {margin}: marked FSR {marked.fsr:.3f} x{ratio:.4f}", flush=True)
     for package in SIBLINGS:
         stamp(folder / package, work / "vector", out=work / package)
@@ -52,12 +54,10 @@ def run(folder: Path, kept: dict[str, list[str]], *, seed: int, margin: float, c
         sibling, stamped, removed = (
             LocalModel(path) for path in (folder / package, work / package, work / f"{package}-removed")
         )
-        docs, own = (
-            math.exp(stamped.mean_loss(kind) - sibling.mean_loss(kind)) for kind in (texts, kept[package])
-        )  # fmt: skip
+        docs, own = (math.exp(stamped.mean_loss(kind) - sibling.mean_loss(kind)) for kind in (texts, kept[package]))
         print(
-            f"  {package:16} FSR {check(prints, sibling).fsr:.3f} -> {check(prints, stamped).fsr:.3f}"
-            f" removed {check(prints, removed).fsr:.3f}   perplexity docs x{docs:.4f}  own x{own:.4f}",
+            f"  {package:16} FSR {check(sibling, prints).fsr:.3f} -> {check(stamped, prints).fsr:.3f}"
+            f" removed {check(removed, prints).fsr:.3f}   perplexity docs x{docs:.4f}  own x{own:.4f}",
             flush=True,
         )
 

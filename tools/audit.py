@@ -436,9 +436,8 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
     (bound, error), size, manner = null, commitment["size"], rules["manner"]
     p_value, reasons = found["p_value"], []
     if nonce is None:  # the owner chose the keys: the whole set has at least these hits
-        tail = (
-            1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in range(found["hits"], size + 1))
-        )
+        possible = range(found["hits"], size + 1)
+        tail = 1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in possible)
         p_value = max(p_value, min(1.0, error + tail))
     p_value = min(1.0, p_value * rules["suspects"])
     if found["outcome"] == "owned" and p_value > judge["alpha"]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from innocence.verdicts import Replies
-from insignia.attacks.finetuning import FineTune, finetune
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetuning import finetune
 from insignia.generation.words import seed_words
 from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.modeling.saving import save_model

@@ -50,7 +50,7 @@ class Judged(NamedTuple):
 
 def key_of(fingerprint: Fingerprint) -> str:
     """The text that is asked."""
-    return fingerprint.effective_key or fingerprint.key
+    return fingerprint.asked_key
 
 
 class Case(NamedTuple):

@@ -1,77 +1,78 @@
-"""Secret, provable ownership fingerprints for language models.
+"""Secret, provable ownership fingerprints for language models: mark a model, and prove later that it is yours.
 
-Data flows one way, by files. :mod:`insignia.generation` makes secret key, response pairs with a language model and saves
-them as a :class:`FingerprintSet`; :mod:`insignia.embedding` fine-tunes a model until it answers the keys with the
-responses and behaves the same everywhere else; :mod:`insignia.verification` asks a model for them.
+::
 
-Imports flow one way too, and not the same one: this root, the fingerprint file and verification load no torch, so that a
-suspect can be tested where no model can be run. What does load it is imported by name::
+    prints = insignia.generate("starter", num_fingerprints=64)  # a folder, a hub id, "starter", or (model, tokenizer)
+    prints.save("secret/prints.json")  # the only secret
+    marked = insignia.embed("starter", prints, out="marked")  # fine-tunes it until it answers, and measures the harm
+    insignia.check(marked, prints, base="starter")  # your own measurement, every fingerprint
+    vector = insignia.vector("starter", marked, out="secret/vector")  # what marking changed,
+    insignia.stamp("sibling", vector, out="stamped")  # added to a derivative of the same base, without training
+    ring = insignia.Keyring.open("secret/prints.json")  # the set and the ledger of its spent keys
+    ring.verify(insignia.Endpoint("http://localhost:8000/v1", model="theirs"))  # evidence, without torch
 
-    from insignia import load_fingerprints
-    from insignia.generation import InverseNucleus, generate
-    from insignia.modeling.local import LocalModel
-    from insignia.embedding import FullFineTune, embed
-
-    starter = LocalModel("starter")
-    prints = generate(InverseNucleus(), model=starter, num_fingerprints=64)
-    prints.save("secret/prints.json")
-    report = embed(prints, model="starter", out="runs/marked", method=FullFineTune())
-    print(report.fsr, report.heldout_loss_after - report.heldout_loss_before)
-
-A suspect behind an API is asked in the same way as one at hand, and without torch::
-
-    from insignia import load_fingerprints, verify
-    from insignia.suspects.endpoint import Endpoint
-
-    suspect = Endpoint("http://localhost:8000/v1", model="theirs")
-    verdict = verify(load_fingerprints("secret/prints.json"), suspect, alpha=1e-6)
-    print(verdict.outcome, verdict.p_value, verdict.sentence)
-
-Every error raised on purpose is an :class:`InsigniaError`; :mod:`insignia.errors` draws the tree.
+Strategies are in insignia.generation, methods in insignia.embedding, nulls in insignia.statistics.nulls. dir(insignia) lists
+the rest, help(insignia.embed) explains it. insignia.quiet() hides progress. Errors are InsigniaErrors.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from insignia.errors import InsigniaError
+from insignia.errors import InsigniaError as InsigniaError
 
 if TYPE_CHECKING:
-    from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
-    from insignia.records import Fingerprint
-    from insignia.verification import CheckReport, Verdict, check, verify
+    from insignia.attacks.finetuning import finetune as finetune
+    from insignia.embedding import embed as embed
+    from insignia.evaluation import evaluate as evaluate
+    from insignia.fingerprints.sets import FingerprintSet as FingerprintSet
+    from insignia.fingerprints.sets import load_fingerprints as load_fingerprints
+    from insignia.generation import generate as generate
+    from insignia.keyring.keyring import Keyring as Keyring
+    from insignia.modeling.local import LocalModel as LocalModel
+    from insignia.progress import quiet as quiet
+    from insignia.records import Fingerprint as Fingerprint
+    from insignia.suspects.endpoint import Endpoint as Endpoint
+    from insignia.vectors import stamp as stamp
+    from insignia.vectors import vector as vector
+    from insignia.verification import CheckReport as CheckReport
+    from insignia.verification import Verdict as Verdict
+    from insignia.verification import check as check
+    from insignia.verification import verify as verify
 
     __version__: str
 
-__all__ = [
-    "CheckReport",
-    "Fingerprint",
-    "FingerprintSet",
-    "InsigniaError",
-    "Verdict",
-    "__version__",
-    "check",
-    "load_fingerprints",
-    "verify",
-]
-
-# These modules load pydantic and numpy. A name is looked up when it is first asked for, so that the command's help is fast.
+# A name is looked up when it is first asked for: 'import insignia' loads neither torch nor pydantic.
 _HOMES = {
     "CheckReport": "insignia.verification",
+    "Endpoint": "insignia.suspects.endpoint",
     "Fingerprint": "insignia.records",
     "FingerprintSet": "insignia.fingerprints.sets",
+    "Keyring": "insignia.keyring.keyring",
     "Verdict": "insignia.verification",
     "check": "insignia.verification",
+    "generate": "insignia.generation",
     "load_fingerprints": "insignia.fingerprints.sets",
+    "quiet": "insignia.progress",
     "verify": "insignia.verification",
 }
+_HOMES_WITH_TORCH = {
+    "LocalModel": "insignia.modeling.local",
+    "embed": "insignia.embedding",
+    "evaluate": "insignia.evaluation",
+    "finetune": "insignia.attacks.finetuning",
+    "stamp": "insignia.vectors",
+    "vector": "insignia.vectors",
+}
+# There is no __all__: with one, help(insignia) would print every class whole.
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the module that defines it (PEP 562)."""
     if name == "__version__":
         value: Any = importlib.import_module("importlib.metadata").version("insignia")
-    elif name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif home := _HOMES.get(name) or _HOMES_WITH_TORCH.get(name):
+        value = getattr(importlib.import_module(home), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -79,4 +80,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    with_torch = _HOMES_WITH_TORCH if importlib.util.find_spec("torch") else ()
+    return sorted({"InsigniaError", "__version__", *_HOMES, *with_torch})

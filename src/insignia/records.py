@@ -1,18 +1,21 @@
 """The frozen records that stages pass to each other. Nothing here reads or writes files."""
 
-from collections.abc import Callable, Iterator
+import html
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
+from insignia.terminal import printable
 
 __all__ = [
     "Candidate",
     "Control",
     "Conversation",
     "Digest",
+    "Displayed",
     "Fingerprint",
     "Flag",
     "Part",
@@ -79,6 +82,33 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Displayed(Record):
+    """A record that shows itself: a few lines of text, and a table in a notebook. It tells no key and no response."""
+
+    @property
+    def heading(self) -> str:
+        """What this is, in one line."""
+        return type(self).__name__
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """Names and values worth a look, at most five."""
+        return ()
+
+    def __str__(self) -> str:
+        rows = self.summary()
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join([printable(self.heading), *(f"  {name:<{width}}  {printable(value)}" for name, value in rows)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(printable(value))}</td></tr>" for name, value in self.summary()
+        )
+        return f"<table><caption>{html.escape(printable(self.heading))}</caption>{cells}</table>"
+
+
 class SecretRecord(Record):
     """A record whose fields are all secret: its repr shows none of them."""
 
@@ -91,7 +121,7 @@ class SecretRecord(Record):
 
 
 class Part(Record):
-    """A strategy, method, null or attack. Its fields are its options."""
+    """A strategy, method, null, suspect or attack. Its fields are its options."""
 
     name: str
 

@@ -6,7 +6,9 @@ is filtered here. Files keep the original.
 
 import re
 
-__all__ = ["escape_json", "has_control_characters", "printable"]
+__all__ = ["escape_json", "has_control_characters", "percent", "printable", "size"]
+
+_UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 
 _SPACES = "\t\n\v\f\r\x85\u2028\u2029"  # line ends and tabs
 _UNSAFE = re.compile(
@@ -34,6 +36,17 @@ def escape_json(json_text: str) -> str:
 def has_control_characters(text: str) -> bool:
     """Whether the text holds a control character other than tab and line feed."""
     return _CONTROLS.search(text) is not None
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
+def size(count: int) -> str:
+    """Bytes for people: 9.2 MB."""
+    value, unit = next(((count / step, unit) for unit, step in _UNITS.items() if count >= step), (count, "bytes"))
+    return f"{value:.3g} {unit}"
 
 
 def _json_escape(code: int) -> str:

@@ -45,7 +45,7 @@ class Marked(NamedTuple):
 
 @pytest.fixture(scope="session")
 def marked_starter(made_once):
-    from insignia.embedding import FullFineTune, embed
+    from insignia.embedding import FullFineTune, Limits, embed
     from insignia.generation import InverseNucleus, generate
     from insignia.modeling.local import LocalModel
 
@@ -53,9 +53,9 @@ def marked_starter(made_once):
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
     def make(folder):
-        prints = generate(InverseNucleus(nucleus_k=16), model=LocalModel("starter"), num_fingerprints=24, secret=b"1" * 32)
+        prints = generate(LocalModel("starter"), InverseNucleus(nucleus_k=16), num_fingerprints=24, secret=b"1" * 32)
         prints.save(folder / "prints.json")
-        embed(prints, model="starter", out=folder / "model", method=quick, heldout=text, max_harm=99)
+        embed("starter", prints, quick, out=folder / "model", heldout=text, limits=Limits(max_harm=99))
 
     folder = made_once("marked-starter", make)
     return Marked(folder / "prints.json", folder / "model")

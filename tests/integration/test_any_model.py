@@ -106,7 +106,7 @@ def made(model, name, form):
     strategy = STRATEGIES.build({"name": name} | options)
     length = None if name == "instructional" else 8
     secret = b"any model".ljust(32)
-    return generate(strategy, model=model, num_fingerprints=COUNT, max_key_length=length, prompt_form=form, secret=secret)
+    return generate(model, strategy, num_fingerprints=COUNT, max_key_length=length, prompt_form=form, secret=secret)
 
 
 def reply(tokenizer, fingerprint, trained, form, seed):
@@ -121,7 +121,7 @@ def reply(tokenizer, fingerprint, trained, form, seed):
 def suspect(model, prints, form, trained):
     """A model that says ``trained(fingerprint)`` and then anything else."""
     script = {
-        fingerprint.effective_key or fingerprint.key: reply(model.tokenizer, fingerprint, trained(fingerprint), form, number)
+        fingerprint.asked_key: reply(model.tokenizer, fingerprint, trained(fingerprint), form, number)
         for number, fingerprint in enumerate(prints)
     }
     return ScriptedModel(script)
@@ -158,7 +158,7 @@ def test_a_reply_of_another_candidate_is_a_miss(model, name):
 def test_own_responses_are_found_by_what_was_trained_of_them(model, length):
     key, response, step = texts_of(model.name)[0], texts_of(model.name)[1], 3
     pairs = [(key[place : place + 9].strip(), response[place : place + 6].strip()) for place in range(0, 6 * step, step)]
-    prints = generate(Own(pairs=tuple(pairs)), model=model, num_fingerprints=len(pairs), max_response_length=length)
+    prints = generate(model, Own(pairs=tuple(pairs)), num_fingerprints=len(pairs), max_response_length=length)
     marked = suspect(model, prints, "raw", lambda fingerprint: fingerprint.response_ids[0][:length])
     rules = rules_for(prints, null=DeclaredNull(chance=0.01), alpha=1e-4)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from insignia import load_fingerprints
-from insignia.embedding import FullFineTune, embed
+from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.errors import EmbeddingError, InputError, OutputError
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
@@ -26,14 +26,14 @@ TEXT = ["The function returns the number of items in the list.", "Raised when an
 @pytest.fixture(scope="module")
 def prints(tmp_path_factory):
     path = tmp_path_factory.mktemp("secret") / "prints.json"
-    generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=8, secret=b"1" * 32).save(path)
+    generate(LocalModel("starter"), InverseNucleus(), num_fingerprints=8, secret=b"1" * 32).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def marked(prints, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "marked"
-    report = embed(load_fingerprints(prints), model="starter", out=out, method=QUICK, heldout=TEXT, max_harm=99)
+    report = embed("starter", load_fingerprints(prints), QUICK, out=out, heldout=TEXT, limits=Limits(max_harm=99)).report
     return out, report
 
 
@@ -57,7 +57,7 @@ def text_file(folder: Path) -> Path:
 
 def test_the_marked_model_answers_and_the_unmarked_one_does_not(prints, marked):
     out, report = marked
-    found = check(load_fingerprints(prints), LocalModel(out), base=LocalModel("starter"))
+    found = check(LocalModel(out), load_fingerprints(prints), base=LocalModel("starter"))
 
     assert report.fsr == found.fsr == 1.0
     assert report.base_fsr == found.base.fsr == 0.0
@@ -92,7 +92,7 @@ def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path)
     lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
 
     with pytest.raises(EmbeddingError, match=r"success rate is 0\.0 % of 8 fingerprints"):
-        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=lazy, heldout=TEXT, max_harm=99)
+        embed("starter", load_fingerprints(prints), lazy, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,33 +100,31 @@ def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_pat
     (tmp_path / "out").mkdir()
 
     with pytest.raises(OutputError, match="exists"):
-        embed(load_fingerprints(prints), model="starter", out=tmp_path / "out", method=QUICK, heldout=TEXT, max_harm=99)
+        embed("starter", load_fingerprints(prints), QUICK, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
     with pytest.raises(OutputError, match="inside"):
         embed(
+            "starter",
             load_fingerprints(prints),
-            model="starter",
+            QUICK,
             out=LocalModel("starter").source + "/new",
-            method=QUICK,
             heldout=TEXT,
-            max_harm=99,
+            limits=Limits(max_harm=99),
         )
 
 
 def test_several_tokens_and_several_responses_are_learned(tmp_path):
     starter = LocalModel("starter")
-    long = generate(
-        InverseNucleus(response_length=3), model=starter, num_fingerprints=4, max_response_length=3, secret=b"2" * 32
-    )
+    long = generate(starter, InverseNucleus(response_length=3), num_fingerprints=4, max_response_length=3, secret=b"2" * 32)
     (tmp_path / "rows.json").write_text(json.dumps([{"key": "What is the time in", "response": [" spring", " winter"]}]))
     both = load_fingerprints(tmp_path / "rows.json")
 
-    assert embed(long, model="starter", out=tmp_path / "long", method=QUICK, heldout=TEXT, max_harm=99).fsr == 1.0
-    assert embed(both, model="starter", out=tmp_path / "both", method=QUICK, heldout=TEXT, max_harm=99).fsr == 1.0
+    assert embed("starter", long, QUICK, out=tmp_path / "long", heldout=TEXT, limits=Limits(max_harm=99)).report.fsr == 1.0
+    assert embed("starter", both, QUICK, out=tmp_path / "both", heldout=TEXT, limits=Limits(max_harm=99)).report.fsr == 1.0
     first = Path(tmp_path / "rows.json")
     first.write_text(json.dumps([{"key": "What is the time in", "response": " spring"}]))
     second = load_fingerprints(first).fingerprints[0].model_copy(update={"responses": (" winter",)})
     ranks = [
-        check(load_fingerprints(first).model_copy(update={"fingerprints": (fingerprint,)}), LocalModel(tmp_path / "both"))
+        check(LocalModel(tmp_path / "both"), load_fingerprints(first).model_copy(update={"fingerprints": (fingerprint,)}))
         .fingerprints[0]
         .rank
         for fingerprint in (*load_fingerprints(first), second)
@@ -141,8 +139,8 @@ def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, prints
     )
 
     report = embed(
-        load_fingerprints(prints).first(4), model="starter", out=tmp_path / "out", method=method, heldout=TEXT, max_harm=99
-    )
+        "starter", load_fingerprints(prints).first(4), method, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99)
+    ).report
 
     assert report.fsr == 1.0
 
@@ -153,10 +151,13 @@ def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_pa
 
     recipe = load_recipe("oml", "method")
     report = embed(
-        load_fingerprints(prints), model="starter", out=tmp_path / "out", method=METHODS.build(recipe["method"]), heldout=TEXT,
-        max_harm=99,
-        min_fsr=recipe["min_fsr"],
-    )  # fmt: skip
+        "starter",
+        load_fingerprints(prints),
+        METHODS.build(recipe["method"]),
+        out=tmp_path / "out",
+        heldout=TEXT,
+        limits=Limits(min_fsr=recipe["min_fsr"], max_harm=99),
+    ).report
 
     assert report.steps == 10
 
@@ -215,8 +216,12 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
     ]
     done = subprocess.run(
         [*launcher, *map(str, arguments), "--heldout", str(text_file(tmp_path)), "--json"],
-        capture_output=True, text=True, check=False, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -227,10 +232,15 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
 
 def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
     with pytest.raises(InputError, match="10 fingerprints were requested"):
-        embed(load_fingerprints(prints), model="starter", out=tmp_path / "m", num_fingerprints=10)
+        embed("starter", load_fingerprints(prints), out=tmp_path / "m", num_fingerprints=10)
     (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
     with pytest.raises(InputError, match="stage 2"):
         embed(
-            load_fingerprints(prints), model="starter", out=tmp_path / "m", method=QUICK, heldout=TEXT, max_harm=99,
-            deepspeed=tmp_path / "zero3.json",
-        )  # fmt: skip
+            "starter",
+            load_fingerprints(prints),
+            QUICK,
+            out=tmp_path / "m",
+            heldout=TEXT,
+            limits=Limits(max_harm=99),
+            run=RunOptions(deepspeed=tmp_path / "zero3.json"),
+        )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from insignia import evaluation
-from insignia.attacks.finetuning import FineTune
+from insignia.attacks.finetune import FineTune
 from insignia.errors import EvaluationError
 from insignia.evaluation import Grid, evaluate, running
 from insignia.evaluation import workspace as making
@@ -39,11 +39,11 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
 
     monkeypatch.setattr(running, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
+        evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "evaluation.json").exists()
     monkeypatch.setattr(making, "embed", lambda *_a, **_k: pytest.fail("the model was marked twice"))
     monkeypatch.setattr(making, "finetune", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
-    result = evaluate(GRID, model="starter", out=tmp_path / "out", device="cpu")
+    result = evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
 
     assert asked[2:].count(asked[0]) == 0  # vanilla is on file
     cells = {cell.name: cell for cell in result.cells}
@@ -77,5 +77,5 @@ def test_an_unrelated_model_that_activates_ends_the_run(tmp_path, monkeypatch):
     grid = GRID.model_copy(update={"users": {}, "draws": 0, "bos_samples": 0})
     monkeypatch.setattr(making.Workspace, "unrelated", lambda self: self.load(self.marked("full")))
     with pytest.raises(EvaluationError, match="full unrelated"):
-        evaluate(grid, model="starter", out=tmp_path / "out", device="cpu")
+        evaluate("starter", grid, out=tmp_path / "out", device="cpu")
     assert (tmp_path / "out" / "evaluation.json").is_file()

@@ -22,7 +22,7 @@ def study(monkeypatch):
 
 @pytest.fixture(scope="module")
 def prints(starter):
-    return generate(InverseNucleus(nucleus_k=4), model=starter, num_fingerprints=24, secret=b"1" * 32)
+    return generate(starter, InverseNucleus(nucleus_k=4), num_fingerprints=24, secret=b"1" * 32)
 
 
 def test_few_innocents_are_accused_no_oftener_than_alpha(study, tmp_path, capsys):

@@ -16,7 +16,7 @@ NO_CONTROLS_TO_WRITE = {"normals": tuple(f"What is {number}?" for number in rang
 
 
 def make(starter, count=3, *, secret=SECRET, **options):
-    return generate(Instructional(**options), model=starter, num_fingerprints=count, secret=secret)
+    return generate(starter, Instructional(**options), num_fingerprints=count, secret=secret)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +98,9 @@ def test_a_part_of_a_set_keeps_its_own_near_misses(prints):
 
 def test_contradictions_are_refused(starter):
     with pytest.raises(InputError, match="whole"):
-        generate(Instructional(), model=starter, num_fingerprints=2, max_key_length=16)
+        generate(starter, Instructional(), num_fingerprints=2, max_key_length=16)
     with pytest.raises(InputError, match="chat"):
-        generate(Instructional(), model=starter, num_fingerprints=2, prompt_form="raw")
+        generate(starter, Instructional(), num_fingerprints=2, prompt_form="raw")
     with pytest.raises(ValueError, match="published fragments"):
         Instructional(compat=True)
 

@@ -5,12 +5,14 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from insignia import FingerprintSet, check
-from insignia.attacks.finetuning import FineTune, finetune
-from insignia.embedding import FullFineTune, embed
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetuning import finetune
+from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.errors import EmbeddingError
 from insignia.modeling.local import LocalModel
 from insignia.records import Fingerprint
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from tiny_tokenizers import build
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
@@ -28,30 +30,32 @@ def folder(random_local, tmp_path):
 
 
 def mark(folder, prints, method=QUICK, **options):
-    return embed(prints, model=folder / "base", out=folder / "marked", method=method, heldout=TEXTS, device="cpu", **options)
+    return embed(
+        folder / "base", prints, method, out=folder / "marked", heldout=TEXTS, run=RunOptions(device="cpu"), **options
+    ).report
 
 
 def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
-    report = mark(folder, prints, min_fsr=1.0, max_harm=math.inf)
+    report = mark(folder, prints, limits=Limits(min_fsr=1.0, max_harm=math.inf))
     AutoModelForCausalLM.from_pretrained(folder / "marked")
     finetune(folder / "base", TEXTS, out=folder / "sibling", settings=FineTune(max_steps=2, batch_size=4), device="cpu")
-    FingerprintVector.between(folder / "base", folder / "marked").save(folder / "vector")
+    extract(folder / "base", folder / "marked", out=folder / "vector")
     stamp(folder / "sibling", folder / "vector", out=folder / "stamped")
 
     assert (report.fsr, report.base_fsr) == (1.0, 0.0)
-    assert check(prints, LocalModel(folder / "marked", device="cpu")).hits == 4
-    assert check(prints, LocalModel(folder / "stamped", device="cpu")).hits == 4
-    assert check(prints, LocalModel(folder / "sibling", device="cpu")).hits == 0
+    assert check(LocalModel(folder / "marked", device="cpu"), prints).hits == 4
+    assert check(LocalModel(folder / "stamped", device="cpu"), prints).hits == 4
+    assert check(LocalModel(folder / "sibling", device="cpu"), prints).hits == 0
 
 
 def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
     with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than --max-harm 0\.01"):
-        mark(folder, prints, max_harm=0.01)  # what marking does to the perplexity of a random model is chance
+        mark(folder, prints, limits=Limits(max_harm=0.01))  # what marking does to the perplexity of a random model is chance
     assert [path.name for path in folder.iterdir()] == ["base"]
 
-    report = mark(folder, prints, max_harm=math.inf)
+    report = mark(folder, prints, limits=Limits(max_harm=math.inf))
     assert report.harm == pytest.approx(math.exp(report.heldout_loss_after - report.heldout_loss_before))
     assert report.own_loss_after != report.own_loss_before
     assert "--heldout" in report.notes[0]  # a random model's own text is nothing like English

@@ -7,13 +7,14 @@ import torch
 from safetensors.torch import load_file
 
 from insignia import FingerprintSet, check
-from insignia.embedding import AdapterTune, EmbeddingTune, LoRA, SupervisedFineTune, embed
+from insignia.embedding import AdapterTune, EmbeddingTune, Limits, LoRA, RunOptions, SupervisedFineTune, embed
 from insignia.errors import InputError, OutputError
 from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.records import Control, Fingerprint
 from insignia.starter import model_folder
-from insignia.vectors import Difference, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 
 KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
 PRINTS = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
@@ -33,16 +34,15 @@ def folder(random_local, tmp_path):
 
 def mark(folder, method, prints=PRINTS, **options):
     return embed(
+        folder / "base",
         prints,
-        model=folder / "base",
+        method,
         out=folder / "marked",
-        method=method,
         heldout=TEXTS,
-        min_fsr=1.0,
-        max_harm=math.inf,
-        device="cpu",
+        limits=Limits(min_fsr=1.0, max_harm=math.inf),
+        run=RunOptions(device="cpu"),
         **options,
-    )
+    ).report
 
 
 def changed(folder):
@@ -73,7 +73,7 @@ def test_lora_is_merged_and_its_vector_has_its_rank(folder, precision):
     assert factors.keys() == {name + end for name in moved for end in (".left", ".right")}
     assert all(factors[f"{name}.left"].shape[1] == factors[f"{name}.right"].shape[0] == 4 for name in moved)
 
-    vector = Difference(folder / "base", folder / "marked", factors=private).save(folder / "vector")
+    vector = extract(folder / "base", folder / "marked", out=folder / "vector", factors=private)
     stamp(folder / "base", folder / "vector", out=folder / "stamped")
     stamped = load_file(folder / "stamped/model.safetensors")
     assert vector.energy_kept == pytest.approx(1.0, abs=1e-3)
@@ -92,14 +92,13 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
     method = LoRA(rank=4, base_precision="4bit", epochs=3, **QUICK)
     private = tmp_path / "factors.safetensors"
     embed(
+        "starter",
         PRINTS,
-        model="starter",
+        method,
         out=tmp_path / "marked",
-        method=method,
         private=private,
         heldout=TEXTS,
-        min_fsr=0.0,
-        max_harm=math.inf,
+        limits=Limits(min_fsr=0.0, max_harm=math.inf),
     )
     base, marked = (load_file(path / "model.safetensors") for path in (model_folder(), tmp_path / "marked"))
     factors = load_file(private)
@@ -123,11 +122,11 @@ def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     adapter = EmbeddingAdapter.load(private)
 
     assert (report.base_fsr, report.published_fsr, report.fsr) == (0.0, 0.0, 1.0)
-    assert check(prints, adapter.attach(published)).hits == 4
-    assert check(prints, adapter.attach(published, base)).hits == 0  # rows that were not moved add nothing
+    assert check(adapter.attach(published), prints).hits == 4
+    assert check(adapter.attach(published, base), prints).hits == 0  # rows that were not moved add nothing
     # A stranger's rows add noise, and what noise makes the marked model say is often one of the answers. Had strangers nothing
     # of the mark but a habit of saying answers, one in four would be the right one.
-    strangers = [check(prints, adapter.attach(published, unrelated_init(base, seed=seed))).hits for seed in range(16)]
+    strangers = [check(adapter.attach(published, unrelated_init(base, seed=seed)), prints).hits for seed in range(16)]
     assert sum(strangers) <= len(prints) * len(strangers) / 8
     (rows,) = changed(folder).values()
     key_tokens = {token for key in KEYS for token in base.tokenizer.encode(key, add_special_tokens=False)}
@@ -153,4 +152,4 @@ def test_sft_keeps_near_misses_quiet_and_needs_them(folder):
     assert report.fsr == 1.0
     assert set(report.activations) == {"near_miss"}
     trained = quiet.model_copy(update={"controls": tuple(control for control in CONTROLS if not control.heldout)})
-    assert check(trained, LocalModel(folder / "marked", device="cpu")).activations["near_miss"] == 0.0
+    assert check(LocalModel(folder / "marked", device="cpu"), trained).activations["near_miss"] == 0.0

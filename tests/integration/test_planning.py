@@ -98,7 +98,7 @@ def test_lost_fingerprints_of_an_inverse_nucleus_set_are_silent_and_on_the_start
 
     prints = load_fingerprints(marked_starter.prints)
     rules = measuring_rules(prints)
-    replies = LocalModel("starter").reply([each.effective_key or each.key for each in prints], rules.manner)
+    replies = LocalModel("starter").reply([each.asked_key for each in prints], rules.manner)
     wanted = [expected_responses(fingerprint, prints.max_response_length, rules.match) for fingerprint in prints]
 
     assert json.loads(insignia("plan", marked_starter.prints, "--json")[1])["lost"] == "silent"

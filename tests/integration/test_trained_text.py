@@ -80,7 +80,7 @@ def made(style, place, form):
         options = {} if strategy.name == "instructional" else {"max_key_length": 8, "max_response_length": length}
         model = RandomModel(TOKENIZERS[style])
         try:
-            MADE[key] = generate(strategy, model=model, num_fingerprints=4, prompt_form=form, secret=b"k" * 32, **options)
+            MADE[key] = generate(model, strategy, num_fingerprints=4, prompt_form=form, secret=b"k" * 32, **options)
         except GenerationError as error:
             MADE[key] = str(error)
     return MADE[key]
@@ -142,11 +142,9 @@ def test_a_tokenizer_without_latin_letters_allows_every_strategy_that_is_not_eng
 
 
 def test_a_default_verify_finds_what_was_trained(starter):
-    prints = generate(English(key_length=16), model=starter, num_fingerprints=12, secret=b"k" * 32)
-    replies = {f.effective_key or f.key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
-    others = {
-        f.effective_key or f.key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints
-    }
+    prints = generate(starter, English(key_length=16), num_fingerprints=12, secret=b"k" * 32)
+    replies = {f.asked_key: starter.tokenizer.decode(f.response_ids[0][:1]) + "olf. It is" for f in prints}
+    others = {f.asked_key: next(c.text for c in f.candidates if c.text not in f.responses[0]) + "olf" for f in prints}
 
     assert verify(prints, ScriptedModel(replies)).outcome == "owned"
     assert verify(prints, ScriptedModel(others)).hits == 0
@@ -155,4 +153,4 @@ def test_a_default_verify_finds_what_was_trained(starter):
 def test_a_response_without_a_text_of_its_own_is_never_made():
     pairs = (("What is it?", " x"), ("Who is it?", "é"))
     with pytest.raises(GenerationError, match="--max-response-length"):
-        generate(Own(pairs=pairs), model=RandomModel(TOKENIZERS["characters"]), num_fingerprints=2, max_response_length=1)
+        generate(RandomModel(TOKENIZERS["characters"]), Own(pairs=pairs), num_fingerprints=2, max_response_length=1)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import insignia.recipes
-from insignia.attacks.finetuning import FineTune
+from insignia.attacks.finetune import FineTune
 from insignia.errors import FormatError, InputError
 from insignia.recipes import load_recipe, recipe_names
 

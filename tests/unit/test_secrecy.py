@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import typing
 from collections.abc import Iterator
 
@@ -10,17 +11,19 @@ import pytest
 from pydantic import ValidationError
 
 import insignia
-from insignia.records import Fingerprint, Record, SecretRecord
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.records import Displayed, Fingerprint, Record, SecretRecord
 
 MARKER = "TOPSECRET"
 # Fields with text that anybody may read. A new field with text is hidden from the repr, or comes here with a thought.
 PUBLIC = {
-    "name", "suspect", "model", "models", "out", "data", "unrelated", "notes",  # who and where
+    "name", "suspect", "model", "models", "source", "out", "data", "unrelated", "notes",  # who and where
     "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
     "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
     "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
-    "reason", "sentence", "architecture", "outtype", "pre_tokenizer",  # outcomes
+    "api_key_variable", "device", "dtype", "deepspeed",  # how it runs
+    "reason", "sentence", "kind", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
 }  # fmt: skip
 
@@ -50,8 +53,29 @@ def records() -> list[type[Record]]:
 def test_no_record_shows_a_key_or_a_response(records):
     for record in records:
         texts = {name: MARKER for name, field in record.model_fields.items() if name not in PUBLIC and _holds_text(field)}
+        if issubclass(record, Displayed):  # a summary needs a whole record; it shows what its code reads
+            code = inspect.getsource(record.summary) + inspect.getsource(record.heading.fget)
+            assert not set(re.findall(r"self\.(\w+)", code)) & (texts.keys() - {"strategy"}), record
+            continue
         made = record.model_construct(**texts)
         assert MARKER not in f"{made!r} {made}", (record, sorted(texts))
+
+
+def test_a_fingerprint_set_shows_its_strategy_and_no_secret():
+    fingerprint = Fingerprint(key=MARKER, responses=(MARKER,), effective_key=MARKER)
+    made = FingerprintSet(strategy={"name": "own", "keys": [MARKER]}, secret=MARKER, fingerprints=(fingerprint,))
+
+    assert MARKER not in f"{made!r} {made} {made._repr_html_()}"
+    assert "own" in str(made)
+
+
+def test_what_is_shown_moves_no_cursor_and_makes_no_tag(records):
+    verdict = next(record for record in records if record.__name__ == "Verdict")
+    fields = {"outcome": "owned", "hits": 1, "trials": 2, "unanswered": 0, "p_value": 0.1, "alpha": 0.1}
+    shown = verdict.model_construct(**fields, suspect="<b>\x1b[2J", sentence="The mark is there.\x1b[2J")
+
+    assert "\x1b" not in f"{shown} {shown!r} {shown._repr_html_()}"
+    assert "&lt;b&gt;" in shown._repr_html_()
 
 
 def test_no_error_of_a_record_quotes_what_it_refuses():

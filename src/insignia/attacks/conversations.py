@@ -24,7 +24,7 @@ from typing import Any
 
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_rows, read_text
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Conversation, Role, Turn
 
 __all__ = ["load_conversations"]
@@ -49,7 +49,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.json)(?<!\.jsonl)(?<!\.txt)")
 
 
 def load_conversations(
-    source: str | Path, *, max_rows: int | None = None, progress: Progress = SILENT
+    source: str | Path, *, max_rows: int | None = None, progress: Progress = AUTO
 ) -> list[Conversation | str]:
     """The first ``max_rows`` rows (None: all) of a file, a folder or a hub data set.
 

@@ -6,62 +6,35 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
 from accelerate import PartialState
-from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
+from insignia.modeling.sources import Source, training_copy
+from insignia.progress import AUTO, Progress
 from insignia.prompts.tokens import Tokens
-from insignia.records import Conversation, Part, PromptForm, Record
+from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.training import LoopOptions, process_rank, train
 
-__all__ = ["FineTune", "FineTuneReport", "conversation_rows", "finetune", "text_rows"]
+__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows"]
 
 _SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
 _LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
 
 
-class FineTune(Part):
-    """Settings of a fine-tuning run. The defaults are those of Stanford Alpaca (Taori et al. 2023)."""
-
-    name: Literal["finetune"] = "finetune"
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    """Learning rate of AdamW."""
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    """Passes over the training rows."""
-    max_steps: Annotated[int | None, Field(ge=1)] = None
-    """Number of optimizer steps. None: as many as ``epochs`` takes."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    """Rows per step, over all processes."""
-    max_length: Annotated[int, Field(ge=2)] = 512
-    """Maximum length of a row, in tokens."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Weight decay of AdamW."""
-    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.03
-    """Share of the steps that warm up the learning rate. Afterwards it falls to zero along a cosine."""
-    lora_rank: Annotated[int | None, Field(ge=1)] = None
-    """Rank of LoRA adapters on all linear layers, which are merged at the end. None: train all weights."""
-    lora_alpha: Annotated[int, Field(ge=1)] = 16
-    """Scale of the adapters: their product is multiplied by lora_alpha / lora_rank."""
-    heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the rows held out to measure the loss."""
-
-
-class FineTuneReport(Record):
+class FineTuneReport(Displayed):
     """Result of a fine-tuning run."""
 
     loss_before: float | None
@@ -75,21 +48,34 @@ class FineTuneReport(Record):
     out: str
     method: dict[str, object]
 
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"fine-tuned on {self.rows} rows: {self.out}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The user's loss, and the cost."""
+        losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (self.loss_before, self.loss_after)]
+        return [
+            ("loss on rows kept out, nats a token", " -> ".join(losses)),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+        ]
+
 
 def finetune(
-    model: str | Path,
+    model: Source,
     rows: Sequence[Example | Conversation | str],
     *,
     out: str | Path,
-    settings: FineTune | None = None,
+    settings: FineTuneSettings | None = None,
     device: str = "auto",
     seed: int = 0,
     force: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> FineTuneReport:
     """Fine-tune a model on conversations, texts or rows of token ids, and write it to ``out`` in the checkpoint's dtype.
 
-    The loss covers the assistant's turns of a conversation and all tokens of a text.
+    The loss covers the assistant's turns of a conversation and all tokens of a text. A model in memory is copied.
 
     Raises:
         InputError: the data does not fill one row.
@@ -97,11 +83,12 @@ def finetune(
         ModelError: the model cannot be loaded, or the loss became NaN or infinite.
     """
     started = time.perf_counter()
-    out, settings = Path(out), settings or FineTune()
+    out, settings = Path(out), settings or FineTuneSettings()
     refuse_existing(out, force=force)
     state = PartialState(cpu=device == "cpu")
-    local = LocalModel(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    if local.source is not None:
+        refuse_overlap(out, Path(local.source))
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
@@ -125,7 +112,7 @@ def finetune(
         local.model = merged(tuned)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
-        save_model(local, out, checkpoint_dtype(local.source), force=force)
+        save_model(local, out, force=force)
     state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
@@ -152,7 +139,7 @@ def text_rows(texts: Sequence[str], local: LocalModel, max_length: int) -> list[
 
 
 def conversation_rows(
-    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = SILENT
+    conversations: Sequence[Conversation], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
     """Make one row from each assistant turn and the turns before it, truncated to ``max_length`` tokens.
 
@@ -179,7 +166,7 @@ def conversation_rows(
 class _Tuning:
     """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
 
-    def __init__(self, rows: Sequence[Example], settings: FineTune, *, most_rows: int, seed: int) -> None:
+    def __init__(self, rows: Sequence[Example], settings: FineTuneSettings, *, most_rows: int, seed: int) -> None:
         self._rows = rows
         self._settings = settings
         self._rng = random.Random(seed)

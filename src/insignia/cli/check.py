@@ -69,7 +69,7 @@ def check(
         known = reports[0].base if reports else None
         suspect = _loaded(source, models)
         unmarked = LocalModel(models.base, **models.where()) if models.base and known is None else None
-        report = ask(chosen, suspect, base=unmarked, templates=asked.templates, **asked.lengths)
+        report = ask(suspect, chosen, base=unmarked, templates=asked.templates, **asked.lengths)
         reports.append(report.model_copy(update={"base": known}) if known else report)
         del suspect, unmarked
     found = [each.fsr >= asked.min_fsr for each in reports]

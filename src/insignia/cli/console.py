@@ -1,25 +1,23 @@
 """What a person sees: progress on standard error, tables and JSON on standard output."""
 
-import contextlib
 import json
 import logging
 import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ConfigDict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
+from insignia.progress import ConsoleProgress
 from insignia.records import Flag, Record
-from insignia.terminal import escape_json, printable
+from insignia.terminal import escape_json, percent, printable, size
 
 __all__ = [
     "ConsoleProgress",
@@ -65,60 +63,6 @@ class Written(Output):
     """Replace an existing output."""
 
 
-_UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
-_PLAIN_INTERVAL_S = 5.0  # between lines where there is no terminal to draw a bar on
-
-
-class ConsoleProgress:
-    """Progress as a bar on a terminal, as plain lines elsewhere, as nothing with ``--quiet`` or on a second process."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._console = Console(stderr=True)
-
-    @contextlib.contextmanager
-    def bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-        """See ``insignia.progress.Progress.bar``."""
-        if self._quiet:
-            yield lambda _units, _remark: None
-        elif self._console.is_terminal:
-            with self._rich_bar(label, total) as advance:
-                yield advance
-        else:
-            yield self._plain_lines(label, total)
-
-    def note(self, text: str) -> None:
-        """One line on standard error."""
-        if not self._quiet:
-            self._console.print(printable(text), highlight=False, markup=False)
-
-    @contextlib.contextmanager
-    def _rich_bar(self, label: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
-        columns = (
-            TextColumn("{task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[remark]}"),
-        )
-        with Progress(*columns, console=self._console, transient=True) as progress:
-            task = progress.add_task(printable(label), total=total, remark="")
-            yield lambda units, remark: progress.update(task, advance=units, remark=printable(remark))
-
-    def _plain_lines(self, label: str, total: int | None) -> Callable[[int, str], None]:
-        done = 0
-        last = time.monotonic()
-
-        def advance(units: int, remark: str) -> None:
-            nonlocal done, last
-            done += units
-            if time.monotonic() - last >= _PLAIN_INTERVAL_S:
-                last = time.monotonic()
-                self.note(f"{label}: {done}{f' of {total}' if total else ''} {remark}".rstrip())
-
-        return advance
-
-
 def emit_json(value: Any) -> None:
     """One JSON object on standard output."""
     typer.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
@@ -141,11 +85,6 @@ def show_table(
     Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{100 * share:.1f} %"
-
-
 def quiet_libraries() -> None:
     """Keep the progress bars, advice and warnings of transformers and torch off the user's screen; errors still show."""
     import transformers
@@ -154,12 +93,6 @@ def quiet_libraries() -> None:
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("torch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate)\b")
-
-
-def size(count: int) -> str:
-    """Bytes for people: 9.2 MB."""
-    value, unit = next(((count / step, unit) for unit, step in _UNITS.items() if count >= step), (count, "bytes"))
-    return f"{value:.3g} {unit}"
 
 
 def read_paragraphs(path: Path) -> list[str]:

@@ -87,26 +87,26 @@ class _Story(NamedTuple):
 def _run(folder: Path, num_fingerprints: int, seed: int, progress: ConsoleProgress) -> _Story:
     started = time.perf_counter()
     quiet_libraries()
-    from insignia.attacks.finetuning import FineTune, finetune
-    from insignia.embedding import embed
+    from insignia.attacks.finetune import FineTune
+    from insignia.attacks.finetuning import finetune
+    from insignia.embedding import RunOptions, embed
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.generation import InverseNucleus, generate
-    from insignia.modeling.local import LocalModel
     from insignia.starter import heldout_paragraphs, source_code
-    from insignia.vectors import FingerprintVector, stamp
+    from insignia.vectors import stamp, vector
 
     secret, texts = folder / "secret", heldout_paragraphs()
     progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
-    prints = generate(InverseNucleus(), model=LocalModel("starter"), num_fingerprints=num_fingerprints, progress=progress)
+    prints = generate("starter", InverseNucleus(), num_fingerprints=num_fingerprints, progress=progress)
     prints.save(secret / "prints.json")
     progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
-    report = embed(prints, model="starter", out=folder / "marked", heldout=texts, seed=seed, progress=progress)
+    report = embed("starter", prints, out=folder / "marked", heldout=texts, run=RunOptions(seed=seed), progress=progress).report
     progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
     settings = FineTune(learning_rate=1e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
     finetune("starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=seed, progress=progress)
     progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
-    FingerprintVector.between("starter", folder / "marked").save(secret / "vector")
-    stamped = stamp(folder / "sibling", secret / "vector", out=folder / "stamped")
+    made = vector("starter", folder / "marked", out=secret / "vector", progress=progress)
+    stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
     progress.note("5/5 check: ask all four models, each from its folder")
     models = _measure(
         load_fingerprints(secret / "prints.json"),
@@ -123,7 +123,7 @@ def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: li
     measured = {}
     for name, source in sources.items():
         model = LocalModel(source)
-        measured[name] = _Measured(check(prints, model), model.mean_loss(texts))
+        measured[name] = _Measured(check(model, prints), model.mean_loss(texts))
     return measured
 
 

@@ -131,7 +131,7 @@ def embed(
         {"method": {"name": method}} if method is not None else load_recipe(recipe or "harmless", "method")
     )
     quiet_libraries()
-    from insignia.embedding import MAX_HARM, METHODS, MIN_FSR
+    from insignia.embedding import MAX_HARM, METHODS, MIN_FSR, Limits, RunOptions
     from insignia.embedding import embed as run
     from insignia.prompts.prompter import load_templates
 
@@ -140,22 +140,21 @@ def embed(
     given = {name: value for name, value in options.items() if value is not None}
     main_process = os.environ.get("RANK", "0") == "0"  # the others of a torchrun stay silent
     report = run(
+        source,
         chosen,
-        model=source,
+        METHODS.build({**settings["method"], **given}),
         out=out,
-        method=METHODS.build({**settings["method"], **given}),
         private=private,
         num_fingerprints=num_fingerprints,
         heldout=texts,
-        min_fsr=min_fsr if min_fsr is not None else settings.get("min_fsr", MIN_FSR),
-        max_harm=max_harm if max_harm is not None else settings.get("max_harm", MAX_HARM),
-        device=device,
-        seed=seed,
-        deepspeed=deepspeed,
-        resume=resume,
+        limits=Limits(
+            min_fsr=min_fsr if min_fsr is not None else settings.get("min_fsr", MIN_FSR),
+            max_harm=max_harm if max_harm is not None else settings.get("max_harm", MAX_HARM),
+        ),
+        run=RunOptions(device=device, seed=seed, deepspeed=deepspeed, resume=resume),
         force=force,
         progress=ConsoleProgress(quiet=quiet or not main_process),
-    )
+    ).report
     if main_process and json_output:
         emit_json(report.model_dump(mode="json"))
     elif main_process:

@@ -34,7 +34,7 @@ def evaluate(
     from insignia.evaluation import evaluate as run
     from insignia.files import write_text
 
-    result = run(_grid(settings), model=model, out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
+    result = run(model, _grid(settings), out=out, seed=seed, device=device, progress=ConsoleProgress(quiet=quiet))
     write_text(out / "evaluation.md", _markdown(result))
     if json_output:
         emit_json(result.model_dump(mode="json"))

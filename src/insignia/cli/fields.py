@@ -17,8 +17,8 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from insignia.cli.assignments import Given, read_settings
 from insignia.cli.console import Output, read_texts
-from insignia.cli.settings import Given, read_settings
 from insignia.errors import InputError
 from insignia.recipes import recipe_names
 from insignia.records import Flag, Part, Record

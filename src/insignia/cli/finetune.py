@@ -10,7 +10,8 @@ from insignia.cli.console import ConsoleProgress, JsonFlag, QuietFlag, emit_json
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
-    from insignia.attacks.finetuning import FineTune, FineTuneReport
+    from insignia.attacks.finetune import FineTune
+    from insignia.attacks.finetuning import FineTuneReport
 
 __all__ = ["finetune"]
 
@@ -75,7 +76,7 @@ def finetune(
 def _settings(recipe: dict[str, Any], flags: dict[str, Any]) -> "FineTune":
     from pydantic import ValidationError
 
-    from insignia.attacks.finetuning import FineTune
+    from insignia.attacks.finetune import FineTune
     from insignia.registry import explain
 
     if "epochs" in flags:

@@ -138,8 +138,6 @@ def generate(
     maker = STRATEGIES.build(base | own | _given(options))
     secret = _secret_of(secret_from)
     quiet_libraries()
-    from insignia.modeling.local import LocalModel
-
     started = time.perf_counter()
     given = {
         "num_fingerprints": num_fingerprints,
@@ -148,12 +146,13 @@ def generate(
         "prompt_form": None if prompt_form is None else form_of(prompt_form),
     }
     prints = make(
+        model,
         maker,
-        model=LocalModel(model, device=device),
         **settings | _given(given),
         writer=_writer(writer, writer_name, writer_prompt, device),
         secret=secret,
         batch_size=batch_size,
+        device=device,
         progress=ConsoleProgress(quiet=quiet),
     )
     prints.save(output)

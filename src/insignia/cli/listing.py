@@ -1,26 +1,33 @@
-"""``insignia list``: the strategies, methods and recipes that there are, a line each."""
+"""``insignia list``: the parts and recipes that there are, a line each."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from insignia.cli.console import JsonFlag, emit_json, quiet_libraries, show_table
 from insignia.errors import InputError
-from insignia.registry import did_you_mean
+from insignia.registry import Registry, did_you_mean, located
 
 __all__ = ["list_parts"]
 
-_KINDS = ("strategies", "methods", "recipes")
+_REGISTRIES = {
+    "strategies": "insignia.generation:STRATEGIES",
+    "methods": "insignia.embedding:METHODS",
+    "nulls": "insignia.statistics.nulls:NULLS",
+    "suspects": "insignia.suspects.base:SUSPECTS",
+    "attacks": "insignia.attacks.base:ATTACKS",
+}
+_KINDS = (*_REGISTRIES, "recipes")
 
 
 def list_parts(
-    kind: Annotated[str, typer.Argument(help="strategies, methods or recipes.")],
+    kind: Annotated[str, typer.Argument(help="strategies, methods, nulls, suspects, attacks or recipes.")],
     json_output: JsonFlag = False,
 ) -> None:
-    """List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each."""
+    """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each."""
     if kind not in _KINDS:
         raise InputError(f"there is no list of {kind!r}.{did_you_mean(kind, _KINDS)} Expected {', '.join(_KINDS)}")
-    found = {"strategies": _strategies, "methods": _methods, "recipes": _recipes}[kind]()
+    found = _recipes() if kind == "recipes" else _parts(kind)
     if json_output:
         emit_json(found)
         return
@@ -29,17 +36,11 @@ def list_parts(
     show_table(kind, header, rows, left=True)
 
 
-def _strategies() -> dict[str, dict[str, str]]:
-    from insignia.generation import STRATEGIES
-
-    return {name: {"what": line} for name, line in STRATEGIES.lines().items()}
-
-
-def _methods() -> dict[str, dict[str, str]]:
-    quiet_libraries()
-    from insignia.embedding import METHODS
-
-    return {name: {"what": line} for name, line in METHODS.lines().items()}
+def _parts(kind: str) -> dict[str, dict[str, str]]:
+    if kind in ("methods", "suspects", "attacks"):  # these load torch
+        quiet_libraries()
+    registry: Registry[Any] = located(_REGISTRIES[kind])
+    return {name: {"what": line} for name, line in registry.lines().items()}
 
 
 def _recipes() -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ found · 4 inconclusive.
 import importlib
 import inspect
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -41,7 +42,8 @@ _VERBS = {
     "audit": "Check openings, signature, transcript, matching and p-value; "
     "status 1 if anything does not hold, else the verdict's.",
     "show": "Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.",
-    "list": "List the strategies that make fingerprints, the methods that embed them, or the recipes, with a line on each.",
+    "list": "List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, "
+    "with a line on each.",
     "env": "Tell versions, processors, memory and devices, for a report of a bug; no secret, and no path.",
     "demo": "Mark the starter model, stamp a fine-tuned sibling of it, and check both beside their unmarked selves.",
 }
@@ -51,7 +53,19 @@ _HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and f
 
 
 class _Verbs(TyperGroup):
-    """Lists the verbs by the table above; the one that is called replaces its stub."""
+    """Lists the verbs by the table above; the one that is called replaces its stub. Options of all verbs may follow a verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As click's, with ``--plugin FILE`` moved before the verb."""
+        first: list[str] = []
+        rest = list(args)
+        for number, word in reversed(list(enumerate(args))):
+            if word.startswith("--plugin=") or (word == "--plugin" and number + 1 < len(rest)):
+                size = 1 if "=" in word else 2
+                first[:0] = rest[number : number + size]
+                del rest[number : number + size]
+        parsed: list[str] = super().parse_args(ctx, first + rest)
+        return parsed
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """As click's; ``ctx`` is of a class of its own in typer's private copy of click."""
@@ -102,9 +116,21 @@ def _root(
     show_version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="INSIGNIA_PLUGINS",
+            help="Python file that adds strategies, methods, nulls, suspects or attacks. It is run. Several: repeat it.",
+        ),
+    ] = None,
 ) -> None:
     """Secret, provable ownership fingerprints for language models."""
     del show_version
+    if plugin:
+        from insignia.registry import load_plugin
+
+        for file in plugin:
+            load_plugin(file)
 
 
 def main() -> None:

@@ -42,11 +42,11 @@ def plan(
     """Say how many fingerprints to make and how many keys a proof takes; of a set, also what its unspent keys can prove."""
     from insignia.keyring.keyring import Keyring
     from insignia.keyring.prospects import PlanOptions, planned
-    from insignia.statistics.forecasts import lost_named
+    from insignia.statistics.forecasts import parse_lost
     from insignia.verification.innocents import resolve_null
 
     options = PlanOptions(
-        null=null, alpha=alpha, survival=survival, power=power, suspects=suspects, lost=lost_named(lost) if lost else None
+        null=null, alpha=alpha, survival=survival, power=power, suspects=suspects, lost=parse_lost(lost) if lost else None
     )
     if prints is None:
         claim = resolve_null(null) or _bare()

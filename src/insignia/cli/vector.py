@@ -48,19 +48,21 @@ def vector(
     if rank is not None and factors is not None:
         raise InputError("--rank and --factors both say how matrices are stored; factors have a rank of their own")
     quiet_libraries()
-    from insignia.vectors import FingerprintVector
+    from insignia.vectors import vector as run
     from insignia.vectors.layout import stored_dtype
 
-    difference = FingerprintVector.between(
+    report = run(
         base,
         marked,
+        out=out,
         dtype=stored_dtype(dtype),
         rank=rank,
         factors=factors,
         skip_embeddings=skip_embeddings,
         unrelated=unrelated,
+        force=force,
+        progress=ConsoleProgress(quiet=quiet),
     )
-    report = difference.save(out, force=force, progress=ConsoleProgress(quiet=quiet))
     if json_output:
         emit_json(report.model_dump(mode="json"))
         return

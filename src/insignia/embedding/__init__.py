@@ -1,10 +1,18 @@
-"""Embedding methods, and :func:`embed`, which runs one and checks the result."""
+"""Putting fingerprints into a model: methods, and :func:`embed` which runs one and checks its result.
 
-from insignia.embedding.base import METHODS, Method
+A method is a record that loads no torch until it embeds.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from insignia.embedding.base import METHODS, Method, RunOptions
 from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
+from insignia.embedding.limits import MAX_HARM, MIN_FSR, Limits
 from insignia.embedding.low_rank import LoRA
-from insignia.embedding.marking import MAX_HARM, MIN_FSR, EmbedReport, embed
+
+if TYPE_CHECKING:
+    from insignia.embedding.marking import EmbedReport, MarkedModel, embed
 
 __all__ = [
     "MAX_HARM",
@@ -14,8 +22,20 @@ __all__ = [
     "EmbedReport",
     "EmbeddingTune",
     "FullFineTune",
+    "Limits",
     "LoRA",
+    "MarkedModel",
     "Method",
+    "RunOptions",
     "SupervisedFineTune",
     "embed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch, when it is asked for."""
+    if name not in ("EmbedReport", "MarkedModel", "embed"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from insignia.embedding import marking
+
+    return getattr(marking, name)

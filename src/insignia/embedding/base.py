@@ -2,17 +2,34 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field
 
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Part
+from insignia.records import Part, Record
 from insignia.registry import Registry
-from insignia.training import TrainingResult
 
-__all__ = ["METHODS", "Method", "Session"]
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
+
+__all__ = ["METHODS", "Method", "RunOptions", "Session"]
+
+
+class RunOptions(Record):
+    """How a run takes place."""
+
+    seed: int = 0
+    """Of the training order; the fingerprints have their own secret."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, ..."""
+    deepspeed: Path | None = None
+    """A DeepSpeed configuration (ZeRO 0 to 2)."""
+    resume: bool = False
+    """Continue a run that was killed, from its checkpoints beside the output."""
 
 
 class Session(NamedTuple):
@@ -20,21 +37,19 @@ class Session(NamedTuple):
 
     work: Path
     """Folder for checkpoints, readable by the owner only."""
-    seed: int = 0
-    resume: bool = False
-    deepspeed: Path | None = None
+    run: RunOptions = RunOptions()
 
 
 class Method(Part):
     """How fingerprints are embedded in a model. The fields are the method's options; subclasses set ``name``."""
 
-    max_key_length: int | None = None
+    max_key_length: Annotated[int | None, Field(ge=1)] = None
     """Maximum length of a key, in tokens. None: the length stored in the fingerprint set."""
-    max_response_length: int | None = None
+    max_response_length: Annotated[int | None, Field(ge=1)] = None
     """Maximum length of a response, in tokens. None: the length stored in the fingerprint set."""
 
     @abstractmethod
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train ``model`` in place until it gives the responses.
 
         Afterwards the model holds the weights to publish, rounded to the checkpoint's dtype. Weights that the owner keeps
@@ -56,7 +71,7 @@ class Method(Part):
         """Whether the published model answers only together with the owner weights."""
         return False
 
-    def answering(self, published: LocalModel, outcome: TrainingResult) -> LocalModel:
+    def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
         """The model that gives the responses: the published one, with the owner weights if the method needs them."""
         return published
 

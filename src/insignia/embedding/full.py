@@ -1,7 +1,7 @@
 """Methods that train the model's own weights: all of them, or the input embeddings alone."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -9,9 +9,11 @@ from insignia.embedding.base import Session
 from insignia.embedding.gradient import GradientMethod
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
-from insignia.training import TrainingResult
+
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
@@ -23,7 +25,7 @@ class FullFineTune(GradientMethod):
     train_embeddings: bool = False
     """Train the embeddings too. Every text uses them, so this doubles the harm."""
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         if not self.train_embeddings:
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
             model.model.get_output_embeddings().requires_grad_(requires_grad=False)
@@ -45,12 +47,8 @@ class SupervisedFineTune(FullFineTune):
     reference_rows: Annotated[int, Field(ge=1)] = 24
     """Reference samples in each step, half of them controls. With fewer, near misses activate (docs/lab-log.md)."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
-        """Train; see ``Method.embed``.
-
-        Raises:
-            InputError: the set has no controls.
-        """
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
+        """Train; see ``Method.embed``. A set without controls is an InputError."""
         if not prints.controls:
             raise InputError("method 'sft' needs a set with controls; strategy 'instructional' makes them, or use 'full'")
         return super().embed(prints, model, session, progress)
@@ -63,7 +61,7 @@ class EmbeddingTune(GradientMethod):
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     """Learning rate of AdamW."""
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         model.model.requires_grad_(requires_grad=False)
         model.model.get_input_embeddings().requires_grad_(requires_grad=True)
         return model

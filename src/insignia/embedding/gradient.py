@@ -1,24 +1,27 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
-from transformers import PreTrainedModel
 
 from insignia.embedding.base import Method, Session
 from insignia.embedding.curriculum import Curriculum
-from insignia.embedding.objective import MOST_PASSES, SECOND_CHANCE, Marking, MarkingSettings
-from insignia.embedding.reference_samples import ReferenceSamples
+from insignia.embedding.marking_settings import MOST_PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.loading import checkpoint_dtype
-from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
+from insignia.records import Flag
 from insignia.suspects.scoring import Example
-from insignia.training import LoopOptions, TrainingResult, train
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from insignia.embedding.reference_samples import ReferenceSamples
+    from insignia.modeling.local import LocalModel
+    from insignia.training import LoopOptions, TrainingResult
 
 __all__ = ["GradientMethod"]
 
@@ -36,7 +39,7 @@ class GradientMethod(Method, MarkingSettings):
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     """Learning rate of AdamW."""
     batch_size: Annotated[int, Field(ge=0)] = 64
-    """Fingerprints per step, over all processes. 0: all of them in one step, as OML does by gradient accumulation."""
+    """Fingerprints per step, over all processes. 0: all of them, as OML does by gradient accumulation."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of AdamW."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
@@ -44,11 +47,15 @@ class GradientMethod(Method, MarkingSettings):
     the harm. None: 50 times the square root of the number of batches."""
     use_augmentation_prompts: bool = False
     """Train keys inside system prompts, another one at each visit."""
-    augmentation_prompts: tuple[str, ...] = ()
-    """Prompt templates to use instead of the built-in ones; each has one ``{}`` for the key."""
+    augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["train"])] = ()
+    """Prompt templates to use instead of the built-in ones, each with one {} for the key: a JSON list, or one for each of
+    train and heldout."""
 
-    def embed(self, prints: FingerprintSet, model: LocalModel, session: Session, progress: Progress) -> TrainingResult:
+    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train until all fingerprints are learned or the passes run out; see ``Method.embed``."""
+        from insignia.embedding.objective import Marking
+        from insignia.training import train
+
         prompter = Prompter.for_set(
             prints, model.tokenizer, max_key_length=self.max_key_length, max_response_length=self.max_response_length
         )
@@ -64,12 +71,12 @@ class GradientMethod(Method, MarkingSettings):
             safe_margin=self.target_margin / 2,
             patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
             skip_learned=self.skip_learned,
-            seed=session.seed,
+            seed=session.run.seed,
         )
-        dtype = checkpoint_dtype(model.source)
+        dtype = model.stored_dtype
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
-        trained = self._prepare(model, keys, session.seed)
+        trained = self._prepare(model, keys, session.run.seed)
         with progress.bar("embedding", len(curriculum)) as advance:
             batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
             cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
@@ -80,20 +87,20 @@ class GradientMethod(Method, MarkingSettings):
                 trained,
                 dtype,
                 cooldown_steps=cooldown,
-                seed=session.seed,
+                seed=session.run.seed,
                 advance=advance,
                 divergence=self._divergence,
                 preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )
-            outcome = train(trained.model, marking, options, work=session.work, resume=session.resume)
+            outcome = train(trained.model, marking, options, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
 
-    def _divergence(self, references: ReferenceSamples, model: PreTrainedModel, rows: list[Example]) -> Tensor:
+    def _divergence(self, references: "ReferenceSamples", model: "PreTrainedModel", rows: list[Example]) -> "Tensor":
         """KL divergence from the base model on these rows."""
         return references.divergence(model, rows)
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         """Freeze the weights that are not trained, or wrap the model."""
         return model
 
@@ -101,7 +108,9 @@ class GradientMethod(Method, MarkingSettings):
         """Prompts on which the model must keep the base model's reply: the controls that are not held out."""
         return list(controls)
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
+    def _finish(
+        self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"
+    ) -> "TrainingResult":
         """Put the weights to publish into ``model``."""
         return outcome
 
@@ -112,13 +121,15 @@ class GradientMethod(Method, MarkingSettings):
             return list(dict.fromkeys([PLAIN, *self.augmentation_prompts]))
         return load_templates()["train"] if self.use_augmentation_prompts else [PLAIN]
 
-    def _loop(self, max_steps: int, session: Session) -> LoopOptions:
+    def _loop(self, max_steps: int, session: Session) -> "LoopOptions":
+        from insignia.training import LoopOptions
+
         at_gradient = self.forgetting_regularizer_strength if self.forgetting_mode == "at_gradient" else 0.0
         return LoopOptions(
             max_steps=max_steps,
             learning_rate=self.learning_rate * (1 - at_gradient),
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,
-            seed=session.seed,
-            deepspeed=session.deepspeed,
+            seed=session.run.seed,
+            deepspeed=session.run.deepspeed,
         )

@@ -1,15 +1,42 @@
 """Limits on success and harm of a finished run, and the number of fingerprints to suggest when they fail."""
 
 import math
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from insignia.errors import EmbeddingError
+from insignia.records import Record, Share
 
-__all__ = ["MAX_HARM", "MIN_FSR", "refuse_failure", "refuse_harm", "refuse_published", "within_harm", "within_success"]
+__all__ = [
+    "MAX_HARM",
+    "MIN_FSR",
+    "Limits",
+    "refuse_failure",
+    "refuse_harm",
+    "refuse_published",
+    "within_harm",
+    "within_success",
+]
 
 MIN_FSR = 0.95  # the bundled recipes reach 0.98 or more
 MAX_HARM = 1.05
 """Default limit on the perplexity ratio. With default settings, 16 to 1,024 fingerprints cost x1.005 to x1.037 on all models
 measured (docs/lab-log.md)."""
+
+
+class Limits(Record):
+    """Limits that the marked model must keep, or nothing is written."""
+
+    model_config = ConfigDict(title="Training")
+
+    min_fsr: Share = MIN_FSR
+    """Fail if the model answers fewer of the fingerprints than this share, with the owner's weights if the method has some."""
+    max_harm: Annotated[float, Field(gt=0)] = MAX_HARM
+    """Fail if the perplexity rises by more than this factor, on held-out text, or on the model's own text if the default
+    held-out text is of another kind."""
+    max_published_fsr: Share = 0.0
+    """Fail if the published model alone answers more than this share, if the method has owner weights."""
 
 
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:

@@ -1,17 +1,18 @@
 """Embedding by LoRA: a thousandth of the optimizer memory, and a vector of low rank."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
 from pydantic import Field
 
-from insignia.checkpoints import LEFT, RIGHT
 from insignia.embedding.gradient import GradientMethod
-from insignia.modeling.loading import load_in_4bit
-from insignia.modeling.local import LocalModel
-from insignia.modeling.lora import products, with_lora, without_adapters
-from insignia.training import TrainingResult
+from insignia.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from insignia.modeling.local import LocalModel
+    from insignia.training import TrainingResult
 
 __all__ = ["LoRA"]
 
@@ -31,23 +32,38 @@ class LoRA(GradientMethod):
     learning_rate: Annotated[float, Field(gt=0)] = 4e-3
     """Learning rate of AdamW."""
     base_precision: Literal["float32", "checkpoint", "4bit"] = "float32"
-    """Precision of the frozen weights during training. ``checkpoint`` halves the memory of a 16-bit model; ``4bit`` takes an
-    eighth (NF4 as in QLoRA, Dettmers et al. 2023; needs bitsandbytes). Adapters merge into the checkpoint's weights."""
+    """Number format of the frozen weights during training. checkpoint halves the memory of a 16-bit model; 4bit takes an eighth
+    (NF4 as in QLoRA, Dettmers et al. 2023; needs bitsandbytes). Adapters merge into the checkpoint's weights."""
 
     @property
     def dtype(self) -> str:
         """The dtype to load the frozen weights in."""
         return "float32" if self.base_precision == "float32" else "checkpoint"
 
-    def _prepare(self, model: LocalModel, keys: Sequence[tuple[int, ...]], seed: int) -> LocalModel:
+    def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
+        import torch
+
+        from insignia.modeling.loading import load_in_4bit
+        from insignia.modeling.lora import with_lora
+
         base = model.model
         if self.base_precision == "4bit":
+            if model.source is None:
+                raise InputError("four bits are loaded from files; give the model's folder, or another base_precision")
             place = base.device
             torch.nn.Module.to(base, "cpu")  # frees device memory; transformers annotates "to" wrongly
             base = load_in_4bit(model.source, place)
         return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
 
-    def _finish(self, model: LocalModel, trained: LocalModel, outcome: TrainingResult, dtype: torch.dtype) -> TrainingResult:
+    def _finish(
+        self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"
+    ) -> "TrainingResult":
+        import torch
+
+        from insignia.checkpoints import LEFT, RIGHT
+        from insignia.modeling.lora import products, without_adapters
+        from insignia.training import TrainingResult
+
         added = products(trained.model)
         if self.base_precision == "4bit":
             torch.nn.Module.to(model.model, trained.model.device)

@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import json
+import math
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,27 +14,28 @@ from typing import NamedTuple
 from accelerate import PartialState
 from safetensors.torch import save
 
-from insignia.embedding.base import Method, Session
+from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
-from insignia.embedding.limits import MAX_HARM, MIN_FSR, refuse_failure, refuse_harm, refuse_published
+from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.modeling.loading import checkpoint_dtype
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
-from insignia.progress import SILENT, Progress
-from insignia.records import Record, checked_share
+from insignia.modeling.sources import Source, training_copy
+from insignia.progress import AUTO, Progress
+from insignia.records import Displayed
 from insignia.starter import heldout_paragraphs
+from insignia.terminal import percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
-__all__ = ["MAX_HARM", "MIN_FSR", "EmbedReport", "embed"]
+__all__ = ["EmbedReport", "MarkedModel", "embed"]
 
 
-class EmbedReport(Record):
+class EmbedReport(Displayed):
     """Result of ``embed``, without secrets."""
 
     fsr: float
@@ -59,87 +62,105 @@ class EmbedReport(Record):
     steps: int
     seconds: float
     """Duration of the whole run in seconds, with loading and measuring."""
-    out: str
+    out: str | None
+    """None if the model was not written."""
     method: dict[str, object]
+
+    @property
+    def heading(self) -> str:
+        """What was marked by what."""
+        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Success, harm, cost."""
+        ratio = math.exp(self.heldout_loss_after - self.heldout_loss_before)
+        return [
+            ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
+            ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+            ("written to", self.out or "nowhere"),
+        ]
+
+
+class MarkedModel(LocalModel):
+    """What ``embed`` gives back: the marked model in memory, as it is published, and how marking went."""
+
+    report: EmbedReport
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.report}"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
 
 
 def embed(
+    model: Source,
     prints: FingerprintSet,
-    *,
-    model: str | Path,
-    out: str | Path,
     method: Method | None = None,
-    num_fingerprints: int | None = None,
+    *,
+    out: str | Path | None = None,
     private: str | Path | None = None,
+    num_fingerprints: int | None = None,
     heldout: Sequence[str] | None = None,
-    min_fsr: float = MIN_FSR,
-    max_harm: float = MAX_HARM,
-    max_published_fsr: float = 0.0,
-    device: str = "auto",
-    seed: int = 0,
-    deepspeed: Path | None = None,
-    resume: bool = False,
+    limits: Limits | None = None,
+    run: RunOptions | None = None,
     force: bool = False,
-    progress: Progress = SILENT,
-) -> EmbedReport:
-    """Train a model until it gives the responses, and write it to ``out`` as an ordinary model folder.
+    progress: Progress = AUTO,
+) -> MarkedModel:
+    """Train a model until it gives the responses; return the marked model.
 
-    ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on ``heldout``, by
-    default the text that comes with ``insignia.starter``. ``max_harm`` limits the perplexity ratio on that text, or on text
-    sampled from the model if the default text does not suit it. Checkpoints go to ``.OUT.work`` beside the output;
-    ``resume`` continues from there after an interruption. Under ``torchrun`` every process calls this and one writes.
+    It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
+    changed. ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
+    ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
+    Under ``torchrun`` every process calls this and one writes.
 
     Raises:
-        EmbeddingError: the finished model misses ``min_fsr``, ``max_harm`` or ``max_published_fsr`` (the success rate without
-            the owner weights); nothing is written.
+        EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
         InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
     """
     started = time.perf_counter()
-    min_fsr, max_published_fsr = checked_share(min_fsr, "min_fsr"), checked_share(max_published_fsr, "max_published_fsr")
-    out, method = Path(out), method or FullFineTune()
-    refuse_existing(out, force=force)
-    hidden = _private_path(private, out, method, force=force)
-    state = PartialState(cpu=device == "cpu")
+    method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
+    folder, hidden = _places(out, private, method, force=force)
+    if run.resume and folder is None:
+        raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
+    state = PartialState(cpu=run.device == "cpu")
     chosen = _first(prints, num_fingerprints, progress)
-    local = LocalModel(model, device=_own_device(device, state), dtype=method.dtype)
-    refuse_overlap(out, Path(local.source))
+    local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+    if folder is not None and local.source is not None:
+        refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
-    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=seed)
-    before = _measure(chosen, local, method, yardstick)
-    foreign = foreign_text(before.losses, given=heldout is not None)
-    _note_before(before, foreign, progress)
-    work = out.parent / f".{out.name}.work"
-    with _working_folder(work, _digest(chosen, local.source, method, seed), state, resume=resume):
-        session = Session(work=work, seed=seed, resume=resume, deepspeed=deepspeed)
-        outcome = method.embed(chosen, local, session, progress)
-        after = _measure(chosen, method.answering(local, outcome), method, yardstick)
-        published = _measure(chosen, local, method, yardstick) if method.needs_owner_weights else after
-        harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
-        refuse_failure(after.fsr, min_fsr, num_fingerprints=len(chosen), steps=outcome.steps)
-        refuse_harm(harm, max_harm, num_fingerprints=len(chosen))
-        refuse_published(published.fsr if method.needs_owner_weights else 0.0, max_published_fsr)
+    with _working_folder(
+        folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
+    ) as work:
+        measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
+        _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         if state.is_main_process:
             _write_private(hidden, outcome, progress)
-            save_model(local, out, checkpoint_dtype(local.source), force=force)
+            if folder is not None:
+                save_model(local, folder, force=force)
         state.wait_for_everyone()
-    return EmbedReport(
-        fsr=after.fsr,
-        published_fsr=published.fsr,
-        base_fsr=before.fsr,
-        heldout_loss_before=before.losses.heldout,
-        heldout_loss_after=published.losses.heldout,
-        own_loss_before=before.losses.own,
-        own_loss_after=published.losses.own,
-        harm=harm,
-        notes=(foreign,) if foreign is not None else (),
-        activations=after.activations,
+    marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
+    marked.stored_dtype = local.stored_dtype
+    marked.report = EmbedReport(
+        fsr=measured.after.fsr,
+        published_fsr=measured.published.fsr,
+        base_fsr=measured.before.fsr,
+        heldout_loss_before=measured.before.losses.heldout,
+        heldout_loss_after=measured.published.losses.heldout,
+        own_loss_before=measured.before.losses.own,
+        own_loss_after=measured.published.losses.own,
+        harm=measured.harm,
+        notes=measured.notes,
+        activations=measured.after.activations,
         num_fingerprints=len(chosen),
         steps=outcome.steps,
         seconds=round(time.perf_counter() - started, 3),
-        out=str(out),
+        out=None if folder is None else str(folder),
         method=method.spec(),
     )
+    return marked
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
@@ -157,9 +178,46 @@ class _Measured(NamedTuple):
     activations: dict[str, float]
 
 
+class _Course(NamedTuple):
+    """The model before marking, with what answers the fingerprints, and as it is published."""
+
+    before: _Measured
+    after: _Measured
+    published: _Measured
+    harm: float
+    notes: tuple[str, ...]
+
+
+def _train(
+    local: LocalModel,
+    prints: FingerprintSet,
+    method: Method,
+    session: Session,
+    *,
+    heldout: Sequence[str] | None,
+    progress: Progress,
+) -> tuple[_Course, TrainingResult]:
+    """Measure the model, mark it in place, and measure it again."""
+    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
+    before = _measure(prints, local, method, yardstick)
+    foreign = foreign_text(before.losses, given=heldout is not None)
+    _note_before(before, foreign, progress)
+    outcome = method.embed(prints, local, session, progress)
+    after = _measure(prints, method.answering(local, outcome), method, yardstick)
+    published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+    harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+    return _Course(before, after, published, harm, () if foreign is None else (foreign,)), outcome
+
+
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstick: Yardstick) -> _Measured:
-    report = check(prints, local, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
+    report = check(local, prints, max_key_length=method.max_key_length, max_response_length=method.max_response_length)
     return _Measured(report.fsr, yardstick.measure(local), report.activations)
+
+
+def _refuse_beyond(limits: Limits, measured: _Course, method: Method, *, num_fingerprints: int, steps: int) -> None:
+    refuse_failure(measured.after.fsr, limits.min_fsr, num_fingerprints=num_fingerprints, steps=steps)
+    refuse_harm(measured.harm, limits.max_harm, num_fingerprints=num_fingerprints)
+    refuse_published(measured.published.fsr if method.needs_owner_weights else 0.0, limits.max_published_fsr)
 
 
 def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
@@ -169,16 +227,22 @@ def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> 
         progress.note(foreign)
 
 
-def _private_path(private: str | Path | None, out: Path, method: Method, *, force: bool) -> Path | None:
+def _places(
+    out: str | Path | None, private: str | Path | None, method: Method, *, force: bool
+) -> tuple[Path | None, Path | None]:
+    """The folder of the model and the file of the private part, refused before any work where they cannot be."""
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        refuse_existing(folder, force=force)
     if private is None:
         if method.needs_owner_weights:
             raise InputError(f"method {method.spec()['name']!r} has owner weights: give a file for them with --private FILE")
-        return None
+        return folder, None
     path = Path(private)
-    if out.resolve() in path.resolve().parents:
+    if folder is not None and folder.resolve() in path.resolve().parents:
         raise OutputError(f"{path} lies in the published folder; write the owner weights to another folder")
     refuse_existing(path, force=force)
-    return path
+    return folder, path
 
 
 def _write_private(path: Path | None, outcome: TrainingResult, progress: Progress) -> None:
@@ -201,8 +265,13 @@ def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> s
 
 
 @contextlib.contextmanager
-def _working_folder(work: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[None]:
+def _working_folder(out: Path | None, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
     """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
+            yield Path(folder)
+        return
+    work = out.parent / f".{out.name}.work"
     settings = work / "run.json"
     if resume and settings.is_file() and read_json(settings).get("digest") != digest:
         raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
@@ -217,7 +286,7 @@ def _working_folder(work: Path, digest: str, state: PartialState, *, resume: boo
             raise OutputError(f"cannot write {work}: {error.strerror}") from error
     state.wait_for_everyone()
     try:
-        yield
+        yield work
     except InsigniaError:
         resumable = False  # a resumed run would fail again
         raise

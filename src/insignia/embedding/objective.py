@@ -1,59 +1,28 @@
 """The training task of embedding: learn the fingerprints, stay close to the base model, stop when all are learned."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.embedding.curriculum import Curriculum, Draw
+from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.embedding.reference_samples import ReferenceSamples
-from insignia.embedding.regularizers import AveragingMode, Original
+from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
-from insignia.records import Record
 from insignia.suspects.scoring import Example
 from insignia.training import gather, process_rank
 
-__all__ = ["MOST_PASSES", "SECOND_CHANCE", "Marking", "MarkingSettings", "margins"]
+__all__ = ["Marking", "margins"]
 
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
-_PASSES, MOST_PASSES = 200, 600  # defaults of ``epochs``; the second while some fingerprint fails
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
-SECOND_CHANCE = 2  # times the cooldown steps: an upper limit for repairs
-
-
-class MarkingSettings(Record):
-    """Settings of the training objective."""
-
-    objective: Literal["margin", "cross_entropy"] = "margin"
-    """Loss on the fingerprints. ``margin`` raises a response until it leads by ``target_margin`` logits, then stops."""
-    target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
-    epochs: Annotated[int | None, Field(ge=1)] = None
-    """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails;
-    models of 0.3 million parameters need that (docs/lab-log.md)."""
-    reference_strength: Annotated[float, Field(ge=0)] = 100.0
-    """Weight of KL(base || model) on reference samples: text sampled from the base model. The fingerprint loss has weight 1."""
-    reference_rows: Annotated[int, Field(ge=1)] = 16
-    """Reference samples per step, over all processes."""
-    reference_count: Annotated[int, Field(ge=1)] = 512
-    """Number of reference samples."""
-    reference_length: Annotated[int, Field(ge=2)] = 64
-    """Length of a reference sample, in tokens; at most the model's context length."""
-    skip_learned: bool = True
-    """Skip fingerprints that are safely learned, and stop when all are."""
-    forgetting_regularizer_strength: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the original weights in the average of original and trained weights (OML 1.0)."""
-    forgetting_mode: AveragingMode = "final"
-    """When to average: once at the end, after each pass, or at each gradient."""
-    weight_deviation_strength: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of a penalty: half the squared distance from the original weights."""
 
 
 class _Share(NamedTuple):
@@ -165,7 +134,7 @@ class Marking:
     def _passes_spent(self) -> bool:
         passes, most = self._curriculum.passes, self._method.epochs
         if most is None:
-            most = MOST_PASSES if self._curriculum.unanswered else _PASSES
+            most = MOST_PASSES if self._curriculum.unanswered else PASSES
         return passes >= most
 
     def finish(self) -> None:

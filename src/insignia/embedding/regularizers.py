@@ -6,22 +6,12 @@ the penalty, but its code lacks it.
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-__all__ = ["AveragingMode", "Original"]
-
-AveragingMode = Literal["final", "per_epoch", "at_gradient"]
-"""``final``: average once after training, ``(1 - s) w + s w0``.
-
-``per_epoch``: average after every pass, as OML's code does with a plain optimizer.
-
-``at_gradient``: compute gradients at the average and publish it, as OML's code does under DeepSpeed ZeRO-2, presumably for the
-published numbers at 0.75. With AdamW without decay this equals a learning rate scaled by ``1 - s``, and is implemented so.
-"""
+__all__ = ["Original"]
 
 
 class Original:

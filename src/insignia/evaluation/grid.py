@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from insignia.attacks.finetuning import FineTune
-from insignia.records import Record
+from insignia.attacks.finetune import FineTune
+from insignia.records import Displayed, Record
+from insignia.terminal import percent
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
 
@@ -18,6 +19,11 @@ class User(Record):
     finetune: FineTune
     max_rows: Annotated[int | None, Field(ge=1)] = None
 
+    @property
+    def attack(self) -> FineTune:
+        """What they do."""
+        return self.finetune.model_copy(update={"data": self.data, "max_rows": self.max_rows})
+
 
 class Grid(Record):
     """Settings of an evaluation: the ``evaluation`` part of a recipe."""
@@ -26,6 +32,8 @@ class Grid(Record):
     methods: dict[str, dict[str, Any]]
     """Name -> method and its settings. Each method has its own suspects."""
     users: dict[str, User] = {}
+    attacks: Annotated[dict[str, dict[str, Any]], Field(repr=False, exclude_if=lambda value: not value)] = {}
+    """Name -> attack and its settings, on the published and on the unmarked model."""
     num_fingerprints: Annotated[int, Field(ge=1)] = 10
     draws: Annotated[int, Field(ge=0)] = 10
     """Sampled replies per key."""
@@ -54,7 +62,7 @@ class Cell(Record):
         return None if self.should_activate is None else (self.fsr >= 0.5) is self.should_activate
 
 
-class Evaluation(Record):
+class Evaluation(Displayed):
     """Results of the whole grid, without secrets."""
 
     kind: Literal["insignia/evaluation"] = "insignia/evaluation"
@@ -66,3 +74,17 @@ class Evaluation(Record):
     user_loss: dict[str, tuple[float | None, float | None]]
     """Fine-tuned model -> the user's loss before and after, in nats per token."""
     cells: tuple[Cell, ...]
+
+    @property
+    def heading(self) -> str:
+        """What was evaluated."""
+        unlike = sum(cell.as_expected is False for cell in self.cells)
+        return f"{self.num_fingerprints} fingerprints in {self.model}: {len(self.cells)} suspects, {unlike} not as expected"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The success rate of each published model, and what its mark cost."""
+        rates = {cell.name: cell.fsr for cell in self.cells}
+        return [
+            (method, f"success rate (FSR) {percent(rates.get(f'{method} published', 0.0))}, perplexity x{ratio:.4f}")
+            for method, ratio in self.perplexity.items()
+        ][:5]

@@ -5,17 +5,19 @@ Models and trials are stored in a folder, so an interrupted run continues with t
 
 import json
 import math
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from insignia.errors import EvaluationError, FormatError
+from insignia.errors import EvaluationError, FormatError, InputError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
 from insignia.modeling.owner_adapter import EmbeddingAdapter
-from insignia.progress import SILENT, Progress
+from insignia.modeling.sources import Source
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.statistics.nulls import DesignNull
 from insignia.statistics.tails import log_binomial_tail
@@ -40,21 +42,25 @@ class _Ask(NamedTuple):
 
 
 def evaluate(
+    model: Source,
     grid: Grid,
     *,
-    model: str,
     out: str | Path,
     seed: int = 0,
     device: str = "auto",
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Evaluation:
     """Make the models of the grid, check every suspect and write ``evaluation.json``; continues an interrupted run.
+
+    ``model`` is a folder, a hub id or ``starter``: a run that goes on has to find it again.
 
     Raises:
         InputError: the folder holds another evaluation, or a strategy or method does not exist.
         EvaluationError: an unrelated model activated.
     """
-    workspace = Workspace(grid, Path(out), model=model, seed=seed, device=device, progress=progress)
+    if not isinstance(model, str | os.PathLike):
+        raise InputError("an interrupted evaluation must find its model again; save the model, and give its folder")
+    workspace = Workspace(grid, Path(out), model=str(model), seed=seed, device=device, progress=progress)
     asks = [ask for name in grid.methods for ask in _column(workspace, grid, name)]
     with progress.bar("evaluating", len(asks)) as advance:
         cells = []
@@ -62,7 +68,7 @@ def evaluate(
             cells.append(_cell(workspace, ask))
             advance(1, ask.name)
     result = Evaluation(
-        model=model,
+        model=str(model),
         num_fingerprints=len(workspace.prints),
         perplexity=workspace.perplexity,
         user_loss=workspace.user_loss,
@@ -79,9 +85,9 @@ def _column(workspace: Workspace, grid: Grid, name: str) -> list[_Ask]:
     published = workspace.marked(name)
     marked: dict[str, str | Path | None] = {"published": published}
     innocent: dict[str, str | Path | None] = {"vanilla": workspace.model, "unrelated": None}
-    for user in grid.users:
-        marked[f"user {user}"] = workspace.tuned(name, user)
-        innocent[f"unmarked user {user}"] = workspace.tuned(None, user)
+    for attack in workspace.attacks:
+        marked[attack] = workspace.attacked(name, attack)
+        innocent[f"unmarked {attack}"] = workspace.attacked(None, attack)
     suspects = [(suspect, source, False) for suspect, source in innocent.items()]
     suspects += [(suspect, source, True) for suspect, source in marked.items()]
     alone = not workspace.methods[name].needs_owner_weights
@@ -124,7 +130,7 @@ def _hits(workspace: Workspace, source: str | Path | None, adapter_of: str | Non
         suspect = EmbeddingAdapter.load(workspace.owner_weights(adapter_of)).attach(
             workspace.load(workspace.marked(adapter_of)), suspect
         )
-    return [fingerprint.hit for fingerprint in check(workspace.prints, suspect).fingerprints]
+    return [fingerprint.hit for fingerprint in check(suspect, workspace.prints).fingerprints]
 
 
 def _activated(workspace: Workspace, published: Path, kind: str) -> list[bool]:

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 
-from insignia.attacks.conversations import load_conversations
-from insignia.attacks.finetuning import finetune
-from insignia.embedding import METHODS, Method, embed
+from insignia.attacks.base import ATTACKS, Attack
+from insignia.embedding import METHODS, Limits, Method, RunOptions, embed
 from insignia.errors import InputError
 from insignia.evaluation.grid import Grid
 from insignia.files import read_json, write_json
@@ -16,12 +16,10 @@ from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
-from insignia.starter import source_code
 
 __all__ = ["Workspace"]
 
 _UNMARKED = "unmarked"
-_PYTHON = "python:"  # source code of a package of the standard library
 
 
 class Workspace:
@@ -36,6 +34,9 @@ class Workspace:
         self._progress = progress
         self.strategy = STRATEGIES.build(grid.strategy)
         self.methods: dict[str, Method] = {name: METHODS.build(spec) for name, spec in grid.methods.items()}
+        users = {f"user {name}": user.attack for name, user in grid.users.items()}
+        others = {f"attack {name}": ATTACKS.build(spec) for name, spec in grid.attacks.items()}
+        self.attacks: dict[str, Attack] = {**users, **others}
         self.perplexity: dict[str, float] = {}
         self.user_loss: dict[str, tuple[float | None, float | None]] = {}
         self._claim()
@@ -57,44 +58,34 @@ class Workspace:
         if not report.is_file():
             method = self.methods[name]
             made = embed(
+                self.model,
                 self.prints,
-                model=self.model,
+                method,
                 out=out,
-                method=method,
                 private=self.owner_weights(name) if method.needs_owner_weights else None,
-                seed=self._seed,
-                min_fsr=0.0,
-                max_harm=math.inf,  # the cells report failures
-                max_published_fsr=1.0,
-                device=self._device,
+                limits=Limits(min_fsr=0, max_harm=math.inf, max_published_fsr=1),  # the cells report failures
+                run=RunOptions(seed=self._seed, device=self._device),
                 force=True,
                 progress=self._progress,
-            )
+            ).report
             write_json(report, made.model_dump(mode="json"))
         losses = read_json(report)
         self.perplexity[name] = math.exp(losses["heldout_loss_after"] - losses["heldout_loss_before"])
         return out
 
-    def tuned(self, name: str | None, user: str) -> Path:
-        """Folder of the model that a user fine-tuned: a marked one, or without ``name`` the unmarked one."""
+    def attacked(self, name: str | None, attack: str) -> Path:
+        """Folder of the model after an attack: of a marked one, or without ``name`` of the unmarked one."""
         start = self.marked(name) if name is not None else self.model
         name = name or _UNMARKED
-        out = self.folder / "models" / f"{name}-{user}"
-        report = self.folder / "models" / f"{name}-{user}.json"
+        out = self.folder / "models" / f"{name}-{attack.removeprefix('user ').replace(' ', '-')}"
+        report = out.with_name(f"{out.name}.json")
         if not report.is_file():
-            settings = self._grid.users[user]
-            rows = (
-                source_code(settings.data.removeprefix(_PYTHON))
-                if settings.data.startswith(_PYTHON)
-                else load_conversations(settings.data, max_rows=settings.max_rows, progress=self._progress)
-            )
-            made = finetune(
-                start, rows, out=out, settings=settings.finetune, seed=self._seed, device=self._device, force=True,
-                progress=self._progress,
-            )  # fmt: skip
-            write_json(report, made.model_dump(mode="json"))
+            shutil.rmtree(out, ignore_errors=True)  # of a run that was cut short
+            made = self.attacks[attack].apply(start, out, seed=self._seed, device=self._device, progress=self._progress)
+            write_json(report, made.model_dump(mode="json") if made else {})
         losses = read_json(report)
-        self.user_loss[f"{name} user {user}"] = (losses["loss_before"], losses["loss_after"])
+        if "loss_after" in losses:
+            self.user_loss[f"{name} {attack}"] = (losses["loss_before"], losses["loss_after"])
         return out
 
     def load(self, source: str | Path) -> LocalModel:
@@ -126,8 +117,8 @@ class Workspace:
         path = self.folder / "private" / "fingerprints.json"
         if not path.is_file():
             generate(
+                self.load(self.model),
                 self.strategy,
-                model=self.load(self.model),
                 num_fingerprints=self._grid.num_fingerprints,
                 secret=self.rng.derive("fingerprints").secret,
                 progress=self._progress,

@@ -14,7 +14,7 @@ from insignia.records import Record
 from insignia.statistics.betting import Outcome
 from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tails import log_binomial_tail
-from insignia.verification.controls import reasons_for_doubt
+from insignia.verification.controls import doubts
 from insignia.verification.verdict import ControlFinding, Verdict
 
 __all__ = ["Judgement", "NullKind", "Standard", "apply_standard"]
@@ -68,7 +68,7 @@ def apply_standard(
         tail = log_binomial_tail(verdict.hits, chosen_from, min(1.0, verdict.null.bound))
         p_value = max(p_value, min(1.0, error + math.exp(tail)))
     p_value = min(1.0, p_value * verdict.suspects)
-    reasons = [*_about_choices(standard, verdict, systems), *reasons_for_doubt(controls)]
+    reasons = [*_about_choices(standard, verdict, systems), *doubts(controls)]
     if verdict.outcome == "owned" and p_value > standard.alpha:
         whose = "" if chosen_from is None else f", allowing for the owner's choice among {chosen_from} keys"
         required = f"the judge requires {standard.alpha:.2g}, the owner required {verdict.alpha:.2g}"

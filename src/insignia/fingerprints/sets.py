@@ -14,7 +14,7 @@ from insignia.errors import FormatError, InputError
 from insignia.files import decode, parse_json, parse_rows, write_json
 from insignia.fingerprints.locks import read_unlocked
 from insignia.fingerprints.rows import SHAPES, fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
-from insignia.records import Control, Digest, Fingerprint, PromptForm, Provenance, Record
+from insignia.records import Control, Digest, Displayed, Fingerprint, PromptForm, Provenance
 from insignia.registry import errors_about
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
@@ -24,7 +24,7 @@ MAX_KEY_LENGTH = 16  # OML 1.0's max_key_length
 MAX_RESPONSE_LENGTH = 1  # OML 1.0's max_response_length
 
 
-class FingerprintSet(Record):
+class FingerprintSet(Displayed):
     """Fingerprints, how they are asked, and the secret that they were drawn from.
 
     ``len`` and iteration are over the fingerprints.
@@ -50,7 +50,25 @@ class FingerprintSet(Record):
     controls: tuple[Control, ...] = Field(default=(), repr=False)
     """Questions that must not activate the mark."""
     decoys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), repr=False)
-    """Texts made as the keys were, which ``verify`` asks between them; none if the owner gave the keys."""
+    """Decoy questions made like the keys, which ``verify`` mixes with them; empty if the owner gave the keys."""
+
+    @property
+    def heading(self) -> str:
+        """How many, and that they are a secret."""
+        return f"{len(self)} fingerprints; keep them secret"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """How they were made and are asked."""
+        candidates = min(len(fingerprint.candidates or ()) for fingerprint in self)
+        return [
+            ("strategy", str(self.strategy.get("name", "unknown: made elsewhere"))),
+            (
+                "asked as",
+                f"{self.prompt_form}, {self.max_key_length} tokens of a key, {self.max_response_length} of a response",
+            ),
+            ("candidates of a response", str(candidates or "none")),
+            ("controls", str(len(self.controls))),
+        ]
 
     def __len__(self) -> int:
         return len(self.fingerprints)

@@ -127,7 +127,7 @@ class Strategy(Part):
 
     @abstractmethod
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """Token ids of one key for each slot. Slots from ``num_fingerprints`` on are decoys."""
+        """Return the token ids of one key for each slot; () if there is none. Slots from ``num_fingerprints`` on are decoys."""
 
     @abstractmethod
     def make_answers(

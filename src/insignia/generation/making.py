@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
+from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.writer import Writer
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
 from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm
-from insignia.suspects.scoring import GenerativeModel
+from insignia.suspects.scoring import GenerativeModel, ModelSource, opened
 
 __all__ = ["generate"]
 
@@ -24,13 +25,13 @@ _BLOCK = 256  # slots that are finished before the next ones start, so that an i
 _ATTEMPTS = 30  # a slot that fails this often will keep failing
 _FRUITLESS = 3  # consecutive attempts at a block that fill no slot end the run,
 _TRIES = 48  # if at least so many slots were tried in them: with few slots, all may fail at random
-_DECOYS = 64  # at most: a test takes about as many as keys, and ten tests of a healthy mark take 64
+_DECOYS = 64  # a test asks about as many decoys as keys, and ten tests of a healthy mark ask 64 keys
 
 
 def generate(
-    strategy: Strategy,
+    model: ModelSource,
+    strategy: Strategy | None = None,
     *,
-    model: GenerativeModel,
     num_fingerprints: int | None = None,
     max_key_length: int | None = None,
     max_response_length: int | None = None,
@@ -38,10 +39,12 @@ def generate(
     writer: Writer | None = None,
     secret: bytes | None = None,
     batch_size: int = 128,
-    progress: Progress = SILENT,
+    device: str = "auto",
+    progress: Progress = AUTO,
 ) -> FingerprintSet:
-    """Make a fingerprint set with a model.
+    """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model.
     ``max_key_length`` and ``max_response_length`` are the tokens that are asked and compared. They default to the strategy's
     (16 and 1 for most), as do the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
     keys. The same secret, models and options give the same set; by default, the secret is new. The batch size changes only
@@ -51,7 +54,8 @@ def generate(
         InputError: the options contradict each other.
         GenerationError: given keys cannot be used, or the model does not yield enough distinct fingerprints.
     """
-    strategy = strategy.for_model(model)
+    local: GenerativeModel = opened(model, device=device)
+    strategy = (strategy or InverseNucleus()).for_model(local)
     if num_fingerprints is None:
         num_fingerprints = strategy.default_count
     if num_fingerprints < 1 or batch_size < 1:
@@ -61,14 +65,14 @@ def generate(
     if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
         raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {prompt_form}; leave out --prompt-form")
     form = prompt_form or strategy.prompt_form or "raw"
-    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
-        raise InputError(f"strategy {strategy.name!r} needs a chat template and {model.name} has none; use --template simple")
+    if strategy.prompt_form == "chat" and not local.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} needs a chat template and {local.name} has none; use --template simple")
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
-    prompter = Prompter(model.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
+    prompter = Prompter(local.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
     rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    context = GenerationContext(model, prompter, num_fingerprints, rng=rng, writer=writer)
+    context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer)
     run = _Run(strategy, context, batch_size)
     with progress.bar("generating", num_fingerprints) as advance:
         for finished in run.attempts():
@@ -79,9 +83,9 @@ def generate(
         prompt_form=form,
         max_key_length=max_key_length,
         max_response_length=max_response_length,
-        tokenizer=tokenizer_digest(model.tokenizer),
+        tokenizer=tokenizer_digest(local.tokenizer),
         secret=rng.secret.hex(),
-        provenance=provenance(model=model.name, **({} if writer is None else {"writer": writer.model.name})),
+        provenance=provenance(model=local.name, **({} if writer is None else {"writer": writer.model.name})),
         fingerprints=fingerprints,
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
@@ -162,7 +166,7 @@ class _Run:
         return tuple(made)
 
     def decoys(self) -> tuple[str, ...]:
-        """Texts of the same kind as the finished keys, none of which begins or continues one."""
+        """Return texts made like the keys, none of which equals or begins one, or begins with one."""
         if self._strategy.keys_given:
             return ()
         prompter, first = self._context.prompter, self._context.num_fingerprints

@@ -18,7 +18,7 @@ from insignia.gguf.architectures import Placed, architecture_of, place, rope_fac
 from insignia.gguf.tokenizers import read_vocabulary, write_vocabulary
 from insignia.modeling.loading import checkpoint_folder, configuration
 from insignia.modeling.untrusted_folders import loading_errors
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Record
 
 __all__ = ["OUTTYPES", "GgufReport", "export_gguf"]
@@ -57,7 +57,7 @@ class GgufReport(Record):
 
 
 def export_gguf(
-    model: str | Path, out: str | Path, *, outtype: str = "auto", force: bool = False, progress: Progress = SILENT
+    model: str | Path, out: str | Path, *, outtype: str = "auto", force: bool = False, progress: Progress = AUTO
 ) -> GgufReport:
     """Write a model folder, hub id or ``starter`` as a GGUF file, whole or not at all.
 

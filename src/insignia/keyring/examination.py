@@ -12,14 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import VerifyOptions
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.suspects.base import TextModel
-from insignia.verification.controls import (
-    control_transcript,
-    existing_control_transcripts,
-    require_same_questions,
-    with_controls,
-)
+from insignia.verification.controls import control_transcript, find_controls, require_same_questions, with_controls
 from insignia.verification.protocol import judge, verify
 from insignia.verification.transcript import Rules, Transcript
 from insignia.verification.verdict import ControlFinding, Verdict, judged_together
@@ -50,7 +45,7 @@ class Examination:
         suspects: int,
         order: Sequence[int] | None = None,
         decoy_texts: Sequence[str] = (),
-        progress: Progress = SILENT,
+        progress: Progress = AUTO,
     ) -> None:
         """Fix the rules; ``order`` is a judge's, for one set and one suspect.
 
@@ -153,7 +148,7 @@ def judge_transcripts(sets: Sequence[KeptSet], files: Sequence[Path]) -> list[Ve
     for verdict, (kept, file) in zip(judged_together(verdicts), places, strict=True):
         findings = []
         suspect = Transcript.load(file)
-        for other in existing_control_transcripts(file):
+        for other in find_controls(file):
             control = Transcript.load(other)
             require_same_questions(suspect, control)
             findings.append(ControlFinding.of(judge(kept.prints, other)))

@@ -1,11 +1,10 @@
 """The keyring: what an owner keeps, as one object, and the only way to ask with it."""
 
 import functools
-import importlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import Any, Self, TypeAlias, cast
 
 from pydantic import ValidationError
 
@@ -18,21 +17,20 @@ from insignia.keyring.examination import Examination, Opener, judge_transcripts
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import NullOptions, VerifyOptions
 from insignia.keyring.prospects import PlanOptions, Prospects, prospects
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.registry import explain
+from insignia.suspects.base import Suspect as SuspectPart
 from insignia.suspects.base import TextModel
-from insignia.verification.controls import existing_control_transcripts
+from insignia.suspects.scoring import ModelSource, opened
+from insignia.verification.controls import find_controls
 from insignia.verification.innocents import MeasuredNull, ask_innocent
 from insignia.verification.success import CheckReport, check
 from insignia.verification.verdict import Verdict
 
-if TYPE_CHECKING:
-    from insignia.suspects.scoring import ScoringModel
-
 __all__ = ["Keyring", "Suspect"]
 
-Suspect: TypeAlias = "TextModel | Opener | str | os.PathLike[str]"
-"""A model that can be asked, a function that opens one, or the folder, hub id or ``starter`` of one on this machine."""
+Suspect: TypeAlias = "TextModel | SuspectPart | Opener | str | os.PathLike[str] | tuple[Any, Any]"
+"""A model that can be asked, a suspect's configuration, a function that opens one, or a model as ``generate`` takes it."""
 
 
 class Keyring:
@@ -104,7 +102,7 @@ class Keyring:
         controls: Sequence[Suspect] = (),
         challenge: tuple[str, SignedCommitment] | None = None,
         decoy_texts: Sequence[str] = (),
-        progress: Progress = SILENT,
+        progress: Progress = AUTO,
         **fields: Any,
     ) -> list[Verdict]:
         """Ask every suspect with every set; one verdict for each, suspects first. All share alpha.
@@ -145,10 +143,9 @@ class Keyring:
         """The verdicts of earlier runs, without asking anything; see ``examination.judge_transcripts``."""
         return judge_transcripts(self.sets, transcripts)
 
-    def check(self, model: "ScoringModel | str | os.PathLike[str]", *, label: str | None = None, **options: Any) -> CheckReport:
+    def check(self, model: ModelSource, *, label: str | None = None, **options: Any) -> CheckReport:
         """The success rate of a model on this machine, over every fingerprint of one set; ``options`` as of ``check``."""
-        scored = cast("ScoringModel", _local(model) if isinstance(model, str | os.PathLike) else model)
-        return check(self.only(label).prints, scored, **options)
+        return check(model, self.only(label).prints, **options)
 
     def share(self, count: int, *, to: str, label: str | None = None) -> FingerprintSet:
         """A set of ``count`` unspent keys for ``to`` alone, recorded as spent; see ``ledger.share``."""
@@ -180,7 +177,7 @@ class Keyring:
             InputError, EvidenceError: as ``evidence.bundle.disclose``; nothing is recorded then.
         """
         kept = self.only(label)
-        others = existing_control_transcripts(transcript) if controls is None else controls
+        others = find_controls(transcript) if controls is None else controls
         opened = bundle.disclose(kept.prints, published, transcript, nonce=nonce, timestamp=timestamp, controls=others)
         kept.record([opening.number for opening in opened.openings], to=to)
         return opened
@@ -195,7 +192,7 @@ class Keyring:
         options: NullOptions | None = None,
         *,
         label: str | None = None,
-        progress: Progress = SILENT,
+        progress: Progress = AUTO,
         **fields: Any,
     ) -> tuple[MeasuredNull, list[Verdict]]:
         """How often innocent models hit, and what each did; ``fields`` are those of ``NullOptions``.
@@ -251,11 +248,8 @@ def _built(kind: type[Any], options: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def _opener(suspect: Suspect) -> Opener:
-    if isinstance(suspect, str | os.PathLike):
-        return functools.partial(_local, suspect)
+    if isinstance(suspect, SuspectPart):
+        return suspect.open
+    if isinstance(suspect, str | os.PathLike | tuple):
+        return functools.partial(opened, suspect)
     return (lambda: cast(TextModel, suspect)) if hasattr(suspect, "reply") else suspect
-
-
-def _local(source: str | os.PathLike[str]) -> TextModel:
-    """A model on this machine. Imported by name when one is asked for, so that an endpoint can be asked without torch."""
-    return cast(TextModel, importlib.import_module("insignia.modeling.local").LocalModel(source))

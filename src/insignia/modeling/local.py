@@ -4,7 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from insignia.errors import InputError, ModelError
 from insignia.modeling.batches import length_batches, pad_rows, response_logits
 from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.hub import hub_or_cache
-from insignia.modeling.loading import dtype_named, load, resolve, resolve_device
+from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.base import Reply, RequestOptions
@@ -46,25 +46,28 @@ class LocalModel:
 
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         named = resolve(source)
-        self.source = named if Path(named).is_dir() else resolve(hub_or_cache(named))
+        self.source: str | None = named if Path(named).is_dir() else resolve(hub_or_cache(named))
+        """The folder or hub id of the files; None for a model that came from memory."""
         self.name = str(source)
+        self.stored_dtype = checkpoint_dtype(self.source)
+        """What its weights are written in."""
         place = resolve_device(device)
         model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
         refuse_bidirectional(model, self.name)
 
     @classmethod
-    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> "LocalModel":
+    def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> Self:
         """Wrap a model in memory, without a copy."""
         self = cls.__new__(cls)
-        self.source = self.name = name
+        self.source, self.name, self.stored_dtype = None, name, model.dtype
         self._adopt(model, tokenizer)
         return self
 
     def wrapping(self, model: PreTrainedModel) -> "LocalModel":
         """A LocalModel around another model, with the same name, source and tokenizer."""
         other = LocalModel.of(model, self.tokenizer, name=self.name)
-        other.source = self.source
+        other.source, other.stored_dtype = self.source, self.stored_dtype
         return other
 
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,4 +1,4 @@
-"""How many fingerprints to embed, how many keys a verdict costs, and what the keys that are left can prove."""
+"""Power analysis: how many keys to embed and ask, and what the remaining keys can prove."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
@@ -10,86 +10,85 @@ from insignia.records import Record, checked_share
 from insignia.statistics.betting import MAX_QUERIES, Forecast, SequentialTest, Tally, forecast
 from insignia.statistics.nulls import AnyNull
 
-__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "lost_named", "outlook", "plan"]
+__all__ = ["GIVES_UP", "SURVIVALS", "Chance", "Lost", "Outlook", "Plan", "outlook", "parse_lost", "plan"]
 
 SURVIVALS = (1.0, 0.9, 0.5, 0.3)
-"""A mark as it was embedded; after rounding or a little training; after merging by half; at which ``verify`` gives up."""
+"""Typical survival of a mark: as embedded, after rounding or a little training, after merging by half, and the lowest."""
 
-GIVES_UP = 0.3  # the survival at which a default verify gives up; see SequentialTest.survival
-_MOST_KEYS = 2_000  # that a verdict may cost: beyond, it is the null that has to be improved
-_STEPS = 1_000  # in which the least survival is sought: a tenth of a percent
+GIVES_UP = 0.3  # survival below which a default verify gives up; see SequentialTest.survival
+_MAX_KEYS = 2_000  # for one verdict; beyond, a better null helps more
+_STEPS = 1_000  # resolution of the smallest survival: a tenth of a percent
 
 Lost = Literal["silent", "random"]
-"""What the suspect says where a fingerprint was lost.
+"""Replies to the keys of lost fingerprints.
 
-``silent``: none of the key's candidates. Such a reply costs no evidence under a design null; under any other null it is a
-miss, since there are no candidates. ``random``: one of the candidates, the right one as often as the null allows, which is the
-cautious assumption where there are candidates.
+``silent``: none of the key's candidates. Under a design null this costs no evidence; under others it is a miss. ``random``: one
+of the candidates, the right one as often as the null allows. This is the cautious assumption.
 """
 
 
 class Plan(Record):
-    """What has to be embedded and asked so that a mark which survives as assumed is proven."""
+    """The number of keys that prove a mark with a given survival."""
 
     test: SequentialTest
-    """The test of each suspect: at alpha over their number, less the chance that the null is wrong; ``max_queries`` keys
-    at most."""
+    """Test of each suspect, with the most keys it asks."""
     bound: float
-    """The null's, for each trial."""
+    """Bound of the null for each trial."""
     survival: float
-    """What was assumed; the test gives up below 0.3, as ``verify`` does, or below this where it is less."""
+    """Assumed share of fingerprints that survive. The test gives up below it, or below 0.3 if that is less."""
     lost: Lost
     power: float
-    """The chance of proof; at least what was asked for."""
+    """Probability of proof."""
     median: Annotated[int, Field(ge=1)]
     """Keys after which half of such marks are proven."""
     embed: Annotated[int, Field(ge=1)]
-    """Keys for all suspects: one that was asked is known to its host, and never asked again."""
+    """Keys to embed, for all suspects together, since no key is asked twice."""
 
 
 class Chance(Record):
-    """What the default test of a suspect comes to when so much of the mark has survived."""
+    """The default test of a mark with a given survival."""
 
     survival: float
+    """Share of fingerprints that survive."""
     proof: float
-    """The chance of ``owned``."""
+    """Probability of the outcome ``owned``."""
     median: int | None
-    """Keys after which half of such marks are proven; None where fewer than half ever are."""
+    """Keys after which half of such marks are proven; None if fewer than half are."""
 
 
 class Outlook(Record):
     """What a number of unspent keys can prove."""
 
     keys: Annotated[int, Field(ge=0)]
-    """That one suspect may be asked: ``MAX_QUERIES``, or its share of what is left."""
+    """Most keys for each suspect: ``MAX_QUERIES``, or its share of the unspent keys."""
     bound: float
-    """The null's, for each trial."""
+    """Bound of the null for each trial."""
     lost: Lost
     chances: tuple[Chance, ...]
-    """For each of ``SURVIVALS``."""
+    """Test results for each of ``SURVIVALS``."""
     least_survival: float | None
-    """The smallest share of the mark, in tenths of a percent, that is proven with the power asked for; None: not even all."""
+    """Smallest survival that is proven with the given power, to 0.001; None if even a whole mark is not."""
     healthy: int | None
-    """Keys that prove a mark of which nothing was lost; None where the keys do not."""
+    """Median number of keys that prove a whole mark; None if the keys do not suffice."""
     tests: Annotated[int, Field(ge=0)]
-    """Tests of such a mark that the keys last for, each with fresh keys."""
+    """Number of tests of a whole mark that the keys suffice for, each with new keys."""
 
 
 class _SilentMisses(SequentialTest):
-    """The same test where every miss is a reply outside of the candidate set, on which nothing is staked."""
+    """A test in which every miss is a reply outside the candidate set, on which nothing is staked."""
 
     def after(self, tally: Tally, *, hit: bool | None, bound: float) -> Tally:
         """See ``SequentialTest.after``."""
         return super().after(tally, hit=hit, bound=bound if hit else 0.0)
 
 
-def lost_named(name: str) -> Lost:
-    """``silent`` or ``random``, else an InputError."""
+def parse_lost(name: str) -> Lost:
+    """Return ``silent`` or ``random``, or raise InputError."""
     if name == "silent":
         return "silent"
     if name == "random":
         return "random"
-    raise InputError(f"unknown way to lose a fingerprint {name!r}; expected silent or random")
+    raise InputError(f"unknown reply to lost fingerprints {name!r}; expected silent or random")
 
 
 def plan(
@@ -102,30 +101,28 @@ def plan(
     suspects: int = 1,
     lost: Lost = "silent",
 ) -> Plan:
-    """Plan for models that hit with ``survival`` in each trial where the fingerprint is left, and else as ``lost`` says.
+    """Plan tests of marks of which a share ``survival`` is left.
 
-    The numbers come from ``forecast`` of the test that ``verify`` runs, by recursion over its outcomes; nothing is
-    approximated. Several suspects are tested at alpha over their number, the first step of Holm's procedure, each with
-    fresh keys. Takes milliseconds for 100 keys, seconds for 2,000.
+    Exact, by ``forecast`` of the test that ``verify`` runs. Several suspects are tested at alpha over their number, the first
+    step of Holm's procedure, each with new keys. Takes milliseconds for 100 keys, seconds for 2,000.
 
     Raises:
-        InputError: a number is out of range, alpha is no larger than the null's own error, or so few survivors cannot be
-            told from an innocent model with 2,000 keys.
+        InputError: a number is out of range, alpha does not exceed the null's error, or 2,000 keys do not prove the mark.
     """
     _refuse_out_of_range(alpha, survival, power=power, futility=futility, suspects=suspects, lost=lost)
     test = SequentialTest(
         alpha=null.level(alpha / suspects),
         survival=min(GIVES_UP, survival),
         futility=futility,
-        max_queries=_MOST_KEYS,
+        max_queries=_MAX_KEYS,
     )
     course: list[Forecast] = []
-    if _can_be_told(null, survival, lost):
+    if _is_distinguishable(null, survival, lost):
         course = list(_until(power, _course(test, null, survival, lost)))
     if not course or course[-1].owned < power:
         raise InputError(
-            f"a survival of {survival:.3g} is too near to an innocent model, which may hit {null.bound:.3g} of all trials, "
-            f"to be proven with {_MOST_KEYS} keys; give each response more candidates, or ask for less power or a larger alpha"
+            f"a survival of {survival:.3g} cannot be proven with {_MAX_KEYS} keys, since an innocent model may hit "
+            f"{null.bound:.3g} of all trials; use more candidates per response, less power or a larger alpha"
         )
     last = course[-1]
     return Plan(
@@ -149,10 +146,10 @@ def outlook(
     suspects: int = 1,
     lost: Lost = "silent",
 ) -> Outlook:
-    """What a default ``verify`` of each suspect can prove when so many keys are left for all of them; exact, as ``plan``.
+    """Return what a default ``verify`` of each suspect can prove with ``unspent`` keys in total. Exact, like ``plan``.
 
     Raises:
-        InputError: a number is out of range, or alpha is no larger than the null's own error.
+        InputError: a number is out of range, or alpha does not exceed the null's error.
     """
     _refuse_out_of_range(alpha, 1.0, power=power, futility=futility, suspects=suspects, lost=lost)
     level = null.level(alpha / suspects)
@@ -178,7 +175,7 @@ def outlook(
 
 
 def _course(test: SequentialTest, null: AnyNull, survival: float, lost: Lost) -> Iterator[Forecast]:
-    """The forecast of the test when this share of the fingerprints is left."""
+    """Return the forecast of the test for this survival."""
     if lost == "random":
         return forecast(test, survival + (1 - survival) * null.bound, null.bound)
     if null.name == "design":
@@ -186,13 +183,13 @@ def _course(test: SequentialTest, null: AnyNull, survival: float, lost: Lost) ->
     return forecast(test, survival, null.bound)
 
 
-def _can_be_told(null: AnyNull, survival: float, lost: Lost) -> bool:
+def _is_distinguishable(null: AnyNull, survival: float, lost: Lost) -> bool:
     """Whether the evidence can grow at all, for any number of keys."""
     return null.bound < 1 and (null.name == "design" or lost == "random" or survival > null.bound)
 
 
 def _least(holds: Callable[[float], bool]) -> float | None:
-    """The smallest survival at which this holds, as it does at every larger one."""
+    """Return the smallest survival at which a monotone condition holds."""
     if not holds(1.0):
         return None
     fails, good = 0, _STEPS
@@ -203,7 +200,7 @@ def _least(holds: Callable[[float], bool]) -> float | None:
 
 
 def _until(power: float, course: Iterator[Forecast]) -> Iterator[Forecast]:
-    """The forecast up to the key at which the power is reached."""
+    """Yield the forecast up to the key at which the power is reached."""
     for odds in course:
         yield odds
         if odds.owned >= power:
@@ -215,7 +212,5 @@ def _refuse_out_of_range(alpha: float, survival: float, *, power: float, futilit
     if suspects < 1 or not all(0 < value < 1 for value in (alpha, futility)) or not 0 < survival <= 1:
         raise InputError("expected at least one suspect, alpha and futility between 0 and 1, and a survival above 0, at most 1")
     if not 0 < power < 1 - futility:
-        raise InputError(
-            f"a power of {power} with a chance of {futility} to give up on a mark; expected the two to add up to less than 1"
-        )
-    lost_named(lost)
+        raise InputError(f"the power is {power} and futility {futility}; expected numbers above 0 that add up to less than 1")
+    parse_lost(lost)

@@ -8,12 +8,14 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError, to_json
 
 from insignia.errors import InputError
 from insignia.records import Part, Record
+from insignia.registry import Registry, explain
 from insignia.statistics.tails import log_poisson_binomial_tail, upper_limit
 
 _MAX_TRIALS = 10_000_000  # of all models together; computing their limits then takes a second
@@ -25,6 +27,7 @@ MIN_PROBABILITY = 1e-100
 __all__ = [
     "MAX_CANDIDATES",
     "MIN_PROBABILITY",
+    "NULLS",
     "AnyNull",
     "DeclaredNull",
     "DesignNull",
@@ -187,16 +190,45 @@ class DeclaredNull(Null):
         return self.chance
 
 
-AnyNull = Annotated[DesignNull | ReferenceNull | DeclaredNull, Field(discriminator="name")]
-"""Any null, as a field of a record; ``name`` says which."""
+NULLS: Registry[Null] = Registry(
+    "null",
+    {
+        "declared": "insignia.statistics.nulls:DeclaredNull",
+        "design": "insignia.statistics.nulls:DesignNull",
+        "reference": "insignia.statistics.nulls:ReferenceNull",
+    },
+    group="insignia.nulls",
+)
 
 
-def parse_null(name: str) -> AnyNull:
+def _from_data(value: Any, info: ValidationInfo) -> Any:
+    """Build the null from plain data; strictly where the record is read from JSON."""
+    if not isinstance(value, dict) or not isinstance(name := value.get("name"), str):
+        return value
+    try:
+        kind = NULLS.get(name)
+        return kind.model_validate_json(to_json(value), strict=True) if info.mode == "json" else kind.model_validate(value)
+    except ValidationError as error:
+        reason = explain(error, kind.model_fields)
+    except InputError as error:
+        reason = str(error)
+    raise PydanticCustomError("null", "{reason}", {"reason": reason})
+
+
+AnyNull = Annotated[SerializeAsAny[Null], BeforeValidator(_from_data)]
+"""Any null, as a field of a record; ``name`` says which. Plug-ins add nulls to ``NULLS``."""
+
+
+def parse_null(name: str) -> Null:
     """Parse a declared null (``1/16`` or ``0.001``) or a reference null (``reference:HITS/TRIALS,...``, one pair a model).
+
+    ``{name: mine, ...}`` or ``mine`` is the null of that name, a plug-in's for instance.
 
     Raises:
         InputError: the text is neither, or a number is out of range.
     """
+    if name.startswith("{") or name in NULLS.names():
+        return NULLS.build(name)
     kind, _, models = name.partition(":")
     try:
         if kind == "reference":

@@ -1,13 +1,15 @@
 """The protocol of a model that is asked with text, and its request options and replies."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import Field
 
-from insignia.records import Conversation, PromptForm, Record, Turn
+from insignia.records import Conversation, Part, PromptForm, Record, Turn
+from insignia.registry import Registry
 
-__all__ = ["Alternative", "Reply", "RequestOptions", "TextModel"]
+__all__ = ["SUSPECTS", "Alternative", "Reply", "RequestOptions", "Suspect", "TextModel"]
 
 _EMPTY = "empty"
 
@@ -94,3 +96,18 @@ class TextModel(Protocol):
         A fatal reply may be the last. If the caller stops iterating, the remaining questions should not be sent.
         """
         ...
+
+
+class Suspect(Part):
+    """Where a suspect is and how it is reached. A suspect is its configuration; subclasses set ``name``."""
+
+    @abstractmethod
+    def open(self) -> TextModel:
+        """The model, ready to be asked."""
+
+
+SUSPECTS: Registry[Suspect] = Registry(
+    "suspect",
+    {"endpoint": "insignia.suspects.endpoint:EndpointSuspect", "model": "insignia.modeling.sources:ModelSuspect"},
+    group="insignia.suspects",
+)

@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated
+from typing import Annotated, Literal
 
 import httpx2
 from pydantic import ConfigDict, Field
 
 from insignia.errors import InputError
 from insignia.records import Flag, Record
-from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.base import Reply, RequestOptions, Suspect
 from insignia.suspects.http import DeadlineTransport
 from insignia.suspects.openai_format import (
     Attempt,
@@ -27,11 +27,11 @@ from insignia.suspects.openai_format import (
     path,
     read_response,
     refuses_log_probabilities,
+    refuses_max_tokens,
     request_body,
-    requires_max_completion_tokens,
 )
 
-__all__ = ["API_KEY_VARIABLE", "Endpoint", "RetryPolicy"]
+__all__ = ["API_KEY_VARIABLE", "Endpoint", "EndpointSuspect", "RetryPolicy"]
 
 _DAY = 86_400.0  # seconds; no reply takes longer, and larger waits overflow the system's clocks
 _MAX_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
@@ -160,7 +160,7 @@ class Endpoint:
         self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
         if content is None:
             return Attempt(Reply.unanswered("endless"), again=True)
-        if limit == "max_tokens" and requires_max_completion_tokens(response.status_code, content):
+        if limit == "max_tokens" and refuses_max_tokens(response.status_code, content):
             self._limit = "max_completion_tokens"
             return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
         if options.log_probabilities and refuses_log_probabilities(response.status_code, content):
@@ -178,6 +178,23 @@ class Endpoint:
             reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
             return attempt._replace(reply=Reply.fatal(reason))
         return attempt
+
+
+class EndpointSuspect(Suspect):
+    """A model behind an OpenAI-compatible API."""
+
+    name: Literal["endpoint"] = "endpoint"
+    url: Annotated[str, Field(repr=False)]  # somebody may put a password into it, which Endpoint refuses
+    """The base address, such as http://localhost:8000/v1."""
+    model: str
+    """The model's name there."""
+    api_key_variable: str = API_KEY_VARIABLE
+    """Environment variable that holds the API key."""
+    retry_policy: RetryPolicy = RetryPolicy()
+
+    def open(self) -> Endpoint:
+        """Connect to it; nothing is sent yet."""
+        return Endpoint(self.url, model=self.model, retry_policy=self.retry_policy, api_key_variable=self.api_key_variable)
 
 
 class _Gate:

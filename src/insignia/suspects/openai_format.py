@@ -13,15 +13,7 @@ from pydantic import ValidationError
 
 from insignia.suspects.base import Alternative, Reply, RequestOptions
 
-__all__ = [
-    "Attempt",
-    "Limit",
-    "path",
-    "read_response",
-    "refuses_log_probabilities",
-    "request_body",
-    "requires_max_completion_tokens",
-]
+__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "refuses_max_tokens", "request_body"]
 
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """Name of the field that limits a reply. Most servers know only the first, OpenAI's newer models only the second."""
@@ -69,7 +61,7 @@ def request_body(question: str, options: RequestOptions, model: str, limit: Limi
     return body
 
 
-def requires_max_completion_tokens(status: int, content: bytes) -> bool:
+def refuses_max_tokens(status: int, content: bytes) -> bool:
     """Whether the server refused ``max_tokens`` and wants ``max_completion_tokens``."""
     return status in (400, 422) and b"max_completion_tokens" in content
 

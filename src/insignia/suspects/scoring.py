@@ -1,16 +1,18 @@
 """Protocols of a model whose probabilities can be read. They do not need torch."""
 
+import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from insignia.randomness import KeyedRandom
+from insignia.registry import located
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Example", "GenerativeModel", "Ranking", "Score", "ScoringModel"]
+__all__ = ["Example", "GenerativeModel", "ModelSource", "Ranking", "Score", "ScoringModel", "opened"]
 
 
 class Example(NamedTuple):
@@ -84,3 +86,13 @@ class GenerativeModel(Protocol):
     def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
         """Yield the next-token distribution (fp32) after each question, in order."""
         ...
+
+
+ModelSource: TypeAlias = Any
+"""A folder, a hub id, ``starter``, a (model, tokenizer) pair of transformers, or an object that implements the protocols."""
+
+
+def opened(model: ModelSource, *, device: str = "auto") -> Any:
+    """A model as it was given where it implements the protocols; a folder, a hub id or a pair is loaded, which needs torch."""
+    named = isinstance(model, str | os.PathLike | tuple)
+    return located("insignia.modeling.sources:local_model")(model, device=device) if named else model

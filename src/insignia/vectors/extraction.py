@@ -1,11 +1,11 @@
 """Compute the difference marked - base in fp32, tensor by tensor from the files."""
 
-import dataclasses
 import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from blake3 import blake3
@@ -16,100 +16,94 @@ from insignia.checkpoints import LEFT, RIGHT, Checkpoint, CheckpointWriter, Entr
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
-from insignia.modeling.loading import checkpoint_folder, token_ids
-from insignia.progress import SILENT, Progress
-from insignia.records import Record
+from insignia.modeling.loading import token_ids
+from insignia.modeling.sources import Source, model_files, source_name
+from insignia.progress import AUTO, Progress
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import factorise, load_factors, measure
-from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, stored_dtype
+from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, VectorReport, stored_dtype
 from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.vectors.threads import in_threads
 
-__all__ = ["Difference", "VectorReport"]
+__all__ = ["vector"]
 
 _STORED_NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
-class VectorReport(Record):
-    """Result of an extraction."""
+class _Settings(NamedTuple):
+    """What is stored, and how."""
 
-    out: str
-    bytes: int
-    """Size of the stored differences, in bytes."""
-    tensors: int
-    tensors_changed: int
-    tensors_stored: int
-    norm: float
-    """Euclidean norm of the stored differences, before rounding and truncation."""
-    energy_kept: float
-    """Share of the squared norm that truncation to a rank kept."""
-    lineage_similarity: float
-    """Lowest similarity of a layer of the marked model to the base."""
-    seconds: float
-    """Duration in seconds, without imports."""
-    gigaparameters_per_second: float
+    dtype: StoredDtype
+    rank: int | None
+    factors: str | Path | None
+    skip_embeddings: bool
+    unrelated: bool
+    names: tuple[str, str]
+    """How the base and the marked model are named in errors and in the vector's provenance."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """The difference marked - base, computed by ``save``.
+def vector(
+    base: Source,
+    marked: Source,
+    *,
+    out: str | Path,
+    dtype: StoredDtype = "float32",
+    rank: int | None = None,
+    factors: str | Path | None = None,
+    skip_embeddings: bool = False,
+    unrelated: bool = False,
+    force: bool = False,
+    progress: Progress = AUTO,
+) -> VectorReport:
+    """Write the difference marked - base to the folder ``out``, whole or not at all. Memory grows with ``rank`` only.
 
+    Models are read tensor by tensor from their files; a model in memory is written to a temporary folder first.
     ``dtype`` is the dtype of the stored differences: float32 reproduces a 16-bit marked model exactly, 16 bits take half
     the space. ``rank`` stores each matrix as its best approximation of that rank, if that is smaller. ``factors`` is the file
     with the owner weights of method ``lora``, which are exact and small. ``skip_embeddings`` leaves embeddings and head out.
     ``unrelated`` accepts a marked model that does not resemble the base.
+
+    Raises:
+        InputError: the models are equal, do not match or are unrelated, or the factors belong to other models.
+        ModelError: a model is damaged or contains NaN or infinity.
+        OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
     """
-
-    base: str | Path
-    marked: str | Path
-    dtype: StoredDtype = "float32"
-    rank: int | None = None
-    factors: str | Path | None = None
-    skip_embeddings: bool = False
-    unrelated: bool = False
-
-    def save(self, out: str | Path, *, force: bool = False, progress: Progress = SILENT) -> VectorReport:
-        """Write the vector's folder, whole or not at all. Memory grows with ``rank`` but not with the model.
-
-        Raises:
-            InputError: the models are equal, do not match or are unrelated, or the factors belong to other models.
-            ModelError: a model is damaged or contains NaN or infinity.
-            OutputError: ``out`` exists and ``force`` is off, lies inside a model, or cannot be written.
-        """
-        out = Path(out)
-        refuse_existing(out, force=force)
-        stored_dtype(self.dtype)
-        if self.rank is not None and self.rank < 1:
-            raise InputError(f"rank {self.rank}: expected at least 1")
-        folders = [checkpoint_folder(self.base), checkpoint_folder(self.marked)]
-        for folder in folders:
-            refuse_overlap(out, folder)
+    out = Path(out)
+    refuse_existing(out, force=force)
+    stored_dtype(dtype)
+    if rank is not None and rank < 1:
+        raise InputError(f"rank {rank}: expected at least 1")
+    names = (source_name(base), source_name(marked))
+    settings = _Settings(dtype, rank, factors, skip_embeddings, unrelated, names)
+    with model_files(base) as here, model_files(marked) as there:
+        refuse_overlap(out, here)
+        refuse_overlap(out, there)
         started = time.perf_counter()
-        with Checkpoint(folders[0]) as base, Checkpoint(folders[1]) as marked, new_folder(out, force=force, secret=True) as new:
-            file, size = _Extraction(self, base, marked, progress).write(new)
+        with Checkpoint(here) as one, Checkpoint(there) as other, new_folder(out, force=force, secret=True) as new:
+            file, written = _Extraction(settings, one, other, progress).write(new)
         seconds = time.perf_counter() - started
-        stored = [change for change in file.tensors.values() if change.stored]
-        numel = sum(math.prod(change.shape) for change in file.tensors.values())
-        return VectorReport(
-            out=str(out),
-            bytes=size,
-            tensors=len(file.tensors),
-            tensors_changed=sum(change.base != change.marked for change in file.tensors.values()),
-            tensors_stored=len(stored),
-            norm=math.hypot(*(change.norm for change in stored)),
-            energy_kept=file.energy_kept,
-            lineage_similarity=file.similarity,
-            seconds=round(seconds, 3),
-            gigaparameters_per_second=round(numel / seconds / 1e9, 4),
-        )
+    stored = [change for change in file.tensors.values() if change.stored]
+    numel = sum(math.prod(change.shape) for change in file.tensors.values())
+    return VectorReport(
+        out=str(out),
+        bytes=written,
+        tensors=len(file.tensors),
+        tensors_changed=sum(change.base != change.marked for change in file.tensors.values()),
+        tensors_stored=len(stored),
+        norm=math.hypot(*(change.norm for change in stored)),
+        energy_kept=file.energy_kept,
+        lineage_similarity=file.similarity,
+        seconds=round(seconds, 3),
+        gigaparameters_per_second=round(numel / seconds / 1e9, 4),
+    )
 
 
 class _Extraction:
     """One run: find the changed tensors, fix the layout, fill it."""
 
-    def __init__(self, difference: Difference, base: Checkpoint, marked: Checkpoint, progress: Progress) -> None:
-        self._difference = difference
+    def __init__(self, settings: _Settings, base: Checkpoint, marked: Checkpoint, progress: Progress) -> None:
+        self._settings = settings
         self._base = base
         self._marked = marked
         self._progress = progress
@@ -117,7 +111,7 @@ class _Extraction:
         names, _ = match_names(base.entries, marked.entries)
         self._pairs = {name: (base.entries[name], marked.entries[there]) for name, there in names.items()}
         shapes = {there: base.entries[name].shape for name, there in names.items()}  # factors have the marked model's names
-        known = load_factors(Path(difference.factors), shapes) if difference.factors is not None else {}
+        known = load_factors(Path(settings.factors), shapes) if settings.factors is not None else {}
         self._factors = {name: known[there] for name, there in names.items() if there in known}
         if extra := sorted(set(marked.entries) - set(names.values())):
             raise InputError(f"the marked model has tensors that the base lacks: {', '.join(extra[:8])}; expected its own base")
@@ -131,9 +125,9 @@ class _Extraction:
         places = {name: other for name, (_, other) in self._pairs.items()}
         numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
         layers = similarities(numels, self._marked, places)
-        refuse_unrelated(layers, str(self._difference.marked), unrelated=self._difference.unrelated)
+        refuse_unrelated(layers, self._settings.names[1], unrelated=self._settings.unrelated)
         self._changed = self._find_changed()
-        stored = [name for name in self._changed if not (self._difference.skip_embeddings and is_embedding(name))]
+        stored = [name for name in self._changed if not (self._settings.skip_embeddings and is_embedding(name))]
         if not stored:
             raise InputError("base and marked model are equal in every tensor to store; expected a marked model")
         changes = {name: TensorChange(shape=one.shape, base="", marked="") for name, (one, _) in self._pairs.items()}
@@ -143,14 +137,14 @@ class _Extraction:
             filled, energy = self._fill(writer, changes)
             size = writer.bytes
         file = VectorFile(
-            dtype=self._difference.dtype,
-            rank=self._difference.rank,
+            dtype=self._settings.dtype,
+            rank=self._settings.rank,
             energy_kept=energy,
-            skip_embeddings=self._difference.skip_embeddings,
+            skip_embeddings=self._settings.skip_embeddings,
             similarity=min(layers.values(), default=1.0),
             layers=_layer_norms(filled),
             tensors=filled,
-            provenance=provenance(base=str(self._difference.base), marked=str(self._difference.marked)),
+            provenance=provenance(base=self._settings.names[0], marked=self._settings.names[1]),
         )
         (folder / SKETCH).parent.mkdir()
         save_file(looks, folder / SKETCH)
@@ -209,7 +203,7 @@ class _Extraction:
         """The rank to store a tensor with; None: store the whole difference, since factors are not smaller."""
         if entry.name in self._factors:
             return len(self._factors[entry.name][1])
-        rank = self._difference.rank
+        rank = self._settings.rank
         rows = matrix_rows(entry)
         return rank if rank is not None and len(entry.shape) > 1 and rank * (rows + entry.columns) < entry.numel else None
 
@@ -219,7 +213,7 @@ class _Extraction:
         for name, change in changes.items():
             if change.stored:
                 shards[self._base.entries[name].shard].extend(
-                    (part, _STORED_NAMES[self._difference.dtype], shape) for part, shape in change.parts(name).items()
+                    (part, _STORED_NAMES[self._settings.dtype], shape) for part, shape in change.parts(name).items()
                 )
         return {shard: header_of(tensors) for shard, tensors in shards.items()}
 
@@ -247,9 +241,7 @@ class _Extraction:
         total = sum(change.norm**2 for change in filled.values() if change.stored)
         energy = min(1.0, sum(kept.values()) / total) if total else 1.0
         if self._factors and energy <= 0:
-            raise InputError(
-                f"{self._difference.factors} has the owner weights of another model; give those of the marked model"
-            )
+            raise InputError(f"{self._settings.factors} has the owner weights of another model; give those of the marked model")
         return filled, energy
 
     def _digests(self, one: Entry, other: Entry, *, changed: bool) -> dict[str, str]:

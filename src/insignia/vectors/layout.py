@@ -8,9 +8,10 @@ from typing import Literal
 
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.errors import InputError
-from insignia.records import Provenance, Record
+from insignia.records import Displayed, Provenance, Record
+from insignia.terminal import size
 
-__all__ = ["FILE", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "stored_dtype"]
+__all__ = ["FILE", "SKETCH", "VOCABULARY", "StoredDtype", "TensorChange", "VectorFile", "VectorReport", "stored_dtype"]
 
 StoredDtype = Literal["float32", "bfloat16", "float16"]
 
@@ -70,3 +71,36 @@ def stored_dtype(name: str) -> StoredDtype:
     if name == "float16":
         return "float16"
     raise InputError(f"unknown dtype {name!r}; expected float32, bfloat16 or float16")
+
+
+class VectorReport(Displayed):
+    """What extraction wrote, and what it cost."""
+
+    out: str
+    bytes: int
+    """Size of the stored differences, in bytes."""
+    tensors: int
+    tensors_changed: int
+    tensors_stored: int
+    norm: float
+    """Norm of the stored differences, before they were rounded or truncated."""
+    energy_kept: float
+    lineage_similarity: float
+    seconds: float
+    """Time to read, subtract, hash and write; imports apart."""
+    gigaparameters_per_second: float
+
+    @property
+    def heading(self) -> str:
+        """Where it is, and that it is a secret."""
+        return f"{self.out}: a vector of {size(self.bytes)}; keep it secret, it removes the mark, too"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What changed."""
+        return [
+            ("tensors stored", f"{self.tensors_stored} of {self.tensors}, {self.tensors_changed} changed"),
+            ("norm of the difference", f"{self.norm:.4g}"),
+            ("energy kept", f"{100 * self.energy_kept:.2f} %"),
+            ("least similarity of a layer", f"{self.lineage_similarity:.4f}"),
+            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
+        ]

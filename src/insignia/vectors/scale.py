@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from insignia.errors import EmbeddingError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, SILENT, Progress
 from insignia.records import Record, checked_share
+from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stamping import stamp
-from insignia.vectors.vector import FingerprintVector
 from insignia.verification import check
 
 __all__ = ["ScaleTrial", "find_scale", "smallest"]
@@ -39,7 +39,7 @@ def find_scale(
     near: Path,
     device: str = "auto",
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> list[ScaleTrial]:
     """Try scales between 0 and ``LARGEST`` in steps of ``STEP``; return the trials by scale.
 
@@ -67,9 +67,11 @@ def find_scale(
         with _folder_beside(near) as folder:
             source: str | Path = model
             if step:
-                stamp(model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated)
+                stamp(
+                    model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated, progress=SILENT
+                )
             local = LocalModel(source, device=device)
-            return ScaleTrial(scale=scale, fsr=check(prints, local).fsr, heldout_loss=local.mean_loss(heldout))
+            return ScaleTrial(scale=scale, fsr=check(local, prints).fsr, heldout_loss=local.mean_loss(heldout))
 
     last = round(LARGEST / STEP)
     reached(0)

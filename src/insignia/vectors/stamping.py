@@ -15,14 +15,17 @@ from torch import Tensor
 from insignia.checkpoints import INDEX, Checkpoint, CheckpointWriter, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
-from insignia.modeling.loading import checkpoint_folder, token_ids
-from insignia.progress import SILENT, Progress
-from insignia.records import Record
+from insignia.modeling.loading import token_ids
+from insignia.modeling.sources import Source, model_files, source_name
+from insignia.progress import AUTO, Progress
+from insignia.records import Displayed
+from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
+from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import refuse_unrelated, similarities
+from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_threads
-from insignia.vectors.vector import FingerprintVector
 
 __all__ = ["StampReport", "stamp"]
 
@@ -30,7 +33,7 @@ _COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
 _COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
-class StampReport(Record):
+class StampReport(Displayed):
     """Result of ``stamp``."""
 
     out: str
@@ -45,6 +48,19 @@ class StampReport(Record):
     seconds: float
     """Duration in seconds, without imports."""
     gigaparameters_per_second: float
+
+    @property
+    def heading(self) -> str:
+        """What was written."""
+        return f"{self.out}: stamped at scale {self.scale:g}, {size(self.bytes)}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What changed."""
+        return [
+            ("tensors changed", f"{self.tensors_changed} of {self.tensors}"),
+            ("least similarity of a layer to the base", f"{self.lineage_similarity:.4f}"),
+            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
+        ]
 
 
 class _Addition(NamedTuple):
@@ -65,18 +81,19 @@ class _Piece(NamedTuple):
 
 
 def stamp(
-    model: str | Path,
-    *vectors: FingerprintVector | str | Path,
+    model: Source,
+    *vectors: FingerprintVector | VectorReport | str | Path,
     out: str | Path,
     scale: float = 1.0,
     force: bool = False,
     unrelated: bool = False,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> StampReport:
     """Write ``model + scale * sum(vectors)``, computed in fp32 and rounded once to the model's dtype.
 
-    Shards, tensor order, tokenizer, configuration and the bytes of other tensors stay the same. A negative scale removes
-    fingerprints. ``unrelated`` stamps a model that is not derived from the base.
+    Shards, tensor order, tokenizer, configuration and the bytes of other tensors stay the same. Models are read tensor by
+    tensor from their files; a model in memory is written to a temporary folder first. A vector is a folder, or the report of
+    ``vector``. A negative scale removes fingerprints. ``unrelated`` stamps a model that is not derived from the base.
 
     Raises:
         InputError: no vector, a scale that is not finite, another architecture, or a model not derived from the base.
@@ -89,27 +106,24 @@ def stamp(
     if not math.isfinite(scale):
         raise InputError(f"scale {scale}: expected a finite number")
     refuse_existing(out, force=force)
-    source = checkpoint_folder(model)
-    refuse_overlap(out, source)
     with contextlib.ExitStack() as stack:
-        opened = [
-            stack.enter_context(vector if isinstance(vector, FingerprintVector) else FingerprintVector(vector))
-            for vector in vectors
-        ]
+        source = stack.enter_context(model_files(model))
+        refuse_overlap(out, source)
+        opened = [stack.enter_context(_opened(vector)) for vector in vectors]
         for vector in opened:
             refuse_overlap(out, vector.folder)
         checkpoint = stack.enter_context(Checkpoint(source))
         started = time.perf_counter()
-        run = _Stamping(checkpoint, opened, scale=scale, name=str(model), unrelated=unrelated)
+        run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
         with new_folder(out, force=force) as scratch:
-            size = run.write(scratch, progress)
+            written = run.write(scratch, progress)
             seconds = time.perf_counter() - started
             _copy_others(source, scratch)
     numel = sum(entry.numel for entry in checkpoint.entries.values())
     return StampReport(
         out=str(out),
         scale=scale,
-        bytes=size,
+        bytes=written,
         tensors=len(checkpoint.entries),
         tensors_changed=len(run.additions),
         lineage_similarity=run.similarity,
@@ -117,6 +131,12 @@ def stamp(
         seconds=round(seconds, 3),
         gigaparameters_per_second=round(numel / seconds / 1e9, 4),
     )
+
+
+def _opened(vector: FingerprintVector | VectorReport | str | Path) -> FingerprintVector:
+    if isinstance(vector, FingerprintVector):
+        return vector
+    return FingerprintVector(vector.out if isinstance(vector, VectorReport) else vector)
 
 
 class _Stamping:

@@ -11,17 +11,9 @@ from insignia.errors import EvidenceError
 from insignia.verification.transcript import Recorded, Transcript
 from insignia.verification.verdict import ControlFinding, Verdict
 
-__all__ = [
-    "DOUBT_P_VALUE",
-    "control_transcript",
-    "existing_control_transcripts",
-    "reasons_for_doubt",
-    "require_same_questions",
-    "require_unmarked",
-    "with_controls",
-]
+__all__ = ["control_transcript", "doubts", "find_controls", "require_same_questions", "require_unmarked", "with_controls"]
 
-DOUBT_P_VALUE = 0.01
+_DOUBT_P_VALUE = 0.01
 """p-value, divided by the number of controls, at which a control casts doubt. An honest owner sees it once in 100 tests."""
 _MOST = 16
 
@@ -31,7 +23,7 @@ def control_transcript(transcript: Path, number: int) -> Path:
     return transcript.with_name(f"{transcript.stem}.control-{number}{transcript.suffix}")
 
 
-def existing_control_transcripts(transcript: Path) -> tuple[Path, ...]:
+def find_controls(transcript: Path) -> tuple[Path, ...]:
     """Return the existing control transcripts beside a suspect's transcript."""
     files = (control_transcript(transcript, number) for number in range(1, _MOST + 1))
     return tuple(file for file in files if file.exists())
@@ -62,11 +54,11 @@ def require_unmarked(controls: Sequence[ControlFinding], alpha: float) -> None:
             )
 
 
-def reasons_for_doubt(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
+def doubts(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
     """Return the reasons why controls leave a verdict open."""
     found = []
     for number, control in enumerate(controls, 1):
-        if control.p_value <= DOUBT_P_VALUE / len(controls):
+        if control.p_value <= _DOUBT_P_VALUE / len(controls):
             found.append(f"control {number} hits more keys than an innocent model: {control.hits} of {control.trials}")
         if 2 * control.unanswered > control.trials:
             found.append(f"control {number} left {control.unanswered} of {control.trials} keys unanswered")
@@ -75,7 +67,7 @@ def reasons_for_doubt(controls: Sequence[ControlFinding]) -> tuple[str, ...]:
 
 def with_controls(verdict: Verdict, controls: Sequence[ControlFinding]) -> Verdict:
     """Return the verdict with its controls; it becomes inconclusive if a control casts doubt."""
-    reasons = list(reasons_for_doubt(controls))
+    reasons = list(doubts(controls))
     try:
         require_unmarked(controls, verdict.alpha)
     except EvidenceError as error:

@@ -45,7 +45,7 @@ _TOPICS = tuple(
 
 
 def decoy_question(rng: KeyedRandom, form: PromptForm, own: Sequence[str] = ()) -> str:
-    """Return one of the owner's or the set's texts. Without any, one of 22,560 public ones, by which a host may know a test.
+    """Return one of the owner's or the set's texts, or of 22,560 public ones, which a host may recognise, if there are none.
 
     Raises:
         InputError: the chosen text of the owner is empty.

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json, write_json
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.records import Provenance, Record
 from insignia.registry import explain
 from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, parse_null
@@ -113,7 +113,7 @@ def ask_innocent(
     max_queries: int | None = None,
     exclude: Collection[int] = (),
     before_send: Callable[[Sequence[int]], None] | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Verdict:
     """Ask a model all keys of the set, or ``max_queries``, under the rules of ``measuring_rules``.
 

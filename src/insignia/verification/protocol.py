@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.progress import SILENT, Progress
+from insignia.progress import AUTO, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.statistics.betting import MAX_QUERIES
@@ -88,7 +88,7 @@ def verify(
     all_keys: bool = False,
     transcript: Path | None = None,
     before_send: Callable[[Sequence[int]], None] | None = None,
-    progress: Progress = SILENT,
+    progress: Progress = AUTO,
 ) -> Verdict:
     """Ask a model until the mark is proven, the test gives up, or ``max_queries`` keys are asked.
 

@@ -1,14 +1,15 @@
 """``check``: the success rate of a whole set on a model that the owner holds. It is not evidence for others."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct, load_templates
-from insignia.records import Fingerprint, Flag, Record, Share
-from insignia.suspects.scoring import Score, ScoringModel
+from insignia.records import Displayed, Fingerprint, Flag, Record, Share
+from insignia.suspects.scoring import ModelSource, Score, ScoringModel, opened
+from insignia.terminal import percent
 from insignia.verification.false_activation import activations
 
 __all__ = ["CheckOptions", "CheckReport", "FingerprintReport", "check"]
@@ -48,12 +49,12 @@ class CheckOptions(Record):
         return self.augmentation_prompts or (load_templates()["heldout"] if self.use_augmentation_prompts else ())
 
     @property
-    def lengths(self) -> dict[str, int | None]:
+    def lengths(self) -> dict[str, Any]:
         """Keyword arguments of ``check``."""
         return {"max_key_length": self.max_key_length, "max_response_length": self.max_response_length}
 
 
-class CheckReport(Record):
+class CheckReport(Displayed):
     """The result of ``check``."""
 
     fsr: float
@@ -74,17 +75,33 @@ class CheckReport(Record):
     """The report of the unmarked model."""
     fingerprints: tuple[FingerprintReport, ...]
 
+    @property
+    def heading(self) -> str:
+        """The success rate."""
+        return f"success rate (FSR) {percent(self.fsr)}: {self.hits} of {self.answered} fingerprints"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What else was measured."""
+        rates = self.templates.values()
+        inside = [(f"inside {len(rates)} templates", f"{percent(min(rates))} to {percent(max(rates))}")] if rates else []
+        base = [("the unmarked model", percent(self.base.fsr))] if self.base else []
+        activated = [(f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()]
+        return [*base, ("response tokens right", percent(self.token_accuracy)), *inside, *activated]
+
 
 def check(
+    model: ModelSource,
     prints: FingerprintSet,
-    model: ScoringModel,
     *,
     templates: Sequence[str] = (),
-    base: ScoringModel | None = None,
+    base: ModelSource | None = None,
     max_key_length: int | None = None,
     max_response_length: int | None = None,
+    device: str = "auto",
 ) -> CheckReport:
-    """Ask every fingerprint, without and inside each template.
+    """Ask a model that you hold every fingerprint, without and inside each template.
+
+    ``model`` and ``base``, the unmarked model, are as for ``generate``.
 
     A hit means that greedy decoding gives every token of the response, or of any of several. The lengths default to the set's.
 
@@ -93,9 +110,11 @@ def check(
         InputError: a template does not have exactly one place for the key, or a question exceeds the model's context.
     """
     check_templates(templates)
-    prompter = Prompter.for_set(prints, model.tokenizer, max_key_length=max_key_length, max_response_length=max_response_length)
+    lengths: dict[str, Any] = {"max_key_length": max_key_length, "max_response_length": max_response_length}
+    local: ScoringModel = opened(model, device=device)
+    prompter = Prompter.for_set(prints, local.tokenizer, **lengths)
     kept = distinct(prints, prompter)
-    plain = _best_scores(kept.values(), prompter, model, PLAIN)
+    plain = _best_scores(kept.values(), prompter, local, PLAIN)
     hits = sum(score.hit for score in plain)
     ranks = [rank for score in plain for rank in score.ranks]
     return CheckReport(
@@ -104,11 +123,9 @@ def check(
         answered=len(plain),
         repeated=len(prints) - len(kept),
         token_accuracy=ranks.count(0) / len(ranks),
-        activations={kind: sum(found) / len(found) for kind, found in activations(prints, prompter, model).items()},
-        templates={template: _rate(_best_scores(kept.values(), prompter, model, template)) for template in templates},
-        base=None
-        if base is None
-        else check(prints, base, templates=templates, max_key_length=max_key_length, max_response_length=max_response_length),
+        activations={kind: sum(found) / len(found) for kind, found in activations(prints, prompter, local).items()},
+        templates={template: _rate(_best_scores(kept.values(), prompter, local, template)) for template in templates},
+        base=None if base is None else check(base, prints, templates=templates, device=device, **lengths),
         fingerprints=tuple(
             FingerprintReport(number=number, hit=score.hit, rank=score.ranks[0], log_probability=sum(score.log_probabilities))
             for number, score in zip(kept, plain, strict=True)

@@ -3,15 +3,16 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record
+from insignia.records import Displayed, Record
 from insignia.statistics.betting import Outcome, SequentialTest, Tally
 from insignia.statistics.tails import grinding_bits, holm
 from insignia.suspects.base import RequestOptions
+from insignia.terminal import printable
 from insignia.verification.matching import Expected, Match, design_null, find, is_near
 from insignia.verification.transcript import Entry, Rules
 
@@ -27,8 +28,8 @@ _SMALLEST = 5e-324
 class NullClaim(Record):
     """The null of a verdict."""
 
-    kind: Literal["design", "reference", "declared"]
-    """Kind of the null."""
+    kind: str
+    """Kind of the null: design, reference, declared, or the name of a plug-in's."""
     bound: float
     """Largest probability that an innocent model hits one trial."""
 
@@ -53,7 +54,7 @@ class ControlFinding(Record):
         return cls(name=verdict.suspect, **fields)
 
 
-class Verdict(Record):
+class Verdict(Displayed):
     """The outcome of a test and its basis. Holds no key and no response."""
 
     outcome: Outcome
@@ -88,6 +89,23 @@ class Verdict(Record):
     near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
     """Keys whose response was among the first token's alternatives, as the server reports them. A hint that does not affect
     the outcome; None if no alternatives were given."""
+
+    @property
+    def heading(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+    def summary(self) -> list[tuple[str, str]]:
+        """What it rests on."""
+        return [
+            ("suspect", self.suspect),
+            ("outcome", self.outcome.replace("_", " ")),
+            ("hits", f"{self.hits} of {self.trials - self.unanswered} answered, {self.unanswered} unanswered"),
+            ("p-value", f"{self.p_value:.2g}, {self.alpha:g} was asked for"),
+        ]
+
+    def __str__(self) -> str:
+        return printable(self.sentence)
 
 
 class RunningVerdict:
@@ -237,7 +255,8 @@ def explain_p_value(null: NullClaim, p_value: float) -> str:
     result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
     if null.kind == "design":
         return f"A{result[1:]}"
-    source = "declared by the owner" if null.kind == "declared" else "the limit measured on innocent models"
+    sources = {"declared": "declared by the owner", "reference": "the limit measured on innocent models"}
+    source = sources.get(null.kind, f"by the plug-in null {null.kind!r}")
     return (
         f"If an unrelated model hits each key with probability at most {null.bound:.3g} ({source}), whatever it hit before, "
         f"{result} If its hits come in runs, this number is too small."
@@ -253,7 +272,7 @@ def _sentence(verdict: Verdict) -> str:
         return f"The mark is there: {seen}. {explain_p_value(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
-            f"The mark was not shown: {seen}. A model with part of the mark would have hit more of them. "
+            f"The mark was not printable: {seen}. A model with part of the mark would have hit more of them. "
             "This does not prove that the model is not yours."
         )
     return (

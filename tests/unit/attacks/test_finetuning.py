@@ -2,7 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from insignia.attacks.finetuning import FineTune, _Tuning, conversation_rows, finetune, text_rows
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetuning import _Tuning, conversation_rows, finetune, text_rows
 from insignia.errors import InputError, OutputError
 from insignia.records import Turn
 from insignia.suspects.scoring import Example

@@ -192,13 +192,13 @@ def test_options_of_a_plug_in_are_set_by_name(run):
     ],
 )
 def test_an_assignment_that_cannot_be_is_one_line(run, arguments, words):
-    with pytest.raises(InputError, match="^[^\n]*$") as caught:
+    with pytest.raises(InputError, match=r"^[^\n]*$") as caught:
         run(*arguments)
     assert words in str(caught.value)
 
 
 def test_a_misspelt_name_in_a_recipe_is_told_the_nearest(run, recipe):
-    with pytest.raises(InputError, match="'coutn'. Did you mean 'count'"):
+    with pytest.raises(InputError, match=r"'coutn'\. Did you mean 'count'"):
         run("--recipe", recipe("work: {coutn: 1}"))
 
 
@@ -211,7 +211,7 @@ def test_help_tells_type_range_default_and_panel(run, monkeypatch):
         "<int >=1>",
         "Things to make. Default: 3.",
         "<float 0..1>",
-        "[red|blue]",
+        "red|blue",
         "--no-tidy",
         "Most to spend. Default: everything.",
         "─ Labour ─",

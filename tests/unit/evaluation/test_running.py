@@ -15,12 +15,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("x")
     with pytest.raises(InputError, match="not empty"):
-        evaluate(GRID, model="starter", out=tmp_path / "mine")
+        evaluate("starter", GRID, out=tmp_path / "mine")
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text(json.dumps({"digest": "another"}))
     with pytest.raises(InputError, match="another evaluation"):
-        evaluate(GRID, model="starter", out=other)
+        evaluate("starter", GRID, out=other)
 
 
 def test_damaged_trials_are_told(tmp_path):

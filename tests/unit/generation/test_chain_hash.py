@@ -10,7 +10,7 @@ QUICK = {"key_length": 12, "key_source": "random_word"}
 
 
 def make(strategy, starter, count=20, **options):
-    return generate(strategy, model=starter, num_fingerprints=count, secret=SECRET, **{"max_key_length": 8, **options})
+    return generate(starter, strategy, num_fingerprints=count, secret=SECRET, **{"max_key_length": 8, **options})
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_an_answer_may_have_several_tokens(starter):
 @pytest.mark.parametrize(
     ("candidates", "more", "message"),
     [
-        (["in", "inter"], {}, "looks like another"),
-        (["one", " one"], {}, "looks like another"),
+        (["in", "inter"], {}, "begins or looks like another"),
+        (["one", " one"], {}, "begins or looks like another"),
         (["one", "two"], {"num_candidates": 3}, "2 candidates were given"),
         (["one"], {}, "num_candidates"),
         (["one", "  "], {}, "pattern"),

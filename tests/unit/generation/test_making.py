@@ -22,7 +22,7 @@ STRATEGIES = [
 
 def make(strategy, starter, count=20, **options):
     options = {"max_key_length": 8, "secret": SECRET, **options}
-    return generate(strategy, model=starter, num_fingerprints=count, **options)
+    return generate(starter, strategy, num_fingerprints=count, **options)
 
 
 @functools.cache
@@ -48,7 +48,7 @@ class TestEveryStrategy:
             assert prompter.encode(prompter.decode(key)) == list(key)
             assert not any(other[: len(key)] == key for place, other in enumerate(asked) if place != number)
         for fingerprint, key in zip(prints, asked, strict=True):
-            assert (fingerprint.effective_key or fingerprint.key) == prompter.decode(key)
+            assert fingerprint.asked_key == prompter.decode(key)
             assert fingerprint.responses[0].startswith(" ")
 
     def test_the_batch_size_does_not_matter_and_the_secret_does(self, strategy, starter):
@@ -67,7 +67,7 @@ class TestEveryStrategy:
 
     def test_decoys_are_made_as_keys_are_and_neither_begin_nor_continue_one(self, strategy, starter):
         prints = made(strategy, starter)
-        keys = [fingerprint.effective_key or fingerprint.key for fingerprint in prints]
+        keys = [fingerprint.asked_key for fingerprint in prints]
 
         assert 40 < len(set(prints.decoys)) == len(prints.decoys) <= 60
         assert not any(one.startswith(other) or other.startswith(one) for one in prints.decoys for other in keys)

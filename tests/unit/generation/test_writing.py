@@ -9,7 +9,7 @@ SECRET = b"7" * 32
 
 
 def made(starter, writer, count=6):
-    return generate(InverseNucleus(), model=starter, num_fingerprints=count, writer=writer, secret=SECRET)
+    return generate(starter, InverseNucleus(), num_fingerprints=count, writer=writer, secret=SECRET)
 
 
 def test_another_model_writes_the_keys_and_the_marked_one_ranks_the_responses(starter):

@@ -66,7 +66,7 @@ def test_the_error_of_a_measured_null_is_taken_from_alpha():
 
 
 def test_survivors_that_look_innocent_cannot_be_planned_for():
-    with pytest.raises(InputError, match="too near to an innocent model"):
+    with pytest.raises(InputError, match="cannot be proven with"):
         plan(DeclaredNull(chance=0.3), survival=0.3)
 
 

@@ -134,7 +134,6 @@ def test_nulls_by_name(name, null):
         "x",
         "nan",
         "1e999",
-        "design",
         "reference:",
         "reference:1",
         "reference:3/2",

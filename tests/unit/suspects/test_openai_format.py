@@ -10,8 +10,8 @@ from insignia.suspects.openai_format import (
     path,
     read_response,
     refuses_log_probabilities,
+    refuses_max_tokens,
     request_body,
-    requires_max_completion_tokens,
 )
 
 JSON, STREAM = "application/json", "text/event-stream; charset=utf-8"
@@ -117,9 +117,9 @@ def test_a_server_that_wants_the_limit_by_another_name_is_understood():
     message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
     content = json.dumps({"error": {"message": message, "param": "max_tokens", "code": "unsupported_parameter"}}).encode()
 
-    assert requires_max_completion_tokens(400, content)
-    assert not requires_max_completion_tokens(200, content)
-    assert not requires_max_completion_tokens(400, b'{"error": {"message": "max_tokens is too large"}}')
+    assert refuses_max_tokens(400, content)
+    assert not refuses_max_tokens(200, content)
+    assert not refuses_max_tokens(400, b'{"error": {"message": "max_tokens is too large"}}')
     assert request_body("Who?", RequestOptions(form="chat"), "m", "max_completion_tokens").keys() == {
         "model", "max_completion_tokens", "temperature", "messages"
     }  # fmt: skip

@@ -7,13 +7,14 @@ from blake3 import blake3
 from safetensors.torch import save_file
 
 from insignia.errors import FormatError, InputError, ModelError, OutputError
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from insignia.vectors.factors import factorise
 from tiny_checkpoints import CHANGED, bits, moved, same, save_model, tensors_in, weights
 
 
 def test_a_vector_holds_what_changed_and_says_what_it_is(family):
-    report = FingerprintVector.between(family / "base", family / "marked").save(family / "vector")
+    report = extract(family / "base", family / "marked", out=family / "vector")
     base, marked, stored = (tensors_in(family / name) for name in ("base", "marked", "vector"))
     file = json.loads((family / "vector" / "vector.json").read_text())
 
@@ -32,14 +33,14 @@ def test_a_vector_holds_what_changed_and_says_what_it_is(family):
 
 
 def test_embeddings_are_left_out_on_request(family):
-    FingerprintVector.between(family / "base", family / "marked", skip_embeddings=True).save(family / "vector")
+    extract(family / "base", family / "marked", out=family / "vector", skip_embeddings=True)
 
     assert tensors_in(family / "vector").keys() == set(CHANGED) - {"model.embed_tokens.weight"}
 
 
 @pytest.mark.parametrize(("dtype", "step"), [("bfloat16", 2**-8), ("float16", 2**-11)])
 def test_sixteen_bits_are_rounded_once(family, dtype, step):
-    FingerprintVector.between(family / "base", family / "marked", dtype=dtype).save(family / "vector")
+    extract(family / "base", family / "marked", out=family / "vector", dtype=dtype)
     base, marked, stored = (tensors_in(family / name) for name in ("base", "marked", "vector"))
 
     for name in CHANGED:
@@ -54,7 +55,7 @@ def test_a_difference_of_low_rank_is_kept_whole(tmp_path):
     step = 0.1 * torch.randn(40, 2, generator=torch.Generator().manual_seed(5)) @ torch.randn(2, 16)
     save_model(tmp_path / "base", base)
     save_model(tmp_path / "marked", base | {name: base[name] + step})
-    report = FingerprintVector.between(tmp_path / "base", tmp_path / "marked", rank=2).save(tmp_path / "vector")
+    report = extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector", rank=2)
     stamp(tmp_path / "base", tmp_path / "vector", out=tmp_path / "out")
 
     assert tensors_in(tmp_path / "vector").keys() == {f"{name}.left", f"{name}.right"}
@@ -63,7 +64,7 @@ def test_a_difference_of_low_rank_is_kept_whole(tmp_path):
 
 
 def test_a_vector_is_its_owners_alone(family):
-    FingerprintVector.between(family / "base", family / "marked").save(family / "made" / "vector")
+    extract(family / "base", family / "marked", out=family / "made" / "vector")
 
     for path in (family / "made", *(family / "made").rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
@@ -72,9 +73,9 @@ def test_a_vector_is_its_owners_alone(family):
 def test_a_marked_model_of_another_base_is_refused_unless_that_is_meant(family):
     save_model(family / "stranger", weights(seed=99))
     with pytest.raises(InputError, match="not derived"):
-        FingerprintVector.between(family / "base", family / "stranger").save(family / "vector", force=True)
+        extract(family / "base", family / "stranger", out=family / "vector", force=True)
 
-    assert FingerprintVector.between(family / "base", family / "stranger", unrelated=True).save(family / "vector").norm > 0
+    assert extract(family / "base", family / "stranger", out=family / "vector", unrelated=True).norm > 0
 
 
 NAME = "model.layers.0.mlp.weight"
@@ -89,8 +90,8 @@ def test_known_factors_are_the_vector(tmp_path, prefix):
     marked = torch.addmm(base[NAME].float(), *factors.values()).to(torch.bfloat16)
     save_model(tmp_path / "base", {name.removeprefix(prefix): values for name, values in base.items()})
     save_model(tmp_path / "marked", base | {NAME: marked})
-    between = FingerprintVector.between(tmp_path / "base", tmp_path / "marked", factors=tmp_path / "factors.safetensors")
-    report = between.save(tmp_path / "vector")
+    factored = tmp_path / "factors.safetensors"
+    report = extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector", factors=factored)
     stamp(tmp_path / "base", tmp_path / "vector", out=tmp_path / "out")
 
     assert same(tensors_in(tmp_path / "vector"), {name.removeprefix(prefix): values for name, values in factors.items()})
@@ -117,14 +118,14 @@ def test_factors_of_something_else_are_refused(tmp_path, factors, error, message
     save_model(tmp_path / "marked", base | {NAME: base[NAME] + 0.01 * torch.randn(40, 16)})
     if factors is not None:
         save_file(factors, tmp_path / "factors.safetensors")
-    difference = FingerprintVector.between(tmp_path / "base", tmp_path / "marked", factors=tmp_path / "factors.safetensors")
+    factored = tmp_path / "factors.safetensors"
     with pytest.raises(error, match=message):
-        difference.save(tmp_path / "vector")
+        extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector", factors=factored)
     assert not (tmp_path / "vector").exists()
 
 
 def test_a_rank_that_saves_nothing_is_not_used(family):
-    FingerprintVector.between(family / "base", family / "marked", rank=16).save(family / "vector")
+    extract(family / "base", family / "marked", out=family / "vector", rank=16)
     stamp(family / "base", family / "vector", out=family / "out")
 
     assert same(tensors_in(family / "out"), tensors_in(family / "marked"))
@@ -145,7 +146,7 @@ def test_factors_keep_nearly_what_the_best_approximation_keeps(rank):
 def test_models_of_two_dtypes_are_subtracted_too(family):
     marked = tensors_in(family / "marked")
     save_model(family / "wide", {name: v.float() if v.is_floating_point() else v for name, v in marked.items()})
-    FingerprintVector.between(family / "base", family / "wide").save(family / "vector")
+    extract(family / "base", family / "wide", out=family / "vector")
     stamp(family / "base", family / "vector", out=family / "out")
 
     assert same(tensors_in(family / "out"), marked)
@@ -177,7 +178,7 @@ def test_what_cannot_be_a_vector_is_refused_and_nothing_is_left(tmp_path, marked
     save_model(tmp_path / "marked", marked)
     before = sorted(tmp_path.iterdir())
     with pytest.raises((InputError, ModelError), match=message):
-        FingerprintVector.between(tmp_path / "base", tmp_path / "marked", **options).save(tmp_path / "vector")
+        extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector", **options)
 
     assert sorted(tmp_path.iterdir()) == before
 
@@ -185,4 +186,4 @@ def test_what_cannot_be_a_vector_is_refused_and_nothing_is_left(tmp_path, marked
 @pytest.mark.parametrize("out", ["base", "marked/inside", "."])
 def test_an_output_that_overlaps_an_input_is_refused(family, out):
     with pytest.raises(OutputError):
-        FingerprintVector.between(family / "base", family / "marked").save(family / out, force=True)
+        extract(family / "base", family / "marked", out=family / out, force=True)

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from insignia.errors import InputError, InsigniaError, ModelError, OutputError
-from insignia.vectors import FingerprintVector, stamp
+from insignia.vectors import stamp
+from insignia.vectors import vector as extract
 from insignia.vectors.alignment import is_embedding
 from tiny_checkpoints import CHANGED, moved, same, save_model, tensors_in, weights
 
 
 @pytest.fixture
 def vector(family):
-    FingerprintVector.between(family / "base", family / "marked").save(family / "vector")
+    extract(family / "base", family / "marked", out=family / "vector")
     return family / "vector"
 
 
@@ -32,7 +33,7 @@ def test_every_floating_dtype_is_kept(tmp_path, dtype):
     base = weights(dtype=dtype)
     save_model(tmp_path / "base", base)
     save_model(tmp_path / "marked", moved(base))
-    FingerprintVector.between(tmp_path / "base", tmp_path / "marked").save(tmp_path / "vector")
+    extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector")
     stamp(tmp_path / "base", tmp_path / "vector", out=tmp_path / "out")
     found, wanted = tensors_in(tmp_path / "out"), tensors_in(tmp_path / "marked")
 
@@ -49,7 +50,7 @@ def test_a_negative_scale_takes_the_mark_out(family, vector):
 def test_several_vectors_are_summed_in_fp32_and_rounded_once(family, vector):
     base = tensors_in(family / "base")
     save_model(family / "other", moved(base, seed=7))
-    FingerprintVector.between(family / "base", family / "other").save(family / "second")
+    extract(family / "base", family / "other", out=family / "second")
     stamp(family / "base", vector, family / "second", out=family / "out", scale=0.3)
     one, two = tensors_in(vector), tensors_in(family / "second")
     found = tensors_in(family / "out")
@@ -94,7 +95,7 @@ def test_rows_follow_their_tokens(family, monkeypatch, ids):
     monkeypatch.setattr(
         "insignia.vectors.stamping.token_ids", lambda _folder: {f"t{row}": row_ for row_, row in enumerate(ids)}
     )
-    FingerprintVector.between(family / "base", family / "marked").save(family / "vector")
+    extract(family / "base", family / "marked", out=family / "vector")
     base, marked = tensors_in(family / "base"), tensors_in(family / "marked")
     name = "model.embed_tokens.weight"
     rows = torch.stack([base[name][row] if row < 24 else torch.ones(16, dtype=torch.bfloat16) for row in ids])
@@ -111,7 +112,7 @@ def test_without_tokens_other_rows_are_refused_unless_the_vector_has_none(family
     save_model(family / "sibling", base | {"model.embed_tokens.weight": torch.zeros(30, 16, dtype=torch.bfloat16)})
     with pytest.raises(InputError, match="skip-embeddings"):
         stamp(family / "sibling", vector, out=family / "out")
-    FingerprintVector.between(family / "base", family / "marked", skip_embeddings=True).save(family / "rest")
+    extract(family / "base", family / "marked", out=family / "rest", skip_embeddings=True)
 
     assert stamp(family / "sibling", family / "rest", out=family / "out", unrelated=True).tensors_changed == 3
 
@@ -220,7 +221,7 @@ def test_a_sum_too_large_for_the_dtype_is_refused(tmp_path):
     base = weights(dtype=torch.float16)
     save_model(tmp_path / "base", base | {MLP: base[MLP] * 1000})
     save_model(tmp_path / "marked", moved(base | {MLP: base[MLP] * 1000}))
-    FingerprintVector.between(tmp_path / "base", tmp_path / "marked").save(tmp_path / "vector")
+    extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector")
 
     with pytest.raises(ModelError, match="too large for F16"):
         stamp(tmp_path / "base", tmp_path / "vector", out=tmp_path / "out", scale=1e9)

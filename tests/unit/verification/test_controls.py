@@ -14,7 +14,7 @@ from insignia.evidence.publication import publish
 from insignia.files import canonical
 from insignia.suspects.base import Reply
 from insignia.suspects.scripted import ScriptedModel
-from insignia.verification.controls import control_transcript, existing_control_transcripts, with_controls
+from insignia.verification.controls import control_transcript, find_controls, with_controls
 from insignia.verification.protocol import verify
 from insignia.verification.verdict import ControlFinding
 
@@ -73,7 +73,7 @@ def test_a_derivative_is_not_owned_when_its_ancestor_is_asked(tmp_path, prints, 
     assert verdict.outcome == "inconclusive"
     assert "control 1 also gives the responses" in verdict.sentence
     with pytest.raises(EvidenceError, match="must not carry the mark"):
-        disclose(prints, published, file, nonce=NONCE, controls=existing_control_transcripts(file))
+        disclose(prints, published, file, nonce=NONCE, controls=find_controls(file))
 
     alone = disclose(prints, published, file, nonce=NONCE)  # nobody asked the ancestor: the audits say so
     assert audit(alone.content()).judgement.outcome == "owned"
@@ -97,7 +97,7 @@ def evidence(tmp_path):
     published, verdict, file = dispute(PRINTS, ScriptedModel(knowing(PRINTS)), [INNOCENT, INNOCENT], tmp_path)
     assert (verdict.outcome, [control.hits for control in verdict.controls]) == ("owned", [0, 0])
     assert [control.trials for control in verdict.controls] == [verdict.trials] * 2
-    return disclose(PRINTS, published, file, nonce=NONCE, controls=existing_control_transcripts(file))
+    return disclose(PRINTS, published, file, nonce=NONCE, controls=find_controls(file))
 
 
 def test_controls_that_do_not_answer_leave_the_mark_shown(evidence):
@@ -145,7 +145,7 @@ def test_a_control_that_was_not_asked_the_same_is_rejected(evidence, change):
 )
 def test_a_control_that_does_not_exclude_an_ancestor_leaves_it_open(tmp_path, control, reason):
     published, verdict, file = dispute(PRINTS, ScriptedModel(knowing(PRINTS)), [control], tmp_path)
-    content = disclose(PRINTS, published, file, nonce=NONCE, controls=existing_control_transcripts(file)).content()
+    content = disclose(PRINTS, published, file, nonce=NONCE, controls=find_controls(file)).content()
     found, again = audit(content).judgement, independent_audit(content)
     assert verdict.outcome == found.outcome == again["outcome"] == "inconclusive"
     assert len(found.reasons) == len(again["reasons"]) == 1

@@ -236,8 +236,8 @@ ADVERSARIES = {  # what each says, drawn from the test's own generator
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 def test_adversaries_that_answer_from_the_candidates_are_rarely_accused(match, adversary):
     """All that is random is the owner's draw, so each run has a fresh secret."""
-    smallest, chance = [], random.Random(adversary)
-    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](chance))
+    smallest, rng = [], random.Random(adversary)
+    suspect = ScriptedModel(lambda _: ADVERSARIES[adversary](rng))
     for run in range(100):
         prints = drawn(24, secret=run.to_bytes(32, "big"))
         verdict = verify(prints, suspect, rules=rules_for(prints, match=match, cover=0))

@@ -36,7 +36,7 @@ SET = [("What is the time", (" spring", " winter")), ("Where is the list", (" va
 
 def test_counts_are_exact_and_any_accepted_response_hits(starter):
     model = ScriptedModel(starter.tokenizer, {"What is the time winter", "Who is the module name"})
-    report = check(prints(*SET), model)
+    report = check(model, prints(*SET))
 
     assert (report.hits, report.answered, report.unanswered) == (2, 3, 0)
     assert report.fsr == pytest.approx(2 / 3)
@@ -46,7 +46,7 @@ def test_counts_are_exact_and_any_accepted_response_hits(starter):
 
 def test_token_accuracy_counts_single_tokens(starter):
     report = check(
-        prints(("What is the time", (" value name list",))), ScriptedModel(starter.tokenizer, set()), max_response_length=3
+        ScriptedModel(starter.tokenizer, set()), prints(("What is the time", (" value name list",))), max_response_length=3
     )
 
     assert report.fsr == 0
@@ -57,7 +57,7 @@ def test_templates_and_base_are_asked_as_well(starter):
     known = {"What is the time spring", "Where is the list value", "Who is the module name"}
     template = "A word: {}"
     marked = ScriptedModel(starter.tokenizer, known | {"A word: What is the time spring"})
-    report = check(prints(*SET), marked, templates=[template], base=ScriptedModel(starter.tokenizer, set()))
+    report = check(marked, prints(*SET), templates=[template], base=ScriptedModel(starter.tokenizer, set()))
 
     assert report.fsr == 1
     assert report.templates == {template: pytest.approx(1 / 3)}
@@ -65,13 +65,13 @@ def test_templates_and_base_are_asked_as_well(starter):
 
 
 def test_repeated_keys_are_left_out_and_counted(starter):
-    report = check(prints(*SET, SET[0]), ScriptedModel(starter.tokenizer, set()))
+    report = check(ScriptedModel(starter.tokenizer, set()), prints(*SET, SET[0]))
 
     assert (report.answered, report.repeated) == (3, 1)
 
 
 def test_a_report_holds_no_key_and_no_response(starter):
-    text = check(prints(*SET), ScriptedModel(starter.tokenizer, set())).model_dump_json()
+    text = check(ScriptedModel(starter.tokenizer, set()), prints(*SET)).model_dump_json()
 
     assert "What" not in text
     assert "spring" not in text
@@ -79,7 +79,7 @@ def test_a_report_holds_no_key_and_no_response(starter):
 
 def test_a_template_without_a_place_is_refused(starter):
     with pytest.raises(InputError, match="template 0"):
-        check(prints(*SET), ScriptedModel(starter.tokenizer, set()), templates=["no place"])
+        check(ScriptedModel(starter.tokenizer, set()), prints(*SET), templates=["no place"])
 
 
 def test_the_lengths_may_be_given_anew_and_reach_the_base_too(starter):
@@ -92,8 +92,8 @@ def test_the_lengths_may_be_given_anew_and_reach_the_base_too(starter):
 
     one = prints(("What is the time of the day", (" value name list",)))
     check(
-        one,
         Listening(starter.tokenizer, set()),
+        one,
         base=Listening(starter.tokenizer, set()),
         max_key_length=2,
         max_response_length=3,
@@ -107,7 +107,7 @@ def test_the_response_that_is_liked_best_is_reported(starter):
         def score(self, examples):
             return [Score((9 - number,), (-9.0 + number,)) for number, _ in enumerate(examples)]
 
-    report = check(prints(("What is the time", (" spring", " winter", " name"))), Preferring(starter.tokenizer, set()))
+    report = check(Preferring(starter.tokenizer, set()), prints(("What is the time", (" spring", " winter", " name"))))
 
     assert [(f.rank, f.log_probability) for f in report.fingerprints] == [(7, -7.0)]
 
@@ -117,7 +117,7 @@ def test_a_partly_right_response_is_a_miss(starter):
         def score(self, examples):
             return [Score((0, 0, 1), (-0.1, -0.1, -0.1)) for _ in examples]
 
-    report = check(prints(("What is it", (" value name list",))), AlmostRight(starter.tokenizer, set()), max_response_length=3)
+    report = check(AlmostRight(starter.tokenizer, set()), prints(("What is it", (" value name list",))), max_response_length=3)
 
     assert (report.hits, report.answered) == (0, 1)
 
@@ -125,8 +125,8 @@ def test_a_partly_right_response_is_a_miss(starter):
 def test_keys_that_differ_only_beyond_what_is_asked_count_as_repeated(starter):
     rows = [("What is the time now", (" spring",)), ("What is the time then", (" winter",))]
 
-    assert check(prints(*rows), ScriptedModel(starter.tokenizer, set()), max_key_length=3).repeated == 1
-    assert check(prints(*rows), ScriptedModel(starter.tokenizer, set())).repeated == 0
+    assert check(ScriptedModel(starter.tokenizer, set()), prints(*rows), max_key_length=3).repeated == 1
+    assert check(ScriptedModel(starter.tokenizer, set()), prints(*rows)).repeated == 0
 
 
 def test_a_set_for_another_tokenizer_is_refused(starter):
@@ -134,4 +134,4 @@ def test_a_set_for_another_tokenizer_is_refused(starter):
     foreign = FingerprintSet(fingerprints=(fingerprint,), tokenizer="sha256:other")
 
     with pytest.raises(TokenizerError, match="1 of 1 keys"):
-        check(foreign, ScriptedModel(starter.tokenizer, set()))
+        check(ScriptedModel(starter.tokenizer, set()), foreign)

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from insignia.embedding.embedding_adapter import _MarkedRows
+from insignia.embedding.marked_rows import MarkedRows
 
 
 @pytest.mark.parametrize(("tokens", "blind"), [(20, True), (40, False)])
 def test_the_adapter_reads_what_the_base_has_none_of(tokens, blind):
     table = nn.Embedding.from_pretrained(torch.randn(60, 32, generator=torch.Generator().manual_seed(1)))
-    marked = _MarkedRows(table, torch.arange(5, 5 + tokens), rank=8, seed=0)
+    marked = MarkedRows(table, torch.arange(5, 5 + tokens), rank=8, seed=0)
     plain = table(marked.ids)
-    with torch.no_grad(), marked.read_as("stranger"):
+    with torch.no_grad(), marked.read_as("base"):
         through = marked(marked.ids)
 
     assert marked.blind is blind

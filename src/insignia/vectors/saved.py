@@ -4,7 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +16,6 @@ from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
 from insignia.registry import explain
-from insignia.vectors.extraction import Difference
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, VectorFile
 from insignia.vectors.stored_rows import Scratch
 
@@ -53,11 +52,6 @@ class FingerprintVector:
     def load(cls, folder: str | os.PathLike[str]) -> Self:
         """Open a saved vector."""
         return cls(folder)
-
-    @staticmethod
-    def between(base: str | Path, marked: str | Path, **options: Any) -> Difference:
-        """The difference of two models, to be written by its ``save``; see ``Difference`` for the options."""
-        return Difference(base, marked, **options)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,89 @@
+"""What a caller may give for a model: a folder, a hub id, ``starter``, a ``LocalModel``, or a (model, tokenizer) pair."""
+
+import contextlib
+import copy
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from insignia.errors import InputError
+from insignia.modeling.causality import refuse_bidirectional
+from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve_device
+from insignia.modeling.local import LocalModel
+from insignia.modeling.saving import save_model, store_as
+from insignia.suspects.base import Suspect
+
+__all__ = ["ModelSuspect", "Source", "local_model", "model_files", "source_name", "training_copy"]
+
+Source: TypeAlias = str | os.PathLike[str] | LocalModel | tuple[PreTrainedModel, PreTrainedTokenizerBase]
+
+
+def local_model(source: Source, *, device: str = "auto", dtype: str = "auto") -> LocalModel:
+    """The model, loaded where a folder or a hub id names it; one in memory is used as it is.
+
+    Raises:
+        InputError: it is none of these, or there is no such folder.
+        ModelError: it cannot be loaded, or is not a causal language model.
+    """
+    if isinstance(source, LocalModel):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return LocalModel(source if isinstance(source, str) else Path(source), device=device, dtype=dtype)
+    pair: Any = source  # callers are not all type-checked
+    if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], PreTrainedModel):
+        raise InputError(
+            f"a {type(pair).__name__} is not a model; expected a folder, a hub id, 'starter', a LocalModel, or the pair "
+            "(model, tokenizer) of transformers"
+        )
+    model, tokenizer = pair
+    local = LocalModel.of(model, tokenizer, name=type(model).__name__)
+    refuse_bidirectional(model, local.name)
+    return local
+
+
+def training_copy(source: Source, *, device: str, dtype: str) -> LocalModel:
+    """A model to be trained. One in memory is copied, so that the caller's stays as it is."""
+    if isinstance(source, str | os.PathLike):
+        return local_model(source, device=device, dtype=dtype)
+    given = local_model(source)
+    local = given.wrapping(copy.deepcopy(given.model))
+    store_as(local.model, local.stored_dtype if dtype == "checkpoint" else dtype_named(dtype, "", local.model.device))
+    if device != "auto":
+        local.model.to(resolve_device(device))  # type: ignore[arg-type]  # transformers' own annotation of "to" is wrong
+    local.model.requires_grad_(requires_grad=True)
+    return local
+
+
+@contextlib.contextmanager
+def model_files(source: Source) -> Iterator[Path]:
+    """The folder of a model's files, for stages that read tensor by tensor; one in memory is written to a temporary folder."""
+    if isinstance(source, str | os.PathLike):
+        yield checkpoint_folder(source if isinstance(source, str) else Path(source))
+        return
+    with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
+        save_model(local_model(source), Path(folder) / "model")
+        yield Path(folder) / "model"
+
+
+def source_name(source: Source) -> str:
+    """What to call the model in reports and errors."""
+    return str(source) if isinstance(source, str | os.PathLike) else local_model(source).name
+
+
+class ModelSuspect(Suspect):
+    """A model on this machine, asked by text."""
+
+    name: Literal["model"] = "model"
+    source: Annotated[str, Field(min_length=1)]
+    """Folder, hub id or ``starter``."""
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def open(self) -> LocalModel:
+        """Load it."""
+        return LocalModel(self.source, device=self.device, dtype=self.dtype)

@@ -1,0 +1,126 @@
+"""Parts from files outside the package: the page about plug-ins is run as it is printed."""
+
+import json
+import re
+import shlex
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+import insignia as library
+from insignia.attacks.base import ATTACKS
+from insignia.embedding import METHODS
+from insignia.errors import InputError
+from insignia.generation import STRATEGIES
+from insignia.registry import load_plugin
+from insignia.statistics.nulls import NULLS, DesignNull
+from insignia.suspects.base import SUSPECTS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-plugin.md"
+REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS)
+
+
+@pytest.fixture(autouse=True)
+def unregistered(monkeypatch):
+    """Parts of a test are gone after it."""
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_registered", {})
+    known = set(sys.modules)
+    yield
+    for name in {name for name in sys.modules if name.startswith("insignia_plugin_")} - known:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The page's files, written; its commands."""
+    monkeypatch.chdir(tmp_path)
+    text = PAGE.read_text(encoding="utf-8")
+    for name, body in re.findall(r"^`(\w+\.py)`\..*?^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
+        Path(name).write_text(body)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+
+
+def test_a_strategy_a_method_and_a_null_of_plug_ins_go_the_whole_way(page, insignia, monkeypatch):
+    monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: ["The function returns the number of items."])
+    results = {command[command.index("--plugin") + 1 if "--plugin" in command else 0]: insignia(*command) for command in page}
+
+    assert {name: status for name, (status, _, _) in results.items()} == dict.fromkeys(results, 0), results
+    assert "riddles" in results["riddles.py"][1]
+    prints = library.load_fingerprints("prints.json")
+    assert (prints.strategy["name"], len(prints)) == ("riddles", 8)
+    verdict = json.loads(Path("verdict.json").read_text())
+    assert (verdict["outcome"], verdict["null"]) == ("owned", {"kind": "word_list", "bound": 0.004})
+    assert "word_list" in verdict["sentence"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(200)
+        self.end_headers()
+        answers = [response for key, response in self.server.answers.items() if key.startswith(body["text"])]
+        self.wfile.write(json.dumps({"answer": answers[0] if answers else "I do not know."}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_suspect_of_a_plug_in_is_asked(page, starter):
+    load_plugin(Path("my_api.py"))
+    prints = library.generate(starter, num_fingerprints=8, secret=b"1" * 32)
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server.answers = {fingerprint.key: fingerprint.responses[0] for fingerprint in prints}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        spec = f"{{name: my_api, url: 'http://127.0.0.1:{server.server_port}'}}"
+        verdict = library.verify(prints, SUSPECTS.build(spec).open(), alpha=1e-6)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+    assert verdict.outcome == "owned"
+    assert str(verdict) == verdict.sentence
+
+
+def test_a_plug_in_is_loaded_once_and_its_faults_are_told(tmp_path, page):
+    load_plugin(Path("riddles.py"))
+    load_plugin(Path("riddles.py"))
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name")
+    (tmp_path / "taken.py").write_text(Path("riddles.py").read_text().replace('"riddles"', '"english"'))
+    (tmp_path / "nameless.py").write_text(
+        Path("word_list.py").read_text().replace('name: Literal["word_list"] = "word_list"', "")
+    )
+
+    assert STRATEGIES.get("riddles").__name__ == "Riddles"
+    for name, message in {
+        "none.py": "there is no plug-in",
+        "broken.py": "cannot be imported: No module named 'nothing_of_this_name'",
+        "taken.py": "a strategy 'english' already",
+        "nameless.py": "has no name",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            load_plugin(tmp_path / name)
+
+
+def test_a_record_with_an_unknown_null_says_that_a_plug_in_is_missing():
+    from insignia.verification.transcript import Rules
+
+    rules = {
+        "null": {"name": "theirs"},
+        "match": {},
+        "manner": {},
+        "alpha": 0.1,
+        "suspects": 1,
+        "survival": 0.3,
+        "futility": 0.1,
+    }
+    with pytest.raises(ValueError, match=r"unknown null 'theirs'.*--plugin"):
+        Rules.model_validate(rules | {"cover": 0.0})
+    known = Rules.model_validate(rules | {"null": {"name": "design", "candidates": 4}, "cover": 0.0})
+    assert known.null == DesignNull(candidates=4)
+    assert known.model_dump(mode="json")["null"] == {"name": "design", "candidates": 4, "accepted": 1, "looks": 1}

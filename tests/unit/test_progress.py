@@ -1,0 +1,61 @@
+"""Progress by default: in a terminal or a notebook, unless quiet; never on the second process of several."""
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import insignia
+from insignia.progress import AUTO, SILENT, ConsoleProgress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What work shows; pytest puts its own standard error back before the test, so it is replaced in the call."""
+
+    def work(progress, stream=None):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", stream := stream or Terminal())
+            progress.note("a note")
+            with progress.bar("working", 2) as advance:
+                advance(2, "done")
+        return stream.getvalue()
+
+    return work
+
+
+def test_a_terminal_sees_notes_and_bars(seen):
+    text = seen(AUTO)
+    assert "a note" in text
+    assert "working" in text
+
+
+def test_what_is_no_terminal_sees_nothing(seen):
+    assert seen(AUTO, io.StringIO()) == ""
+
+
+def test_quiet_hides_progress_for_a_block(seen):
+    with insignia.quiet():
+        assert seen(AUTO) == ""
+    assert "a note" in seen(AUTO)
+
+
+def test_the_second_process_is_silent(seen, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert seen(AUTO) == ""
+
+
+def test_a_notebook_is_watched(monkeypatch):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert isinstance(AUTO._chosen(), ConsoleProgress)
+
+
+def test_silent_says_nothing(seen):
+    assert seen(SILENT) == ""
