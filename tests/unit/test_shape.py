@@ -30,7 +30,6 @@ TOO_WIDE = {
     "cli/finetune.py": {"finetune"},
     "cli/generate.py": {"generate"},
     "cli/null.py": {"null"},
-    "embedding/marking.py": {"embed"},
 }
 HEAVY = ("torch", "transformers")
 
