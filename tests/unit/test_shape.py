@@ -103,6 +103,14 @@ def test_no_file_name_occurs_twice():
 
 
 @every_module
+def test_files_are_written_whole_or_not_at_all(path):
+    """By the functions of ``insignia.files``; a checkpoint's index goes into a folder that is renamed when it is whole."""
+    calls = [node.func for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
+    direct = [one for one in calls if isinstance(one, ast.Attribute) and one.attr in ("write_text", "write_bytes")]
+    assert not direct or path.name in ("files.py", "checkpoints.py")
+
+
+@every_module
 def test_module_has_a_docstring(path):
     assert (ast.get_docstring(_tree(path)) or "").strip()
 

@@ -94,8 +94,8 @@ def finetune(
     before = _mean_loss(local.model, kept)
     rank = settings.lora_rank
     tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
-    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
+    logits_a_row = max(len(row.ids) for row in trained) * embedding_rows(local.model)
+    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // logits_a_row), seed=seed)
     options = LoopOptions(
         max_steps=tuning.steps,
         learning_rate=settings.learning_rate,
@@ -105,8 +105,7 @@ def finetune(
         seed=seed,
         save_every_s=math.inf,  # an attack is cheap to repeat
     )
-    with progress.bar("fine-tuning", tuning.steps, unit="steps") as advance, tempfile.TemporaryDirectory() as work:
-        tuning.advance = advance
+    with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
         outcome = train(tuned, tuning, options, work=Path(work))
     if rank is not None:
         local.model = merged(tuned)
