@@ -22,7 +22,6 @@ TOO_LONG = {
     "cli/generate.py": {"generate"},
     "cli/null.py": {"null"},
     "cli/stamp.py": {"stamp"},
-    "embedding/marking.py": {"embed"},
     "verification/protocol.py": {"verify"},
 }
 TOO_WIDE = {
@@ -30,7 +29,6 @@ TOO_WIDE = {
     "cli/finetune.py": {"finetune"},
     "cli/generate.py": {"generate"},
     "cli/null.py": {"null"},
-    "embedding/marking.py": {"embed"},
 }
 HEAVY = ("torch", "transformers")
 

@@ -62,11 +62,7 @@ def generate(
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
         raise InputError(f"{num_fingerprints} fingerprints were requested, but only {strategy.num_given} keys were given")
-    if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
-        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {prompt_form}; leave out --prompt-form")
-    form = prompt_form or strategy.prompt_form or "raw"
-    if strategy.prompt_form == "chat" and not local.tokenizer.chat_template:
-        raise InputError(f"strategy {strategy.name!r} needs a chat template and {local.name} has none; use --template simple")
+    form = _prompt_form(strategy, prompt_form, local)
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
@@ -91,6 +87,15 @@ def generate(
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
         decoys=run.decoys(),
     )
+
+
+def _prompt_form(strategy: Strategy, given: PromptForm | None, model: GenerativeModel) -> PromptForm:
+    """The form that keys are asked in, refused where the strategy or the model does not allow it."""
+    if strategy.prompt_form is not None and given not in (None, strategy.prompt_form):
+        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {given}; leave out --prompt-form")
+    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} needs a chat template and {model.name} has none; use --template simple")
+    return given or strategy.prompt_form or "raw"
 
 
 class _Run:
