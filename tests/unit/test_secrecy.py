@@ -17,7 +17,8 @@ from insignia.records import Displayed, Fingerprint, Record, SecretRecord
 MARKER = "TOPSECRET"
 # Fields with text that anybody may read. A new field with text is hidden from the repr, or comes here with a thought.
 PUBLIC = {
-    "name", "suspect", "control", "control_name", "published", "model", "models", "source", "out", "data", "unrelated", "notes",  # who and where
+    "name", "suspect", "control", "control_name", "published", "model", "models", "source", "out",  # who and where
+    "data", "unrelated", "notes",
     "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
     "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
