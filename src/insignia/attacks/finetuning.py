@@ -92,23 +92,7 @@ def finetune(
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
-    rank = settings.lora_rank
-    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    logits_a_row = max(len(row.ids) for row in trained) * embedding_rows(local.model)
-    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // logits_a_row), seed=seed)
-    options = LoopOptions(
-        max_steps=tuning.steps,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup_steps=round(settings.warmup_share * tuning.steps),
-        accumulation=tuning.parts,
-        seed=seed,
-        save_every_s=math.inf,  # an attack is cheap to repeat
-    )
-    with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
-        outcome = train(tuned, tuning, options, work=Path(work))
-    if rank is not None:
-        local.model = merged(tuned)
+    steps = _tune(local, trained, settings, seed, progress)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
         save_model(local, out, force=force)
@@ -117,7 +101,7 @@ def finetune(
         loss_before=before,
         loss_after=after,
         rows=len(trained),
-        steps=outcome.steps,
+        steps=steps,
         seconds=round(time.perf_counter() - started, 3),
         out=str(out),
         method=settings.spec(),
@@ -160,6 +144,28 @@ def conversation_rows(
     if len(kept) < len(rows):
         progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies skipped: they start after {size} tokens")
     return kept
+
+
+def _tune(local: LocalModel, trained: Sequence[Example], settings: FineTuneSettings, seed: int, progress: Progress) -> int:
+    """Train in place; the steps taken."""
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
+    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
+    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
+    options = LoopOptions(
+        max_steps=tuning.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=round(settings.warmup_share * tuning.steps),
+        accumulation=tuning.parts,
+        seed=seed,
+        save_every_s=math.inf,  # an attack is cheap to repeat
+    )
+    with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
+        outcome = train(tuned, tuning, options, work=Path(work))
+    if rank is not None:
+        local.model = merged(tuned)
+    return outcome.steps
 
 
 class _Tuning:

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -19,6 +18,7 @@ from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
+from insignia.embedding.marked import EmbedReport, MarkedModel
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
@@ -26,72 +26,11 @@ from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
-from insignia.records import Displayed
 from insignia.starter import heldout_paragraphs
-from insignia.terminal import percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
-__all__ = ["EmbedReport", "MarkedModel", "embed"]
-
-
-class EmbedReport(Displayed):
-    """Result of ``embed``, without secrets."""
-
-    fsr: float
-    """Success rate of the marked model, with the owner weights if the method needs them."""
-    published_fsr: float
-    """Success rate of the published model without the owner weights."""
-    base_fsr: float
-    """Success rate of the model before embedding."""
-    heldout_loss_before: float
-    """Loss on held-out text before embedding, in nats per token."""
-    heldout_loss_after: float
-    """The same with the published weights."""
-    own_loss_before: float
-    """Loss on text sampled from the base model before embedding, in nats per token."""
-    own_loss_after: float
-    """The same with the published weights."""
-    harm: float
-    """Perplexity ratio after / before, which ``max_harm`` limits."""
-    notes: tuple[str, ...]
-    """Warnings about these numbers."""
-    activations: dict[str, float]
-    """Kind of control -> share of held-out controls that activate a fingerprint."""
-    num_fingerprints: int
-    steps: int
-    seconds: float
-    """Duration of the whole run in seconds, with loading and measuring."""
-    out: str | None
-    """None if the model was not written."""
-    method: dict[str, object]
-
-    @property
-    def heading(self) -> str:
-        """What was marked by what."""
-        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
-
-    def summary(self) -> list[tuple[str, str]]:
-        """Success, harm, cost."""
-        ratio = math.exp(self.heldout_loss_after - self.heldout_loss_before)
-        return [
-            ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
-            ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
-            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
-            ("written to", self.out or "nowhere"),
-        ]
-
-
-class MarkedModel(LocalModel):
-    """What ``embed`` gives back: the marked model in memory, as it is published, and how marking went."""
-
-    report: EmbedReport
-
-    def __repr__(self) -> str:
-        return f"{self.name}: {self.report}"
-
-    def _repr_html_(self) -> str:
-        return self.report._repr_html_()
+__all__ = ["embed"]
 
 
 def embed(
@@ -144,7 +83,15 @@ def embed(
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
-    marked.report = EmbedReport(
+    seconds = round(time.perf_counter() - started, 3)
+    marked.report = _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder)
+    return marked
+
+
+def _report(
+    measured: "_Course", method: Method, outcome: TrainingResult, *, num_fingerprints: int, seconds: float, out: Path | None
+) -> EmbedReport:
+    return EmbedReport(
         fsr=measured.after.fsr,
         published_fsr=measured.published.fsr,
         base_fsr=measured.before.fsr,
@@ -155,13 +102,12 @@ def embed(
         harm=measured.harm,
         notes=measured.notes,
         activations=measured.after.activations,
-        num_fingerprints=len(chosen),
+        num_fingerprints=num_fingerprints,
         steps=outcome.steps,
-        seconds=round(time.perf_counter() - started, 3),
-        out=None if folder is None else str(folder),
+        seconds=seconds,
+        out=None if out is None else str(out),
         method=method.spec(),
     )
-    return marked
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:

@@ -105,12 +105,13 @@ def generate(
     )
 
 
-def _prompt_form(strategy: Strategy, wished: PromptForm | None, model: GenerativeModel) -> PromptForm:
-    if strategy.prompt_form is not None and wished not in (None, strategy.prompt_form):
-        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {wished}; leave out --prompt-form")
+def _prompt_form(strategy: Strategy, given: PromptForm | None, model: GenerativeModel) -> PromptForm:
+    """The form that keys are asked in, refused where the strategy or the model does not allow it."""
+    if strategy.prompt_form is not None and given not in (None, strategy.prompt_form):
+        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {given}; leave out --prompt-form")
     if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
         raise InputError(f"strategy {strategy.name!r} needs a chat template and {model.name} has none; use --template simple")
-    return wished or strategy.prompt_form or "raw"
+    return given or strategy.prompt_form or "raw"
 
 
 class _Run:
