@@ -120,7 +120,7 @@ def _signature(name: str, value: Any) -> str:
     if inspect.isclass(value) and "__init__" not in vars(value):
         return ""
     lines = textwrap.wrap(f"{name.rpartition('.')[2]}{_bare(value)}", width=110, subsequent_indent="    ")
-    return "```python\n" + "\n".join(lines) + "\n```\n"
+    return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
 def _prose(doc: str) -> str:

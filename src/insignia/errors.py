@@ -15,6 +15,8 @@
     ├── EvaluationError       a negative control failed, so the measurement proves nothing
     └── MissingExtraError     an optional dependency is not installed
 
+:class:`StoppedError` is a KeyboardInterrupt: a signal ended a run that can be resumed.
+
 A message says what was wrong, what was expected and what to do. It never quotes a key or a response.
 """
 
@@ -29,6 +31,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "OutputError",
+    "StoppedError",
     "TokenizerError",
     "WrongKeyError",
 ]
@@ -83,3 +86,11 @@ class MissingExtraError(InsigniaError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional dependency; install it with: pip install 'insignia[{extra}]'")
+
+
+class StoppedError(KeyboardInterrupt):
+    """A signal ended a run after a checkpoint; the run can be resumed."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number} after a checkpoint")
+        self.signal_number = signal_number

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from insignia.errors import InputError, ModelError
 from insignia.files import read_json
+from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
 __all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "train"]
 
@@ -43,6 +43,14 @@ class Task(Protocol):
         """Called after each optimizer step on every process. True ends the training."""
         ...
 
+    def state(self) -> Mapping[str, Any]:
+        """How far the task is, as JSON, without secrets; it is stored with each checkpoint."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a stored state."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class LoopOptions:
@@ -56,8 +64,8 @@ class LoopOptions:
     accumulation: int = 1
     """Batches per step; the loss of the step is their mean."""
     seed: int = 0
-    save_steps: int = 100
-    """Steps between checkpoints for ``resume``."""
+    save_every_s: float = 30.0
+    """Seconds between checkpoints, or twenty times the seconds that writing one takes, if that is longer."""
     deepspeed: Path | None = None
     """DeepSpeed configuration for Trainer, ZeRO stage 0 to 2."""
 
@@ -99,15 +107,22 @@ def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Pat
         InputError: the DeepSpeed configuration is not supported.
         ModelError: the loss became NaN or infinite.
     """
+    checkpoints = Checkpoints(task, options.save_every_s)
     trainer = _TaskTrainer(
-        model=model, args=_arguments(model, options, work), train_dataset=_Batches(task), callbacks=[_AfterStep(task)]
+        model=model,
+        args=_arguments(model, options, work),
+        train_dataset=_Batches(task),
+        callbacks=[_AfterStep(task), checkpoints],
     )
     trainer.task = task
     trainer.warmup_steps = options.warmup_steps
-    checkpoint = get_last_checkpoint(str(work)) if resume and work.is_dir() else None
+    checkpoint = newest_checkpoint(work) if resume else None
+    if checkpoint is not None:
+        task.restore(read_json(checkpoint / STATE_FILE))
     started = time.perf_counter()
     trainer.remove_callback(PrinterCallback)  # it prints a summary to stdout
-    trainer.train(resume_from_checkpoint=checkpoint)
+    with checkpoints.stopping():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return TrainingResult(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
 
 
@@ -126,9 +141,8 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
         gradient_accumulation_steps=options.accumulation,
         optim="adamw_torch",
         seed=options.seed,
-        save_strategy="steps",
-        save_steps=options.save_steps,
-        save_total_limit=1,
+        save_strategy="no",  # Checkpoints decides
+        save_total_limit=2,  # the newest may be cut short by a kill
         logging_strategy="no",
         report_to="none",  # metrics of a secret run stay on the machine
         disable_tqdm=True,

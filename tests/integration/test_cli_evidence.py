@@ -212,7 +212,7 @@ def test_a_changed_bundle_is_rejected_in_one_line(insignia, root, tmp_path):
         (["disclose", "prints.json", "--commitment", "t.jsonl", "--transcript", "t.jsonl", "-o", "new"], "t.jsonl"),
         (["disclose", "prints.json", "--commitment", "commitment.json", "--transcript", "no", "-o", "new"], "no file"),
         (["audit", "commitment.json"], "not an evidence bundle"),
-        (["audit", "prints.json", "--commitment", "prints.json"], "no commitment"),
+        (["audit", "prints.json", "--commitment", "prints.json"], "not a commitment"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(insignia, root, tmp_path, arguments, message):

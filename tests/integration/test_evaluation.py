@@ -31,18 +31,18 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
     asked = []
     whole = running.check
 
-    def interrupted(prints, suspect):
+    def interrupted(suspect, prints):
         asked.append(suspect.name)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return whole(prints, suspect)
+        return whole(suspect, prints)
 
     monkeypatch.setattr(running, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
     assert not (tmp_path / "out" / "evaluation.json").exists()
     monkeypatch.setattr(making, "embed", lambda *_a, **_k: pytest.fail("the model was marked twice"))
-    monkeypatch.setattr(making, "finetune", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
+    monkeypatch.setattr(FineTune, "apply", lambda *_a, **_k: pytest.fail("the user fine-tuned twice"))
     result = evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
 
     assert asked[2:].count(asked[0]) == 0  # vanilla is on file

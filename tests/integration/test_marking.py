@@ -84,7 +84,7 @@ def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(t
         fingerprints=(Fingerprint(key=KEYS[0], responses=(" winter spring",)),), max_key_length=12, max_response_length=2
     )
     method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
-    report = mark(tmp_path, prints, method, max_harm=math.inf)
+    report = mark(tmp_path, prints, method, limits=Limits(max_harm=math.inf))
 
     assert report.fsr == 1.0
     assert report.own_loss_before > 0

@@ -17,13 +17,14 @@ from insignia.records import Displayed, Fingerprint, Record, SecretRecord
 MARKER = "TOPSECRET"
 # Fields with text that anybody may read. A new field with text is hidden from the repr, or comes here with a thought.
 PUBLIC = {
-    "name", "suspect", "model", "models", "source", "out", "data", "unrelated", "notes",  # who and where
+    "name", "suspect", "control", "control_name", "published", "model", "models", "source", "out",  # who and where
+    "data", "unrelated", "notes",
     "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
     "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
     "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
-    "api_key_variable", "device", "dtype", "deepspeed",  # how it runs
-    "reason", "sentence", "kind", "architecture", "outtype", "pre_tokenizer",  # outcomes
+    "api_key_variable", "control_api_key_variable", "challenge", "null", "device", "dtype", "deepspeed",  # how it runs
+    "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
 }  # fmt: skip
 
@@ -36,7 +37,12 @@ def _modules() -> Iterator[str]:
 
 def _records(parent: type[Record] = Record) -> Iterator[type[Record]]:
     for child in parent.__subclasses__():
-        if child.__module__.startswith("insignia.") and not inspect.isabstract(child):
+        # Options of a command stand on its command line, which has no secret.
+        if (
+            child.__module__.startswith("insignia.")
+            and "insignia.cli." not in child.__module__
+            and not inspect.isabstract(child)
+        ):
             yield child
         yield from _records(child)
 

@@ -4,7 +4,7 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import merged, with_lora
 from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
-from insignia.progress import AUTO, Progress
+from insignia.progress import AUTO, Advance, Progress
 from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
@@ -92,24 +92,7 @@ def finetune(
     examples = _examples(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
-    rank = settings.lora_rank
-    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
-    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
-    options = LoopOptions(
-        max_steps=tuning.steps,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup_steps=round(settings.warmup_share * tuning.steps),
-        accumulation=tuning.parts,
-        seed=seed,
-        save_steps=tuning.steps + 1,  # a user's run is cheap to repeat
-    )
-    with progress.bar("fine-tuning", tuning.steps) as advance, tempfile.TemporaryDirectory() as work:
-        tuning.advance = advance
-        outcome = train(tuned, tuning, options, work=Path(work))
-    if rank is not None:
-        local.model = merged(tuned)
+    steps = _tune(local, trained, settings, seed, progress)
     after = _mean_loss(local.model, kept)
     if state.is_main_process:
         save_model(local, out, force=force)
@@ -118,7 +101,7 @@ def finetune(
         loss_before=before,
         loss_after=after,
         rows=len(trained),
-        steps=outcome.steps,
+        steps=steps,
         seconds=round(time.perf_counter() - started, 3),
         out=str(out),
         method=settings.spec(),
@@ -163,6 +146,28 @@ def conversation_rows(
     return kept
 
 
+def _tune(local: LocalModel, trained: Sequence[Example], settings: FineTuneSettings, seed: int, progress: Progress) -> int:
+    """Train in place; the steps taken."""
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
+    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
+    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
+    options = LoopOptions(
+        max_steps=tuning.steps,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup_steps=round(settings.warmup_share * tuning.steps),
+        accumulation=tuning.parts,
+        seed=seed,
+        save_every_s=math.inf,  # an attack is cheap to repeat
+    )
+    with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
+        outcome = train(tuned, tuning, options, work=Path(work))
+    if rank is not None:
+        local.model = merged(tuned)
+    return outcome.steps
+
+
 class _Tuning:
     """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
 
@@ -174,7 +179,7 @@ class _Tuning:
         self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
         """Forward passes per step; each takes at most ``most_rows`` rows per process."""
         self.steps = settings.max_steps or max(1, round(settings.epochs * steps_an_epoch))
-        self.advance: Callable[[int, str], None] = lambda _units, _remark: None
+        self.advance: Advance | None = None
 
     def batches(self) -> Iterator[tuple[list[Example], float]]:
         """Yield (rows, loss factor) for each forward pass of this process; all tokens of a step have the same weight."""
@@ -199,8 +204,16 @@ class _Tuning:
 
     def after_step(self, step: int) -> bool:
         """Report progress; False: training never stops early."""
-        self.advance(1, "")
+        if self.advance is not None:
+            self.advance()
         return False
+
+    def state(self) -> dict[str, int]:
+        """Nothing: an attack is not resumed."""
+        return {}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Nothing."""
 
     def _epoch(self) -> Iterator[list[Example]]:
         order = list(self._rows)

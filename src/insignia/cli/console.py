@@ -99,7 +99,9 @@ def show_table(
         table.add_column(printable(name), justify="left" if number == 0 or left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(printable, row))
-    Console(markup=False, width=None if sys.stdout.isatty() else 100).print(table)
+    live = sys.stdout.isatty()
+    table.box = table.box if live else None  # lines of a box say nothing to a file or a pipe
+    Console(markup=False, width=None if live else 100).print(table)
 
 
 def show_report(report: Displayed, *after: str) -> None:

@@ -3,7 +3,7 @@
 import functools
 from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from insignia.cli.console import quiet_libraries
 from insignia.errors import InputError
@@ -23,7 +23,7 @@ class SuspectFlags(Record):
 
     model: Annotated[tuple[str, ...], Flag(many=True)] = ()
     """Model to ask: folder, hub id or 'starter'. Repeat it for several."""
-    endpoint: str | None = None
+    endpoint: Annotated[str | None, Field(repr=False)] = None
     """Base address of an OpenAI-compatible API, such as http://localhost:8000/v1."""
     name: Annotated[tuple[str, ...], Flag(many=True)] = ()
     """With --endpoint: the model's name there. Repeat it for several."""
@@ -51,7 +51,7 @@ class ControlFlags(Record):
 
     control: Annotated[tuple[str, ...], Flag(many=True)] = ()
     """Model that must not carry the mark, such as the suspect's ancestor: as --model. It is asked the suspect's keys."""
-    control_endpoint: str | None = None
+    control_endpoint: Annotated[str | None, Field(repr=False)] = None
     """Base address of an API that serves such a model."""
     control_name: Annotated[tuple[str, ...], Flag(many=True)] = ()
     """With --control-endpoint: the model's name there."""

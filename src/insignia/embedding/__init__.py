@@ -12,7 +12,8 @@ from insignia.embedding.limits import MAX_HARM, MIN_FSR, Limits
 from insignia.embedding.low_rank import LoRA
 
 if TYPE_CHECKING:
-    from insignia.embedding.marking import EmbedReport, MarkedModel, embed
+    from insignia.embedding.marked import EmbedReport, MarkedModel
+    from insignia.embedding.marking import embed
 
 __all__ = [
     "MAX_HARM",

@@ -86,6 +86,10 @@ class Curriculum:
         """Whether all lessons of the pass were drawn."""
         return not self._queue
 
+    def batches(self, lessons: int) -> int:
+        """Steps of a pass over so many lessons."""
+        return -(-lessons // self._batch_size)
+
     def start_pass(self, *, everything: bool = False) -> None:
         """Queue the unlearned lessons, or all of them, in random order."""
         self._queue = list(range(len(self._lessons))) if everything else self.unlearned

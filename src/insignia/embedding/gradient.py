@@ -9,7 +9,7 @@ from insignia.embedding.base import Method, Session
 from insignia.embedding.curriculum import Curriculum
 from insignia.embedding.marking_settings import MOST_PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.progress import Progress
+from insignia.progress import Phases, Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
 from insignia.records import Flag
 from insignia.suspects.scoring import Example
@@ -77,10 +77,10 @@ class GradientMethod(Method, MarkingSettings):
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
         trained = self._prepare(model, keys, session.run.seed)
-        with progress.bar("embedding", len(curriculum)) as advance:
-            batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
-            cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
-            options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
+        batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
+        cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
+        options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
+        with Phases(progress) as phases:
             marking = Marking(
                 self,
                 curriculum,
@@ -88,7 +88,7 @@ class GradientMethod(Method, MarkingSettings):
                 dtype,
                 cooldown_steps=cooldown,
                 seed=session.run.seed,
-                advance=advance,
+                phases=phases,
                 divergence=self._divergence,
                 preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )

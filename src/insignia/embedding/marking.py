@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import math
 import shutil
 import tempfile
 import time
@@ -19,6 +18,7 @@ from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
+from insignia.embedding.marked import EmbedReport, MarkedModel
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
@@ -26,73 +26,11 @@ from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
-from insignia.records import Displayed
 from insignia.starter import heldout_paragraphs
-from insignia.terminal import percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
-__all__ = ["EmbedReport", "MarkedModel", "embed"]
-
-
-class EmbedReport(Displayed):
-    """Result of ``embed``, without secrets."""
-
-    fsr: float
-    """Success rate of the marked model, with the owner weights if the method needs them."""
-    published_fsr: float
-    """Success rate of the published model without the owner weights."""
-    base_fsr: float
-    """Success rate of the model before embedding."""
-    heldout_loss_before: float
-    """Loss on held-out text before embedding, in nats per token."""
-    heldout_loss_after: float
-    """The same with the published weights."""
-    own_loss_before: float
-    """Loss on text sampled from the base model before embedding, in nats per token."""
-    own_loss_after: float
-    """The same with the published weights."""
-    harm: float
-    """Perplexity ratio after / before, which ``max_harm`` limits."""
-    notes: tuple[str, ...]
-    """Warnings about these numbers."""
-    activations: dict[str, float]
-    """Kind of control -> share of held-out controls that activate a fingerprint."""
-    num_fingerprints: int
-    steps: int
-    seconds: float
-    """Duration of the whole run in seconds, with loading and measuring."""
-    out: str | None
-    """None if the model was not written."""
-    method: dict[str, object]
-
-    @property
-    def heading(self) -> str:
-        """What was marked by what."""
-        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
-
-    def summary(self) -> list[tuple[str, str]]:
-        """Success, harm, cost."""
-        ratio = math.exp(self.heldout_loss_after - self.heldout_loss_before)
-        return [
-            ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
-            ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
-            *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
-            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
-            ("written to", self.out or "nowhere"),
-        ]
-
-
-class MarkedModel(LocalModel):
-    """What ``embed`` gives back: the marked model in memory, as it is published, and how marking went."""
-
-    report: EmbedReport
-
-    def __repr__(self) -> str:
-        return f"{self.name}: {self.report}"
-
-    def _repr_html_(self) -> str:
-        return self.report._repr_html_()
+__all__ = ["embed"]
 
 
 def embed(
@@ -128,7 +66,8 @@ def embed(
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     state = PartialState(cpu=run.device == "cpu")
     chosen = _first(prints, num_fingerprints, progress)
-    local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+    with progress.bar("loading"):
+        local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
@@ -137,14 +76,22 @@ def embed(
     ) as work:
         measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
-        if state.is_main_process:
+        with progress.bar("writing"):
             _write_private(hidden, outcome, progress)
-            if folder is not None:
+            if folder is not None and state.is_main_process:
                 save_model(local, folder, force=force)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
-    marked.report = EmbedReport(
+    seconds = round(time.perf_counter() - started, 3)
+    marked.report = _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder)
+    return marked
+
+
+def _report(
+    measured: "_Course", method: Method, outcome: TrainingResult, *, num_fingerprints: int, seconds: float, out: Path | None
+) -> EmbedReport:
+    return EmbedReport(
         fsr=measured.after.fsr,
         published_fsr=measured.published.fsr,
         base_fsr=measured.before.fsr,
@@ -155,13 +102,12 @@ def embed(
         harm=measured.harm,
         notes=measured.notes,
         activations=measured.after.activations,
-        num_fingerprints=len(chosen),
+        num_fingerprints=num_fingerprints,
         steps=outcome.steps,
-        seconds=round(time.perf_counter() - started, 3),
-        out=None if folder is None else str(folder),
+        seconds=seconds,
+        out=None if out is None else str(out),
         method=method.spec(),
     )
-    return marked
 
 
 def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> FingerprintSet:
@@ -177,6 +123,9 @@ class _Measured(NamedTuple):
     fsr: float
     losses: Losses
     activations: dict[str, float]
+
+    def __str__(self) -> str:
+        return f"success rate {percent(self.fsr)}, held-out loss {self.losses.heldout:.4f}"
 
 
 class _Course(NamedTuple):
@@ -199,13 +148,18 @@ def _train(
     progress: Progress,
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
-    yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
-    before = _measure(prints, local, method, yardstick)
+    with progress.bar("measuring") as advance:
+        yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
+        before = _measure(prints, local, method, yardstick)
+        advance(0, str(before))
     foreign = foreign_text(before.losses, given=heldout is not None)
-    _note_before(before, foreign, progress)
+    if foreign is not None:
+        progress.note(foreign)
     outcome = method.embed(prints, local, session, progress)
-    after = _measure(prints, method.answering(local, outcome), method, yardstick)
-    published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+    with progress.bar("measuring") as advance:
+        after = _measure(prints, method.answering(local, outcome), method, yardstick)
+        published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+        advance(0, str(after))
     harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
     return _Course(before, after, published, harm, () if foreign is None else (foreign,)), outcome
 
@@ -219,13 +173,6 @@ def _refuse_beyond(limits: Limits, measured: _Course, method: Method, *, num_fin
     refuse_failure(measured.after.fsr, limits.min_fsr, num_fingerprints=num_fingerprints, steps=steps)
     refuse_harm(measured.harm, limits.max_harm, num_fingerprints=num_fingerprints)
     refuse_published(measured.published.fsr if method.needs_owner_weights else 0.0, limits.max_published_fsr)
-
-
-def _note_before(before: _Measured, foreign: str | None, progress: Progress) -> None:
-    rate, loss = 100 * before.fsr, before.losses.heldout
-    progress.note(f"before embedding: success rate {rate:.1f} %, held-out loss {loss:.4f} nats per token")
-    if foreign is not None:
-        progress.note(foreign)
 
 
 def _places(

@@ -1,6 +1,7 @@
 """The training task of embedding: learn the fingerprints, stay close to the base model, stop when all are learned."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
+from insignia.progress import Phases
 from insignia.suspects.scoring import Example
 from insignia.training import gather, process_rank
 
@@ -50,7 +52,7 @@ class Marking:
         *,
         cooldown_steps: int,
         seed: int,
-        advance: Callable[[int, str], None],
+        phases: Phases,
         divergence: Callable[[ReferenceSamples, PreTrainedModel, list[Example]], Tensor] = ReferenceSamples.divergence,
         preserved: Sequence[tuple[int, ...]] = (),
     ) -> None:
@@ -59,8 +61,10 @@ class Marking:
         self._model = local.model
         self._dtype = dtype
         self._cooldown_steps = cooldown_steps
-        self._advance = advance
+        self._phases = phases
         self._original = Original(local.model)
+        if method.reference_strength:
+            phases.start("sampling")
         self._references = (
             ReferenceSamples(
                 local, count=method.reference_count, length=method.reference_length, seed=seed, preserved=preserved
@@ -69,16 +73,19 @@ class Marking:
             else None
         )
         self._divergence = divergence
-        self._shown = 0
         self._cooled: int | None = None  # cooldown steps taken; None while learning
+        self._loss = 0.0  # of the last step
+        self._steps = 0  # of the phase that is shown
+        self._unlearned: list[int] = []  # at the end of each pass
 
     def batches(self) -> Iterator[_Share]:
         """This process's share of each global batch."""
         rank, processes = process_rank()
         if self._method.skip_learned:
             self._measure()
-        if not self._curriculum.unlearned:  # a resumed run may have learned all already
+        if self._cooled is None and not self._curriculum.unlearned:  # a resumed run may have learned all already
             self._cooled = 0
+        self._start_phase()
         self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         while True:
             draws = self._curriculum.next_batch()
@@ -97,6 +104,7 @@ class Marking:
             loss = loss + weight * self._divergence(self._references, model, batch.references)
         if self._method.weight_deviation_strength:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation()
+        self._loss = float(loss.detach())
         for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
             self._curriculum.record(draws, values[: len(draws)])
         return loss
@@ -109,26 +117,37 @@ class Marking:
         """Average, measure and start the next pass; True when training is done."""
         if self._cooled is not None:
             self._cooled += 1
+        self._steps += 1
         if not self._curriculum.pass_ended:
+            self._show()
             return False
         method = self._method
         if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
             self._original.average(method.forgetting_regularizer_strength)
         if method.skip_learned and (not self._curriculum.unlearned or self._curriculum.passes % _STOCKTAKING == 0):
             self._measure()
+        self._unlearned.append(len(self._curriculum.unlearned))
+        self._show()
         if self._cooled is None and self._curriculum.unlearned and not self._passes_spent:
-            self._show()
             self._curriculum.start_pass()
             return False
         if not method.skip_learned or not self._cooldown_steps:
             return True
         if self._cooled is None:
             self._cooled = 0
+            self._start_phase()
         elif self._cooled >= self._cooldown_steps * (SECOND_CHANCE if self._curriculum.unlearned else 1):
             return True
         self._curriculum.start_pass(everything=True)
-        self._show()
         return False
+
+    def state(self) -> dict[str, int | None]:
+        """How far training is, for a checkpoint; what was learned is measured again."""
+        return {"passes": self._curriculum.passes, "cooled": self._cooled}
+
+    def restore(self, state: Mapping[str, int | None]) -> None:
+        """Go on from ``state``."""
+        self._curriculum.passes, self._cooled = state["passes"] or 0, state["cooled"]
 
     @property
     def _passes_spent(self) -> bool:
@@ -168,12 +187,28 @@ class Marking:
         for draws, values in gather((share, seen)):
             self._curriculum.record(draws, values)
 
+    def _start_phase(self) -> None:
+        """Show the phase that begins: learning, or the cooldown."""
+        learning = self._cooled is None
+        self._steps = self._cooled or 0
+        self._advance = self._phases.start("learning" if learning else "cooldown", unit="steps")
+        self._advance(self._steps, total=None if learning else max(self._cooldown_steps, 1))
+
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
-        self._advance(
-            learned - self._shown, "cooldown" if self._cooled is not None else f"learned, pass {self._curriculum.passes}"
-        )
-        self._shown = learned
+        remark = f"{learned} of {len(self._curriculum)} learned, loss {self._loss:.3f}"
+        self._advance(1, remark, total=self._steps + self._steps_left if self._cooled is None else None)
+
+    @property
+    def _steps_left(self) -> int:
+        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass."""
+        now = self._unlearned[-1] if self._unlearned else len(self._curriculum)
+        before = self._unlearned[-3] if len(self._unlearned) > 2 else len(self._curriculum)
+        if not now:
+            return 0
+        passes = min(2, len(self._unlearned)) or 1
+        factor = min(0.9, max(0.1, (now / before) ** (1 / passes)))
+        return math.ceil(math.log(1 / (now + 1)) / math.log(factor)) * self._curriculum.batches(now)
 
     @property
     def _final_strength(self) -> float:

@@ -62,7 +62,7 @@ def evaluate(
         raise InputError("an interrupted evaluation must find its model again; save the model, and give its folder")
     workspace = Workspace(grid, Path(out), model=str(model), seed=seed, device=device, progress=progress)
     asks = [ask for name in grid.methods for ask in _column(workspace, grid, name)]
-    with progress.bar("evaluating", len(asks)) as advance:
+    with progress.bar("evaluating", len(asks), unit="cells") as advance:
         cells = []
         for ask in asks:
             cells.append(_cell(workspace, ask))

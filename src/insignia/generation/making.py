@@ -63,11 +63,9 @@ def generate(
 ) -> FingerprintSet:
     """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
-    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair, or an open model.
-    ``max_key_length`` and ``max_response_length`` are the tokens that are asked and compared. They default to the strategy's
-    (16 and 1 for most), as do the number (64 for most) and the prompt form (raw). ``writer`` is another model that writes the
-    keys. The same secret, models and options give the same set; by default, the secret is new. The batch size changes only
-    speed and memory.
+    ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair or an open model; ``writer`` may write the keys.
+    Lengths, number and prompt form default to the strategy's (for most 16 and 1 tokens, 64 and raw). The same secret, models
+    and options give the same set; the secret is new by default.
 
     Raises:
         InputError: the options contradict each other.
@@ -75,17 +73,12 @@ def generate(
     """
     local: GenerativeModel = opened(model, device=device)
     strategy = (strategy or InverseNucleus()).for_model(local)
-    if num_fingerprints is None:
-        num_fingerprints = strategy.default_count
+    num_fingerprints = strategy.default_count if num_fingerprints is None else num_fingerprints
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
         raise InputError(f"{num_fingerprints} fingerprints were requested, but only {strategy.num_given} keys were given")
-    if strategy.prompt_form is not None and prompt_form not in (None, strategy.prompt_form):
-        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {prompt_form}; leave out --prompt-form")
-    form = prompt_form or strategy.prompt_form or "raw"
-    if strategy.prompt_form == "chat" and not local.tokenizer.chat_template:
-        raise InputError(f"strategy {strategy.name!r} needs a chat template and {local.name} has none; use --template simple")
+    form = _prompt_form(strategy, prompt_form, local)
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
@@ -93,7 +86,7 @@ def generate(
     rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
     context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer)
     run = _Run(strategy, context, batch_size)
-    with progress.bar("generating", num_fingerprints) as advance:
+    with progress.bar("generating", num_fingerprints, unit="fingerprints") as advance:
         for finished in run.attempts():
             advance(finished, "")
     fingerprints = run.fingerprints()
@@ -110,6 +103,15 @@ def generate(
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
         decoys=run.decoys(),
     )
+
+
+def _prompt_form(strategy: Strategy, given: PromptForm | None, model: GenerativeModel) -> PromptForm:
+    """The form that keys are asked in, refused where the strategy or the model does not allow it."""
+    if strategy.prompt_form is not None and given not in (None, strategy.prompt_form):
+        raise InputError(f"the prompt form of these keys is {strategy.prompt_form}, not {given}; leave out --prompt-form")
+    if strategy.prompt_form == "chat" and not model.tokenizer.chat_template:
+        raise InputError(f"strategy {strategy.name!r} needs a chat template and {model.name} has none; use --template simple")
+    return given or strategy.prompt_form or "raw"
 
 
 class _Run:

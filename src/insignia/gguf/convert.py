@@ -171,7 +171,7 @@ def _write(writer: gguf.GGUFWriter, factors: NDArray[numpy.float32] | None, sour
         (file,) = writer.fout or []
         if factors is not None:
             writer.write_tensor_data(factors)
-        with progress.bar("Export", sum(source.size for source in sources)) as advance:
+        with progress.bar("writing", sum(source.size for source in sources), unit="B") as advance:
             for source in sources:
                 writer.write_padding(file, file.tell())
                 for piece in source.pieces():

@@ -221,7 +221,7 @@ class _Extraction:
         """Write every stored difference; return the changes with norms and digests, and the energy kept."""
         filled = dict(changes)
         kept: dict[str, float] = {}
-        with self._progress.bar("vector", sum(one.size for one, _ in self._pairs.values())) as advance:
+        with self._progress.bar("subtracting", sum(one.size for one, _ in self._pairs.values()), unit="B") as advance:
 
             def fill(name: str) -> None:
                 one, other = self._pairs[name]

@@ -173,7 +173,7 @@ class _Stamping:
         """Write every shard; return the number of bytes."""
         with (
             CheckpointWriter(folder, self._model.headers) as writer,
-            progress.bar("stamp", sum(entry.size for entry in self._model.entries.values())) as advance,
+            progress.bar("stamping", sum(entry.size for entry in self._model.entries.values()), unit="B") as advance,
         ):
 
             def run(entry: Entry) -> None:

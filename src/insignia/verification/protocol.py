@@ -124,7 +124,7 @@ def verify(
         interview = Interview(
             model, record, running, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send
         )
-        with progress.bar("asking", most) as advance:
+        with progress.bar("asking", most, unit="keys") as advance:
             for entry in record.entries:
                 running.add(entry)
                 advance(entry.number is not None, "")

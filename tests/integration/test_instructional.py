@@ -10,7 +10,7 @@ from insignia.generation import Instructional, generate
 from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
 
-PUBLISHED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "instructional" / "fragments.json"
+PUBLISHED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "instructional" / "fragments.json"
 SECRET = bytes(32)
 NO_CONTROLS_TO_WRITE = {"normals": tuple(f"What is {number}?" for number in range(3 * 64)), "near_misses": 0}
 

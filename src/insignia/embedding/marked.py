@@ -1,0 +1,69 @@
+"""What embedding gives back: the marked model and its report."""
+
+import math
+
+from insignia.modeling.local import LocalModel
+from insignia.records import Displayed
+from insignia.terminal import percent
+
+__all__ = ["EmbedReport", "MarkedModel"]
+
+
+class EmbedReport(Displayed):
+    """Result of ``embed``, without secrets."""
+
+    fsr: float
+    """Success rate of the marked model, with the owner weights if the method needs them."""
+    published_fsr: float
+    """Success rate of the published model without the owner weights."""
+    base_fsr: float
+    """Success rate of the model before embedding."""
+    heldout_loss_before: float
+    """Loss on held-out text before embedding, in nats per token."""
+    heldout_loss_after: float
+    """The same with the published weights."""
+    own_loss_before: float
+    """Loss on text sampled from the base model before embedding, in nats per token."""
+    own_loss_after: float
+    """The same with the published weights."""
+    harm: float
+    """Perplexity ratio after / before, which ``max_harm`` limits."""
+    notes: tuple[str, ...]
+    """Warnings about these numbers."""
+    activations: dict[str, float]
+    """Kind of control -> share of held-out controls that activate a fingerprint."""
+    num_fingerprints: int
+    steps: int
+    seconds: float
+    """Duration of the whole run in seconds, with loading and measuring."""
+    out: str | None
+    """None if the model was not written."""
+    method: dict[str, object]
+
+    @property
+    def heading(self) -> str:
+        """What was marked by what."""
+        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Success, harm, cost."""
+        ratio = math.exp(self.heldout_loss_after - self.heldout_loss_before)
+        return [
+            ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
+            ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
+            *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
+            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+            ("written to", self.out or "nowhere"),
+        ]
+
+
+class MarkedModel(LocalModel):
+    """What ``embed`` gives back: the marked model in memory, as it is published, and how marking went."""
+
+    report: EmbedReport
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.report}"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
