@@ -89,7 +89,7 @@ def test_building_does_not_change_the_spec():
 
 
 def test_a_percentage_as_a_share_is_told_what_it_would_be():
-    with pytest.raises(InputError, match=r"nucleus_p: .*\(a share: 95 % is 0\.95\)"):
+    with pytest.raises(InputError, match=r"nucleus_p: .*\(95 % is 0\.95\)"):
         STRATEGIES.build({"name": "inverse_nucleus", "nucleus_p": 95})
 
 

@@ -27,6 +27,7 @@ from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
+from insignia.terminal import percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
