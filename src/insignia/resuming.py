@@ -74,7 +74,7 @@ class Checkpoints(TrainerCallback):
             yield  # only the main thread may handle signals
             return
 
-        def note(number: int, frame: FrameType | None) -> None:
+        def note(number: int, _frame: FrameType | None) -> None:
             if self._signal is not None:
                 raise KeyboardInterrupt
             self._signal = number

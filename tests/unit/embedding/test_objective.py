@@ -9,6 +9,7 @@ from insignia.embedding.objective import Marking, margins
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.local import LocalModel
+from insignia.progress import SILENT, Phases
 from insignia.records import Fingerprint
 from insignia.suspects.scoring import Example
 
@@ -135,7 +136,7 @@ def passes_of(margin, *, cooldown_steps=0, **options):
 
     local = SimpleNamespace(model=Model(2, 2))
     method = FullFineTune(reference_strength=0, **options)
-    marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=cooldown_steps, seed=0, advance=lambda *_: None)
+    marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=cooldown_steps, seed=0, phases=Phases(SILENT))
 
     def ended(share):
         marking.loss(local.model, share)
