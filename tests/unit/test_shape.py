@@ -151,3 +151,10 @@ def test_one_version_everywhere():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert importlib.metadata.version("insignia") == project["version"]
     assert f"## [{project['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_shows_every_room_and_no_other():
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("src/insignia/\n")[2].partition("benchmarks/")[0]
+    shown = {line.split()[0].rstrip("/") for line in tree.splitlines()}
+    rooms = {path.name for path in SOURCE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert shown == rooms - {"__init__.py", "__main__.py"}
