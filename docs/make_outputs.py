@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import pytest
+
 from documented_commands import PageRunner, with_outputs
 
 PAGES = [

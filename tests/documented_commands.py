@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import yaml
+
 from tiny_server import serving
 
 # Fewer reference samples train in a third of the time, at more harm. That the default recipe works is tested elsewhere.
@@ -93,30 +94,37 @@ def with_outputs(text, results):
     return _BLOCK.sub(lambda found: found[0] if SETTING_UP.search(found["commands"]) else renewed(found), text)
 
 
+def without_commands(text):
+    """The page without its shell blocks and their outputs."""
+    return _BLOCK.sub("", text)
+
+
 def outdated(text, results):
     """The masked outputs that a page shows, and those of the commands now, where the two differ."""
     results = iter(results)
     different = []
     for found in blocks_of(text):
         ran = [next(results) for _ in commands_of(found["commands"])]
-        exact = {result.verb for result in ran if result.output} <= EXACT
-        shown, now = masked(found["shown"] or "", exact=exact), masked(text_of(ran), exact=exact)
+        verbs = {result.verb for result in ran if result.output}
+        shown, now = masked(found["shown"] or "", verbs), masked(text_of(ran), verbs)
         if shown != now:
             different.append({"shown": shown, "now": now})
     return different
 
 
-def masked(text, *, exact):
+def masked(text, verbs):
     """The text without what changes from machine to machine: white space, lines of boxes, digests, dates, numbers.
 
     Lines that differ in numbers alone count once, so that a search may take more or fewer steps.
     """
     text = re.sub("[\u2500-\u257f]+", " ", text)
     text = re.sub(r"\b[0-9a-f]{12,}\b|\b\d{4}-\d\d-\d\d(T[\d:.]+\S*)?", "#", text)
-    if not exact:
+    if verbs == {"env"}:
+        text = re.sub(r"(?m)(?<=\S)  +\S.*", "", text)  # the names of what is told
+    if not verbs <= EXACT:
         text = re.sub(r"[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?(?: ?%| [kMG]?B\b)?", "#", text).replace(" (chosen)", "")
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    return " ".join(line for line, _ in itertools.groupby(lines) if line)
+    return re.sub("#( #)+", "#", " ".join(line for line, _ in itertools.groupby(lines) if line))
 
 
 def _shortened(result):
@@ -151,8 +159,14 @@ class PageRunner:
         self._draw_secrets(page.name)
         commands = [command for found in blocks_of(text) for command in commands_of(found["commands"])]
         with serving(self._answer) as self._address:
-            begun = self._made_once("page", self._begin) if set(BEGINNING) <= set(commands) else None
-            return [self._from(begun, command) if begun and command in BEGINNING else self._run(command) for command in commands]
+            begun = (
+                self._made_once("quick-page" if self._quick else "page", self._begin)
+                if set(BEGINNING) <= set(commands)
+                else None
+            )
+            return [
+                self._from(begun, command) if begun and command in BEGINNING else self._run(command) for command in commands
+            ]
 
     def _be_quick(self):
         recipes = importlib.import_module("insignia.recipes")
