@@ -64,9 +64,11 @@ def commands_of(block):
     for line in lines:
         if not line.strip() or line.startswith("#"):
             continue
-        heredoc = re.search(r"<<'?(\w+)'?", line)
-        body = itertools.takewhile(lambda text: text != heredoc[1], lines) if heredoc else ()
-        found.append("\n".join([line, *body, *([heredoc[1]] if heredoc else [])]))
+        command = [line]
+        if heredoc := re.search(r"<<'?(\w+)'?", line):
+            while command[-1] != heredoc[1]:
+                command.append(next(lines))
+        found.append("\n".join(command))
     return found
 
 

@@ -123,7 +123,7 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 
 @pytest.fixture
 def run_page(tmp_path, monkeypatch, made_once):
-    """Run every command of a page in an empty folder; returns (verb, exit status) of each. The page must show what they print."""
+    """Run a page in an empty folder; returns (verb, exit status) of each command. The page must show what they print."""
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
