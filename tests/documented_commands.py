@@ -41,6 +41,7 @@ SETTING_UP = re.compile(r"^(make|pip|python -m venv|llama-server) ", re.MULTILIN
 EXACT = {"plan", "list", "lock", "unlock", "share", "init"}
 LONGEST, ENDS = 44, 12  # lines of an output that is shown whole; lines at both ends of a longer one
 
+_FILE = re.compile(r"^`(\w+\.py)`\..*?^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _BLOCK = re.compile(r"^```sh\n(?P<commands>.*?)^```\n(?:\n?```text\n(?P<shown>.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 
 
@@ -53,8 +54,8 @@ class Ran(NamedTuple):
 
     @property
     def verb(self):
-        words = [word for word in shlex.split(self.command.partition("\n")[0]) if "=" not in word]
-        return words[1] if words[0] == "insignia" else words[0]
+        line = re.sub(r"^([A-Z_]+=(\"[^\"]*\"|\S+) )+|(?<=insignia )--plugin \S+ ", "", self.command)
+        return line.removeprefix("insignia ").split()[0]
 
 
 def commands_of(block):
@@ -137,6 +138,12 @@ def _shortened(result):
     return "\n".join(lines).strip("\n") + "\n" if any(lines) else ""
 
 
+def write_files(text, folder):
+    """Write the Python files that a page prints and names before it does."""
+    for name, body in _FILE.findall(text):
+        (folder / name).write_text(body, encoding="utf-8")
+
+
 class PageRunner:
     """Runs pages in the current folder, in process. ``patch`` is a pytest.MonkeyPatch, which whoever made it undoes.
 
@@ -156,6 +163,7 @@ class PageRunner:
     def run(self, page):
         """Run every command of a page; returns what came of each."""
         text = page.read_text(encoding="utf-8")
+        write_files(text, Path())
         if self._quick:
             self._be_quick()
         self._draw_secrets(page.name)
