@@ -2,7 +2,7 @@
 
 Each round starts ``insignia embed`` of the same set, kills it after a random time by SIGKILL, SIGTERM or SIGINT, starts it
 again with ``--resume`` and so on until it finishes. It prints when each kill came, the signal, the step of the newest
-checkpoint, and the seconds of work that are lost. Takes some 20 minutes on two cores: ``python benchmarks/kills.py [KILLS] [SEED]``.
+checkpoint, and the seconds of work that are lost. Takes some 20 minutes: ``python benchmarks/kills.py [KILLS] [SEED]``.
 """
 
 import json
@@ -65,10 +65,8 @@ def main(kills, seed):
                 lost = time.monotonic() - begun if age is None else age
                 told = re.findall(r"stopped; .*", (place / "log").read_text())
                 rows.append((after, chosen.name, step, lost))
-                print(
-                    f"kill {len(rows)}: {chosen.name} after {after:.1f} s; checkpoint at step {step}; {lost:.1f} s to repeat {told}",
-                    flush=True,
-                )
+                came = f"kill {len(rows)}: {chosen.name} after {after:.1f} s"
+                print(f"{came}; checkpoint at step {step}; {lost:.1f} s to repeat {told}", flush=True)
                 assert not out.exists()
                 resume = ["--resume"]
             finished += 1
