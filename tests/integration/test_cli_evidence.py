@@ -92,7 +92,7 @@ def test_a_judge_who_asks_for_more_is_told_why_nothing_is_decided(insignia, root
         assert subprocess.run([*script, *options], capture_output=True, check=False, timeout=600).returncode == 4
     for options in (["--alpha", "2"], ["--alpha", "nan"], ["--accept-null", "wishful"]):
         status, out, err = insignia("audit", "bundle.json", *options)
-        assert (status, out, err.count("\n"), "no such standard" in err) == (1, "", 1, True)
+        assert (status, out, options[0] in err) == (2, "", True)
 
 
 def test_what_the_owner_chose_is_in_the_table_and_in_the_sentences(insignia, root, tmp_path):

@@ -4,37 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from insignia.cli.console import Written, quiet_libraries, show_report
-from insignia.cli.fields import Chosen, Parts, takes
 from insignia.embedding import METHODS, Limits, Method, RunOptions
-from insignia.errors import InputError
-from insignia.modeling.families import FAMILIES, hub_id
+from insignia.flags.fields import Chosen, Parts, takes
+from insignia.modeling.families import NamedModel
 from insignia.records import Flag, Record
+from insignia.reporting.output import Written
 
 __all__ = ["embed"]
-
-
-class _Source(Record):
-    """The model to be marked."""
-
-    model_config = ConfigDict(title="Model")
-
-    model: Annotated[str | None, Flag("--model", "--model-path")] = None
-    """The model to be marked: folder, hub id or 'starter'."""
-    model_family: Annotated[str | None, Field(examples=list(FAMILIES))] = None
-    """Instead of --model: Eleuther, llama, llama-3.1, mistral, microsoft or gemma."""
-    model_size: str | None = None
-    """With --model-family: 7B, say."""
-
-    def named(self) -> str:
-        """The model, by its name or by its family and size."""
-        if self.model is not None and self.model_family is None and self.model_size is None:
-            return self.model
-        if self.model is None and self.model_family is not None and self.model_size is not None:
-            return hub_id(self.model_family, self.model_size)
-        raise InputError("name the model either by --model or by --model-family and --model-size together")
 
 
 class _Part(Record):
@@ -52,7 +30,7 @@ class _Part(Record):
 def embed(
     prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the marked model; safe to publish.")],
-    source: _Source,
+    source: NamedModel,
     part: _Part,
     limits: Limits,
     run: RunOptions,
@@ -65,16 +43,13 @@ def embed(
         insignia embed prints.json --model starter -o marked
         insignia embed prints.json --model starter -o marked --method lora --rank 8 --max-harm 1.02
     """
-    from insignia.files import refuse_existing
     from insignia.fingerprints.sets import load_fingerprints
+    from insignia.reporting.base import report_of
 
-    refuse_existing(out, force=written.force)
+    written.refuse(out)
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
-    quiet_libraries()
     from insignia.embedding import embed as mark
 
-    marked = mark(
-        model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=written.progress()
-    )
-    after = f"Safe to publish. Next: insignia check {prints} --model {out}"
-    written.tell(marked.report, lambda: show_report(marked.report, *marked.report.notes, after))
+    options = {**dict(part), "limits": limits, "run": run, "force": written.force, "progress": written.progress()}
+    report = mark(model, chosen, how, out=out, **options).report
+    written.finish(report_of(report, *report.notes, f"Safe to publish. Next: insignia check {prints} --model {out}"))

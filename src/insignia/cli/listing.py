@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from insignia.cli.console import Output, show_table
-from insignia.cli.fields import takes
+from insignia.flags.fields import takes
 from insignia.recipes import recipe_lines
 from insignia.registry import Registry, located
+from insignia.reporting.base import Document, Table
+from insignia.reporting.output import Output
 
 __all__ = ["list_parts"]
 
@@ -17,6 +18,7 @@ _REGISTRIES = {
     "nulls": "insignia.statistics.nulls:NULLS",
     "suspects": "insignia.suspects.base:SUSPECTS",
     "attacks": "insignia.attacks.base:ATTACKS",
+    "reports": "insignia.reporting.base:REPORTS",
 }
 _VERBS = {"generation": "generate", "embedding": "embed", "finetune": "finetune", "evaluation": "evaluate"}
 
@@ -24,11 +26,12 @@ _VERBS = {"generation": "generate", "embedding": "embed", "finetune": "finetune"
 @takes()
 def list_parts(
     kind: Annotated[
-        Literal["strategies", "methods", "nulls", "suspects", "attacks", "recipes"], typer.Argument(help="What to list.")
+        Literal["strategies", "methods", "nulls", "suspects", "attacks", "reports", "recipes"],
+        typer.Argument(help="What to list."),
     ],
     output: Output,
 ) -> None:
-    """List the strategies, methods, nulls, suspects, attacks or recipes, those of plug-ins included, with a line on each.
+    """List the strategies, methods, nulls, suspects, attacks, reports or recipes, with a line on each; also those of plug-ins.
 
     Examples:
         insignia list strategies
@@ -36,7 +39,8 @@ def list_parts(
     """
     found = _recipes() if kind == "recipes" else _parts(located(_REGISTRIES[kind]))
     header = ["name", "for", "what"] if kind == "recipes" else ["name", "what"]
-    output.tell(found, lambda: show_table(kind, header, ([name, *about.values()] for name, about in found.items()), left=True))
+    table = Table.of(kind, header, ([name, *about.values()] for name, about in found.items()), left=True)
+    output.finish(Document(kind, (table,), found))
 
 
 def _parts(registry: Registry[Any]) -> dict[str, dict[str, str]]:

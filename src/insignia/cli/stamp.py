@@ -1,20 +1,17 @@
 """``insignia stamp``: carry a mark over to a sibling, without training."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from insignia.cli.console import Written, percent, quiet_libraries, show_report, show_table
-from insignia.cli.fields import takes
 from insignia.embedding.limits import MIN_FSR
 from insignia.errors import InputError
+from insignia.flags.fields import takes
 from insignia.modeling.placement import Device
 from insignia.records import Share
-
-if TYPE_CHECKING:
-    from insignia.vectors import StampReport
-    from insignia.vectors.scale import ScaleTrial
+from insignia.reporting.output import Written
 
 __all__ = ["stamp"]
 
@@ -48,57 +45,26 @@ def stamp(
         insignia stamp models/sibling vector -o stamped
         insignia stamp models/sibling vector -o stamped --scale auto --fingerprints prints.json
     """
-    from insignia.files import refuse_existing
-
-    refuse_existing(out, force=written.force)
+    written.refuse(out)
     if (scaling.scale == "auto") != (scaling.fingerprints is not None):
         raise InputError("--scale auto and --fingerprints FILE go together")
-    progress = written.progress()
-    quiet_libraries()
-    from insignia.vectors import stamp as add
-    from insignia.vectors.scale import smallest
-
-    trials = _trials(model, vectors, out, scaling, written)
-    scale = smallest(trials, scaling.min_fsr) if scaling.scale == "auto" else scaling.scale
-    report = add(model, *vectors, out=out, scale=scale, force=written.force, unrelated=scaling.unrelated, progress=progress)
-    scales = {"scales": [trial.model_dump(mode="json") for trial in trials]}
-    written.tell(report.model_dump(mode="json") | scales, lambda: _show(report, trials, model))
-
-
-def _trials(model: str, vectors: list[Path], out: Path, scaling: _Scaling, written: Written) -> "list[ScaleTrial]":
-    """What was found of some scales; nothing where the scale is given."""
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.starter import heldout_paragraphs
-    from insignia.vectors.scale import find_scale
-
-    if scaling.fingerprints is None:
-        return []
-    return find_scale(
-        model,
-        *vectors,
-        prints=load_fingerprints(scaling.fingerprints),
-        heldout=scaling.heldout or heldout_paragraphs(),
-        min_fsr=scaling.min_fsr,
-        near=out,
-        device=scaling.device,
-        unrelated=scaling.unrelated,
-        progress=written.progress(),
-    )
-
-
-def _show(report: "StampReport", trials: "list[ScaleTrial]", model: str) -> None:
+    from insignia.reporting.base import report_of
+    from insignia.reporting.measurements import scales_table
+    from insignia.vectors import stamp as add
     from insignia.vectors.lineage import DERIVED
+    from insignia.vectors.scale import find_scale, smallest
 
-    tried = [
-        [
-            f"{trial.scale:.2f}" + (" (chosen)" if trial.scale == report.scale else ""),
-            percent(trial.fsr),
-            f"{trial.heldout_loss:.4f} ({trial.heldout_loss - trials[0].heldout_loss:+.4f})",
-        ]
-        for trial in trials
-    ]
-    if tried:
-        show_table("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], tried)
+    trials, scale = [], math.nan if scaling.scale == "auto" else scaling.scale
+    common: dict[str, Any] = {"unrelated": scaling.unrelated, "progress": written.progress()}
+    if scaling.fingerprints is not None:
+        asked: dict[str, Any] = {"min_fsr": scaling.min_fsr, "heldout": scaling.heldout, "device": scaling.device}
+        trials = find_scale(model, *vectors, prints=load_fingerprints(scaling.fingerprints), near=out, **asked, **common)
+        scale = smallest(trials, scaling.min_fsr)
+    report = add(model, *vectors, out=out, scale=scale, force=written.force, **common)
     derived = report.lineage_similarity >= DERIVED
     safe = "Safe to publish" if derived else "Not derived from the base: test it before you publish it"
-    show_report(report, *report.notes, f"{safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
+    document = report_of(report, *report.notes, f"{safe}. Next: insignia check PRINTS --model {report.out} --base {model}")
+    tables = (scales_table(trials, report.scale),) if trials else ()
+    scales = {"scales": [trial.model_dump(mode="json") for trial in trials]}
+    written.finish(document._replace(blocks=(*tables, *document.blocks), data=document.data | scales))

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import typer
 from pydantic import Field
 
-from insignia.cli.console import Written, quiet_libraries, show_report
-from insignia.cli.fields import takes
 from insignia.errors import InputError
+from insignia.flags.fields import takes
 from insignia.records import Record
+from insignia.reporting.output import Written
 
 __all__ = ["vector"]
 
@@ -43,13 +43,11 @@ def vector(
         insignia vector starter marked -o vector
         insignia vector starter marked -o vector --dtype bfloat16 --rank 16
     """
-    from insignia.files import refuse_existing
-
-    refuse_existing(out, force=written.force)
+    written.refuse(out)
     if stored.rank is not None and stored.factors is not None:
         raise InputError("--rank and --factors both say how matrices are stored; factors have a rank of their own")
-    quiet_libraries()
+    from insignia.reporting.base import report_of
     from insignia.vectors import vector as store
 
     report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
-    written.tell(report, lambda: show_report(report, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))
+    written.finish(report_of(report, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))
