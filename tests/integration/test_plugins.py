@@ -1,5 +1,6 @@
 """Parts from files outside the package: the page about plug-ins is run as it is printed."""
 
+import csv
 import json
 import re
 import shlex
@@ -16,11 +17,12 @@ from insignia.embedding import METHODS
 from insignia.errors import InputError
 from insignia.generation import STRATEGIES
 from insignia.registry import load_plugin
+from insignia.reporting.base import REPORTS
 from insignia.statistics.nulls import NULLS, DesignNull
 from insignia.suspects.base import SUSPECTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-plugin.md"
-REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS)
+REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS, REPORTS)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,7 @@ def page(tmp_path, monkeypatch):
     return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
 
 
-def test_a_strategy_a_method_and_a_null_of_plug_ins_go_the_whole_way(page, insignia, monkeypatch):
+def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, insignia, monkeypatch):
     monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: ["The function returns the number of items."])
     results = {command[command.index("--plugin") + 1 if "--plugin" in command else 0]: insignia(*command) for command in page}
 
@@ -56,6 +58,7 @@ def test_a_strategy_a_method_and_a_null_of_plug_ins_go_the_whole_way(page, insig
     verdict = json.loads(Path("verdict.json").read_text())
     assert (verdict["outcome"], verdict["null"]) == ("owned", {"kind": "word_list", "bound": 0.004})
     assert "word_list" in verdict["sentence"]
+    assert ["outcome", "owned"] in list(csv.reader(Path("verdict.csv").read_text().splitlines()))
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -49,7 +49,8 @@ def test_help_gives_every_option_a_sentence_and_examples_that_parse(verb):
     command = command_of(verb, main.target(verb))
     plain = [option.name for option in command.params if not (option.help or "").strip()]
     assert plain == []
-    assert (lines := examples(located(main.target(verb))))
+    lines = examples(located(main.target(verb)))
+    assert lines
     for example in lines:
         _, _, arguments = example.rpartition("&& ")[2].partition(f"insignia {verb}")
         command.make_context(verb, shlex.split(arguments))
