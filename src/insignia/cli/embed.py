@@ -1,5 +1,6 @@
 """``insignia embed``: put fingerprints into a model."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -48,8 +49,14 @@ def embed(
 
     written.refuse(out)
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
-    from insignia.embedding import embed as mark
-
-    options = {**dict(part), "limits": limits, "run": run, "force": written.force, "progress": written.progress()}
-    report = mark(model, chosen, how, out=out, **options).report
-    written.finish(report_of(report, *report.notes, f"Safe to publish. Next: insignia check {prints} --model {out}"))
+    progress = written.progress()
+    with progress.bar("starting"):
+        from insignia.embedding import embed as mark
+    try:
+        marked = mark(model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=progress)
+    except KeyboardInterrupt as stop:  # StoppedError is one
+        kept = (out.parent / f".{out.name}.work").is_dir()
+        progress.note("stopped; " + ("the same command with --resume goes on" if kept else "nothing was written"))
+        raise typer.Exit(128 + getattr(stop, "signal_number", signal.SIGINT)) from None
+    next_step = f"Safe to publish. Next: insignia check {prints} --model {out}"
+    written.finish(report_of(marked.report, *marked.report.notes, next_step))

@@ -38,7 +38,7 @@ def verify(
     from insignia.reporting.verdicts import exit_status, verdicts_report
 
     who.refuse_contradictions()
-    asked = bool(who.model or who.name)
+    asked = who.given
     if not (asked or evidence.transcript):
         raise InputError("there is no suspect; give --model, or --endpoint and --name, or the --transcript of an earlier run")
     if options.log_probabilities is not None and who.endpoint is None:

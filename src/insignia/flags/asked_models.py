@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from insignia.errors import InputError
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
-from insignia.suspects.base import TextModel
+from insignia.suspects.base import SUSPECTS, TextModel
 from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class SuspectFlags(Record):
     """With --endpoint: the model's name there. Repeat it for several."""
     api_key_variable: str = API_KEY_VARIABLE
     """Environment variable that holds the API key."""
+    suspect: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """Suspect of another kind, from a plug-in: its name, or '{name: my_api, url: ...}' with its options."""
+
+    @property
+    def given(self) -> bool:
+        """Whether a suspect is named."""
+        return bool(self.model or self.name or self.suspect)
 
     def refuse_contradictions(self) -> None:
         """Raise InputError where the flags do not go together."""
@@ -44,7 +51,8 @@ class SuspectFlags(Record):
 
     def open(self, network: RetryPolicy, placement: Placement) -> "list[Suspect]":
         """The suspects; one on this machine is loaded when its turn comes."""
-        return _opened(self.model, (self.endpoint, self.name, self.api_key_variable), network, placement)
+        found = _opened(self.model, (self.endpoint, self.name, self.api_key_variable), network, placement)
+        return [*found, *map(SUSPECTS.build, self.suspect)]
 
 
 class ControlFlags(Record):
