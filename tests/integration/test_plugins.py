@@ -76,12 +76,13 @@ class Handler(BaseHTTPRequestHandler):
 def test_a_suspect_of_a_plug_in_is_asked(page, starter):
     load_plugin(Path("my_api.py"))
     prints = library.generate(starter, num_fingerprints=8, secret=b"1" * 32)
+    prints.save("prints.json")
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.answers = {fingerprint.key: fingerprint.responses[0] for fingerprint in prints}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         spec = f"{{name: my_api, url: 'http://127.0.0.1:{server.server_port}'}}"
-        verdict = library.verify(prints, SUSPECTS.build(spec).open(), alpha=1e-6)
+        verdict = library.Keyring.open("prints.json").verify(SUSPECTS.build(spec), alpha=1e-6)
     finally:
         server.shutdown()
         server.server_close()
