@@ -24,7 +24,7 @@ PUBLIC = {
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
     "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
     "api_key_variable", "control_api_key_variable", "challenge", "null", "device", "dtype", "deepspeed",  # how it runs
-    "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
+    "accept_null", "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
 }  # fmt: skip
 

@@ -6,30 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from insignia.flags.fields import takes
-from insignia.modeling.placement import Placement
-from insignia.records import Flag
+from insignia.modeling.compared_models import ComparedModels
 from insignia.reporting.output import Reported
 from insignia.verification.success import CheckOptions
 from insignia.verification.success import check as ask
 
 if TYPE_CHECKING:
-    from insignia.modeling.local import LocalModel
     from insignia.verification import CheckReport
 
 __all__ = ["check"]
 
 _NOT_FOUND = 3
-
-
-class _Models(Placement):
-    """The models beside the suspects."""
-
-    base: str | None = None
-    """Unmarked model to ask as well: folder, hub id or 'starter'."""
-    adapter: Annotated[Path | None, Flag(needs="published")] = None
-    """Private part of method adapter. It asks the --published model with the rows of the one to check."""
-    published: Annotated[str | None, Flag(needs="adapter")] = None
-    """With --adapter: the marked model as it was published."""
 
 
 @takes("check")
@@ -39,7 +26,7 @@ def check(
         list[str], typer.Option("--model", "--model-path", help="Folder, hub id or 'starter'. Several: repeat it.")
     ],
     asked: CheckOptions,
-    models: _Models,
+    models: ComparedModels,
     output: Reported,
     details: Annotated[bool, typer.Option("--details", help="List rank and log-probability of each fingerprint.")] = False,
 ) -> None:
@@ -54,7 +41,6 @@ def check(
     output.refuse_output()
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.modeling.loading import resolve
-    from insignia.modeling.local import LocalModel
     from insignia.reporting.measurements import check_report
 
     chosen = load_fingerprints(prints).first(asked.num_fingerprints)
@@ -63,20 +49,8 @@ def check(
     reports: list[CheckReport] = []
     for source in model:  # one after another, so that only one, its base and what was published are in memory
         known = reports[0].base if reports else None
-        suspect = _loaded(source, models)
-        unmarked = LocalModel(models.base, **models.where()) if models.base and known is None else None
-        report = ask(suspect, chosen, base=unmarked, templates=asked.templates, **asked.lengths)
+        base = models.open_base() if known is None else None
+        report = ask(models.open(source), chosen, base=base, templates=asked.templates, **asked.lengths)
         reports.append(report.model_copy(update={"base": known}) if known else report)
-        del suspect, unmarked
     document = check_report(reports, model, models.base, min_fsr=asked.min_fsr, details=details)
     output.finish(document, 0 if document.data["found"] else _NOT_FOUND)
-
-
-def _loaded(source: str, models: _Models) -> "LocalModel":
-    from insignia.modeling.local import LocalModel
-    from insignia.modeling.owner_adapter import EmbeddingAdapter
-
-    suspect = LocalModel(source, **models.where())
-    if models.adapter is None or models.published is None:
-        return suspect
-    return EmbeddingAdapter.load(models.adapter).attach(LocalModel(models.published, **models.where()), suspect)

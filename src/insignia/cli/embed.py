@@ -5,26 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
-from insignia.embedding import METHODS, Limits, Method, RunOptions
+from insignia.embedding import METHODS, Limits, Method, Portion, RunOptions
 from insignia.flags.fields import Chosen, Parts, takes
 from insignia.modeling.families import NamedModel
-from insignia.records import Flag, Record
 from insignia.reporting.output import Written
 
 __all__ = ["embed"]
-
-
-class _Part(Record):
-    """What of the set is embedded, and what is kept."""
-
-    num_fingerprints: Annotated[int | None, Field(ge=1), Flag("--max-num-fingerprints", "--num-fingerprints")] = None
-    """Embed only the first so many fingerprints. None: all."""
-    private: Path | None = None
-    """File for the owner weights, which are not published: needed by method adapter, optional for lora."""
-    heldout: tuple[str, ...] | None = None
-    """Text file to measure harm on. None: the text that comes with insignia."""
 
 
 @takes("embedding", recipe="harmless")
@@ -32,7 +19,7 @@ def embed(
     prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the marked model; safe to publish.")],
     source: NamedModel,
-    part: _Part,
+    part: Portion,
     limits: Limits,
     run: RunOptions,
     method: Annotated[Chosen[Method], Parts(METHODS, "full", "Method")],

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from insignia.attacks.finetune import FineTune
 from insignia.flags.fields import takes
@@ -12,13 +11,6 @@ from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Written
 
 __all__ = ["finetune"]
-
-
-class _Run(Seeded):
-    """How a user's run is done."""
-
-    max_rows: Annotated[int | None, Field(ge=1)] = None
-    """Use only the first so many rows of the data. None: all."""
 
 
 @takes("finetune", recipe="alpaca")
@@ -29,7 +21,7 @@ def finetune(
     ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the fine-tuned model.")],
     settings: FineTune,
-    run: _Run,
+    run: Seeded,
     written: Written,
 ) -> None:
     """Fine-tune a model on data, as a user of a published model does: will the mark outlive it?
@@ -44,7 +36,7 @@ def finetune(
     written.refuse(out)
     refuse_overlap(out, Path(data))
     progress = written.progress()
-    rows = load_conversations(data, max_rows=run.max_rows, progress=progress)
+    rows = load_conversations(data, max_rows=settings.max_rows, progress=progress)
     from insignia.attacks.finetuning import finetune as tune
     from insignia.reporting.base import report_of
 

@@ -10,18 +10,10 @@ from insignia.flags.asked_models import SuspectFlags
 from insignia.flags.fields import takes
 from insignia.keyring.options import NullOptions
 from insignia.modeling.placement import Placement
-from insignia.records import Flag
 from insignia.reporting.output import Written
 from insignia.suspects.retry_policy import RetryPolicy
 
 __all__ = ["null"]
-
-
-class _Output(Written):
-    """Where the null goes."""
-
-    output: Annotated[Path | None, Flag("--output", "-o")] = None
-    """File to write, for 'verify --null FILE'."""
 
 
 @takes("null")
@@ -31,7 +23,8 @@ def null(
     options: NullOptions,
     network: RetryPolicy,
     placement: Placement,
-    written: _Output,
+    written: Written,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, for 'verify --null FILE'.")] = None,
 ) -> None:
     """Measure how often innocent models hit, for a set without a design null: your own pairs, or an imported file.
 
@@ -51,12 +44,11 @@ def null(
 
     if bool(innocents.model) == bool(innocents.name) or (innocents.endpoint is None) != (not innocents.name):
         raise InputError("name innocent models: either --model, or --endpoint and --name")
-    if written.output is not None:
-        refuse_overlap(written.output, prints)
-        written.refuse(written.output, ".json")
+    if output is not None:
+        refuse_overlap(output, prints)
+        written.refuse(output, ".json")
     suspects = innocents.open(network, placement)
     measured, verdicts = Keyring.open(prints).measure_null(suspects, options, progress=written.progress())
-    if written.output is not None:
-        measured.save(written.output)
-    target = None if written.output is None else str(written.output)
-    written.finish(null_report(measured, verdicts, alpha=options.alpha, written=target))
+    if output is not None:
+        measured.save(output)
+    written.finish(null_report(measured, verdicts, alpha=options.alpha, written=output))

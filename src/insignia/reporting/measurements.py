@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from insignia.reporting.base import Document, Table
+from insignia.reporting.base import Document, Table, report_of
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.forecasts import outlook
 from insignia.terminal import percent
@@ -15,9 +15,10 @@ from insignia.verification.innocents import MeasuredNull
 if TYPE_CHECKING:
     from insignia.evaluation import Evaluation
     from insignia.evaluation.story import Story
+    from insignia.vectors import StampReport
     from insignia.vectors.scale import ScaleTrial
 
-__all__ = ["check_report", "evaluation_report", "null_report", "scales_table", "story_report"]
+__all__ = ["check_report", "evaluation_report", "null_report", "stamp_report", "story_report"]
 
 _NEXT = (
     "Next, with your own model:",
@@ -75,7 +76,7 @@ def _fingerprints(report: CheckReport, model: str) -> Table:
     return Table.of(title, ["number", "hit", "rank", "log-probability"], rows)
 
 
-def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: float, written: str | None) -> Document:
+def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: float, written: Path | None) -> Document:
     """How often innocent models hit, and what a proof takes then."""
     null, argument = measured.null, f"reference:{','.join(f'{m.hits}/{m.trials}' for m in measured.null.models)}"
     keys = outlook(null, MAX_QUERIES, alpha=alpha).healthy
@@ -101,17 +102,22 @@ def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: f
     return Document("Innocent models", blocks, data)
 
 
-def scales_table(trials: "Sequence[ScaleTrial]", chosen: float) -> Table:
-    """What was found of some scales of a vector."""
-    rows = [
+def stamp_report(report: "StampReport", trials: "Sequence[ScaleTrial]", base: str) -> Document:
+    """What was stamped, after what was found of some scales; ``base`` is the model before."""
+    tried = [
         [
-            f"{trial.scale:.2f}" + (" (chosen)" if trial.scale == chosen else ""),
+            f"{trial.scale:.2f}" + (" (chosen)" if trial.scale == report.scale else ""),
             percent(trial.fsr),
             f"{trial.heldout_loss:.4f} ({trial.heldout_loss - trials[0].heldout_loss:+.4f})",
         ]
         for trial in trials
     ]
-    return Table.of("scales tried", ["scale", "success rate (FSR)", "held-out loss, nats a token"], rows)
+    header = ["scale", "success rate (FSR)", "held-out loss, nats a token"]
+    safe = "Safe to publish" if report.derived else "Not derived from the base: test it before you publish it"
+    document = report_of(report, *report.notes, f"{safe}. Next: insignia check PRINTS --model {report.out} --base {base}")
+    tables = (Table.of("scales tried", header, tried),) if trials else ()
+    data = document.data | {"scales": [trial.model_dump(mode="json") for trial in trials]}
+    return document._replace(blocks=(*tables, *document.blocks), data=data)
 
 
 def evaluation_report(result: "Evaluation") -> Document:
