@@ -40,7 +40,7 @@ class Portion(Record):
     """Embed only the first so many fingerprints. None: all."""
     private: Path | None = None
     """File for the owner weights, which are not published: needed by method adapter, optional for lora."""
-    heldout: tuple[str, ...] | None = None
+    heldout: Annotated[tuple[str, ...] | None, Field(repr=False)] = None
     """Text file to measure harm on. None: the text that comes with insignia."""
 
 

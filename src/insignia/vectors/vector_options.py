@@ -49,7 +49,7 @@ class StampOptions(Device):
     """With --scale auto: the fingerprints to ask for."""
     min_fsr: Share = _MIN_FSR
     """With --scale auto: the success rate to reach."""
-    heldout: tuple[str, ...] | None = None
+    heldout: Annotated[tuple[str, ...] | None, Field(repr=False)] = None
     """With --scale auto: text file to measure harm on. None: Python's documentation."""
     unrelated: bool = False
     """Go on although the weights show that the model does not come from the base."""
