@@ -216,7 +216,7 @@ def test_a_percentage_is_refused_where_a_share_is_meant(insignia, arguments):
     "arguments",
     [
         ["generate", "new.html"],
-        ["verify", "pairs.json", "--model", "starter", "-o", "new.html"],
+        ["verify", "pairs.json", "--model", "starter", "-o", "new.pdf"],
         ["null", "pairs.json", "--model", "starter", "-o", "new.csv"],
         ["evaluate", "instructional", "--model", "starter", "-o", "new.html"],
         ["commit", "pairs.json", "--model", "starter", "-o", "new.yaml"],
