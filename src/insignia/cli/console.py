@@ -14,8 +14,8 @@ from pydantic import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from insignia.errors import FormatError, InputError
-from insignia.files import read_json
+from insignia.errors import FormatError
+from insignia.files import read_json, read_text
 from insignia.progress import ConsoleProgress
 from insignia.records import Displayed, Flag, Record
 from insignia.terminal import escape_json, percent, printable, size
@@ -124,11 +124,7 @@ def quiet_libraries() -> None:
 
 def read_paragraphs(path: Path) -> list[str]:
     """The paragraphs of a text file, separated by blank lines, each on one line."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read paragraphs of text from {path}: {error}") from None
-    paragraphs = [" ".join(block.split()) for block in text.split("\n\n")]
+    paragraphs = [" ".join(block.split()) for block in read_text(path).split("\n\n")]
     return [paragraph for paragraph in paragraphs if paragraph]
 
 

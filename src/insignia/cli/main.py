@@ -6,6 +6,8 @@ found · 4 inconclusive.
 
 import importlib
 import inspect
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +88,20 @@ class _Verbs(TyperGroup):
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and _loaded(stub.name or ""), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """As click's, with pydantic's words for a bad value made plain, and the nearest choice named."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from insignia.registry import did_you_mean
+
+            said = error.message.removeprefix("Value error, ")
+            if " is not one of " in said:
+                given, *choices = re.findall("'([^']*)'", said)
+                said += did_you_mean(given, choices)
+            error.message = said
+            raise
+
 
 def _loaded(verb: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -161,11 +177,13 @@ def _root(
 
 def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  closed by the caller, as by >&-
+    sys.stderr = sys.stderr or sys.stdout
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
     try:
-        app()
+        app(prog_name="insignia")  # also the name that completion goes by
     except InsigniaError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:

@@ -89,6 +89,6 @@ def _report(measured: "MeasuredNull", verdicts: "list[Verdict]", alpha: float, w
         show_table("Innocent models", ["model", "hits / answered", "unanswered"], rows)
         say(f"A model like these hits at most {percent(null.bound)} of the keys; this is wrong with a chance of {null.risk:g}.")
         say(takes_it)
-        say(f"Next: insignia verify --null {written.output or argument}")
+        say(f"Next: insignia verify PRINTS --model SUSPECT --null {written.output or argument}")
 
     written.tell(told, show)

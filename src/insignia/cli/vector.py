@@ -52,4 +52,5 @@ def vector(
     from insignia.vectors import vector as store
 
     report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
-    written.tell(report, lambda: show_report(report, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))
+    after = f"It holds what {marked} has and {base} lacks.", f"Next: insignia stamp SIBLING {report.out} -o STAMPED"
+    written.tell(report, lambda: show_report(report, *after))
