@@ -223,7 +223,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(here):
 
     done = _process(here, "init", "new.yaml", preexec_fn=small)
     assert (done.returncode, done.stderr) == (1, "error: cannot write new.yaml: File too large\n")
-    assert not [name for name in os.listdir(here) if "new" in name]
+    assert not list(here.glob("*new*"))
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
         )
     recipe = read_recipe(path)
     if part not in recipe:
-        names = " or ".join(filter(None, ["a YAML file with it", ", ".join(recipe_names(part))]))
+        known = " or ".join(filter(None, ["a YAML file with it", ", ".join(recipe_names(part))]))
         near = did_you_mean(part, recipe)
-        raise InputError(f"the recipe {name!r} has no '{part}:'.{near} Give {names}")
+        raise InputError(f"the recipe {name!r} has no '{part}:'.{near} Give {known}")
     if not isinstance(recipe[part], dict):
         raise FormatError(f"'{part}:' in {path} is not a mapping of settings")
     return recipe
