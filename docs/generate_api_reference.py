@@ -14,6 +14,7 @@ from insignia import embedding, generation, records, vectors
 from insignia.attacks import base as attacks
 from insignia.attacks import finetuning
 from insignia.evaluation import grid
+from insignia.keyring import options as verify_options
 from insignia.registry import Registry
 from insignia.statistics import nulls
 from insignia.suspects import base as suspect
@@ -27,7 +28,6 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
             "generate",
             "embed",
             "check",
-            "verify",
             "vector",
             "stamp",
             "finetune",
@@ -42,6 +42,7 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.Endpoint", insignia.Endpoint),
     ],
     "Settings": [
+        ("insignia.keyring.options.VerifyOptions", verify_options.VerifyOptions),
         ("insignia.embedding.Limits", embedding.Limits),
         ("insignia.embedding.RunOptions", embedding.RunOptions),
         ("insignia.suspects.endpoint.RetryPolicy", endpoint.RetryPolicy),

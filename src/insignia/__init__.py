@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from insignia.verification import CheckReport as CheckReport
     from insignia.verification import Verdict as Verdict
     from insignia.verification import check as check
-    from insignia.verification import verify as verify
 
     __version__: str
 
@@ -54,7 +53,6 @@ _HOMES = {
     "generate": "insignia.generation",
     "load_fingerprints": "insignia.fingerprints.sets",
     "quiet": "insignia.progress",
-    "verify": "insignia.verification",
 }
 _HOMES_WITH_TORCH = {
     "LocalModel": "insignia.modeling.local",

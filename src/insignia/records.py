@@ -27,7 +27,6 @@ __all__ = [
     "Share",
     "Turn",
     "checked_share",
-    "prompt_form",
 ]
 
 PromptForm = Literal["raw", "chat"]
@@ -63,15 +62,6 @@ class Flag:
         """
         self.names, self.read, self.many, self.hidden = names, read, many, hidden
         self.replaces, self.needs = replaces, needs
-
-
-def prompt_form(value: str) -> PromptForm:
-    """Return the name as a prompt form, or raise InputError."""
-    if value == "raw":
-        return "raw"
-    if value == "chat":
-        return "chat"
-    raise InputError(f"unknown prompt form {value!r}; expected raw or chat")
 
 
 def checked_share(value: float, what: str) -> float:

@@ -174,16 +174,20 @@ def test_the_command_prints_the_contract(prints, tmp_path):
         assert fingerprint.key not in done.stdout + done.stderr
 
 
-def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path, number):
     out, work = tmp_path / "m", tmp_path / ".m.work"
     recipe = quick_recipe(tmp_path, cooldown_steps=150)
     arguments = ["embed", prints, "--model", "starter", "-o", out, "--recipe", recipe, "--heldout", text_file(tmp_path)]
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 600
-    while not list(work.glob("checkpoint-*/trainer_state.json")) and process.poll() is None and time.monotonic() < deadline:
+    while not list(work.glob("checkpoint-*/insignia_state.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, err = process.communicate()
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + number
+        assert "the same command with --resume goes on" in err
     assert not out.exists()
     assert work.stat().st_mode & 0o077 == 0
 
@@ -193,6 +197,7 @@ def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path):
     done = run_cli(*arguments, "--resume", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["fsr"] == 1.0
+    assert "learning" not in done.stderr  # the cooldown goes on where it was
     assert out.is_dir()
     assert not work.exists()
 

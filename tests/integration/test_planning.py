@@ -110,7 +110,7 @@ def test_a_plan_of_a_set_in_words(insignia, prints):
     table = words(insignia("plan", prints, "--survival", 0.5)[1])
 
     for part in (
-        "keys unspent │ 58",
+        "keys unspent 58",
         "9 (6 keys each)",
         "0.0625 (design)",
         "who is asked 58 of these keys at most",

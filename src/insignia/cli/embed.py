@@ -1,5 +1,6 @@
 """``insignia embed``: put fingerprints into a model."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -70,11 +71,15 @@ def embed(
 
     refuse_existing(out, force=written.force)
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
-    quiet_libraries()
-    from insignia.embedding import embed as mark
-
-    marked = mark(
-        model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=written.progress()
-    )
+    progress = written.progress()
+    with progress.bar("starting"):
+        quiet_libraries()
+        from insignia.embedding import embed as mark
+    try:
+        marked = mark(model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=progress)
+    except KeyboardInterrupt as stop:  # StoppedError is one
+        kept = (out.parent / f".{out.name}.work").is_dir()
+        progress.note("stopped; " + ("the same command with --resume goes on" if kept else "nothing was written"))
+        raise typer.Exit(128 + getattr(stop, "signal_number", signal.SIGINT)) from None
     after = f"Safe to publish. Next: insignia check {prints} --model {out}"
     written.tell(marked.report, lambda: show_report(marked.report, *marked.report.notes, after))

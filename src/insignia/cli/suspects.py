@@ -10,7 +10,7 @@ from insignia.errors import InputError
 from insignia.keyring.keyring import Suspect
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
-from insignia.suspects.base import TextModel
+from insignia.suspects.base import SUSPECTS, TextModel
 from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 __all__ = ["ControlFlags", "SuspectFlags", "opened"]
@@ -29,6 +29,13 @@ class SuspectFlags(Record):
     """With --endpoint: the model's name there. Repeat it for several."""
     api_key_variable: str = API_KEY_VARIABLE
     """Environment variable that holds the API key."""
+    suspect: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    """Suspect of another kind, from a plug-in: its name, or '{name: my_api, url: ...}' with its options."""
+
+    @property
+    def given(self) -> bool:
+        """Whether a suspect is named."""
+        return bool(self.model or self.name or self.suspect)
 
     def refuse_contradictions(self) -> None:
         """Raise InputError where the flags do not go together."""
@@ -41,7 +48,8 @@ class SuspectFlags(Record):
 
     def open(self, network: RetryPolicy, placement: Placement) -> list[Suspect]:
         """The suspects; one on this machine is loaded when its turn comes."""
-        return opened(self.model, self.endpoint, self.name, self.api_key_variable, network, placement)
+        found = opened(self.model, self.endpoint, self.name, self.api_key_variable, network, placement)
+        return [*found, *map(SUSPECTS.build, self.suspect)]
 
 
 class ControlFlags(Record):

@@ -70,7 +70,7 @@ def verify(
         insignia verify prints.json --endpoint http://localhost:8000/v1 --name theirs --transcript theirs.jsonl
     """
     who.refuse_contradictions()
-    asked = bool(who.model or who.name)
+    asked = who.given
     if not (asked or evidence.transcript):
         raise InputError("there is no suspect; give --model, or --endpoint and --name, or the --transcript of an earlier run")
     if options.log_probabilities is not None and who.endpoint is None:

@@ -77,10 +77,11 @@ def embed(
     ) as work:
         measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
-        with progress.bar("writing"):
-            _write_private(hidden, outcome, progress)
-            if folder is not None and state.is_main_process:
-                save_model(local, folder, force=force)
+        if state.is_main_process:
+            with progress.bar("writing"):
+                _write_private(hidden, outcome, progress)
+                if folder is not None:
+                    save_model(local, folder, force=force)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype

@@ -45,9 +45,9 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
         )
     recipe = read_recipe(path)
     if part not in recipe:
-        known = " or ".join(filter(None, ["a YAML file with it", ", ".join(recipe_names(part))]))
+        choices = " or ".join(filter(None, ["a YAML file with it", ", ".join(recipe_names(part))]))
         near = did_you_mean(part, recipe)
-        raise InputError(f"the recipe {name!r} has no '{part}:'.{near} Give {known}")
+        raise InputError(f"the recipe {name!r} has no '{part}:'.{near} Give {choices}")
     if not isinstance(recipe[part], dict):
         raise FormatError(f"'{part}:' in {path} is not a mapping of settings")
     return recipe

@@ -48,12 +48,14 @@ class Interview:
         self.ending = "The test ended undecided; resume it with more keys or the same --transcript."
         """What to tell the user if the run ends without a verdict."""
 
-    def reaches(self) -> bool:
-        """Whether the suspect replies to a decoy question. The question is recorded.
+    def reachable(self) -> bool:
+        """Whether the suspect replies to a decoy question, which is recorded; a model on this machine need not be asked.
 
         Raises:
             ModelError: the suspect cannot be asked.
         """
+        if not self._model.may_refuse:
+            return True
         reply = self._ask_decoy()
         if reply.status == "fatal":
             raise ModelError(f"{self._model.name}: {reply.reason}")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.progress import AUTO, Progress
+from insignia.progress import AUTO, Advance, Progress
 from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.statistics.betting import MAX_QUERIES
@@ -127,18 +127,25 @@ def verify(
         with progress.bar("asking", most, unit="keys") as advance:
             for entry in record.entries:
                 running.add(entry)
-                advance(entry.number is not None, "")
-            reached = running.outcome is not None or not model.may_refuse or interview.reaches()
-            while reached and running.outcome is None and (all_keys or interview.unanswered_in_a_row < MAX_UNANSWERED_IN_A_ROW):
-                batch = list(_batch(questions, running.min_keys_left()))
-                if not batch:
-                    break
-                for entry in interview.replies(batch):
-                    advance(entry.number is not None, f"{running.tally.hits} hits")
+                advance(entry.number is not None)
+            _ask(interview, running, questions, patient=all_keys, advance=advance)
         if running.outcome is None:
             progress.note(interview.ending)
     chosen_from = None if prints.chain is None else len(prints) if order is None else running.tally.asked
     return running.verdict(suspect=model.name, transcript=record.digest, chosen_from=chosen_from)
+
+
+def _ask(
+    interview: Interview, running: RunningVerdict, questions: Iterator[Question], *, patient: bool, advance: Advance
+) -> None:
+    """Ask until the verdict is reached, the questions end, or the suspect is silent and ``patient`` is off."""
+    reached = running.outcome is not None or interview.reachable()
+    while reached and running.outcome is None and (patient or interview.unanswered_in_a_row < MAX_UNANSWERED_IN_A_ROW):
+        batch = list(_batch(questions, running.min_keys_left()))
+        if not batch:
+            return
+        for entry in interview.replies(batch):
+            advance(entry.number is not None, f"{running.tally.hits} hits")
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:

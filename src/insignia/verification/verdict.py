@@ -272,7 +272,7 @@ def _sentence(verdict: Verdict) -> str:
         return f"The mark is there: {seen}. {explain_p_value(verdict.null, verdict.p_value)}"
     if verdict.outcome == "not_shown":
         return (
-            f"The mark was not printable: {seen}. A model with part of the mark would have hit more of them. "
+            f"The mark was not shown: {seen}. A model with part of the mark would have hit more of them. "
             "This does not prove that the model is not yours."
         )
     return (
