@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-slow test-server lint types contracts format docs benchmark clean
+.PHONY: help venv demo test test-slow test-server lint types contracts format docs outputs benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -60,7 +60,10 @@ format: $(INSTALLED) ## rewrite the code in ruff's format, with its safe fixes
 	$(BIN)/ruff format .
 
 docs: $(INSTALLED) ## write anew what scripts make of the docs: reference pages and pictures
-	@for script in docs/*.py; do $(BIN)/python $$script; done
+	@for script in docs/generate_*.py docs/draw_*.py; do $(BIN)/python $$script; done
+
+outputs: $(INSTALLED) ## run the commands of the docs and write what they print; takes ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_outputs.py
 
 benchmark: ## list the benchmarks; each is run by its own name
 	@for script in benchmarks/*.py; do \

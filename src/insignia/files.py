@@ -128,6 +128,8 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder; expected a file") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
@@ -172,6 +174,8 @@ def parse_rows(content: bytes, path: Path) -> list[Any]:
     if text.lstrip().startswith("["):
         return list(_parse(text, path))
     lines = text.split("\n")  # not splitlines: JSON may hold U+2028 as it is
+    if text.lstrip().startswith("{\n"):
+        raise FormatError(f"{path} is one JSON object; expected a JSON list or JSON lines")
     return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -206,6 +210,8 @@ def _parse(text: str, path: Path, first_line: int = 1) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         line = first_line + error.lineno - 1
+        if error.msg == "Extra data":
+            raise FormatError(f"{path} goes on after its first JSON value (line {line}); is it the right file?") from None
         # A chained error would show the document and so the secret.
         raise FormatError(f"{path} is not valid JSON (line {line}, column {error.colno}); is it cut short?") from None
     except UnicodeEncodeError:

@@ -25,6 +25,12 @@ __all__ = ["Registry", "did_you_mean", "errors_about", "explain", "load_plugin",
 
 _T = TypeVar("_T", bound=BaseModel)
 _Class = TypeVar("_Class", bound=type[BaseModel])
+_REASONS = {
+    "extra_forbidden": "there is no such setting.",
+    "int_parsing": "expected a whole number",
+    "float_parsing": "expected a number",
+    "bool_parsing": "expected true or false",
+}
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -143,7 +149,8 @@ def _mapping(text: str, kind: str) -> Mapping[str, Any]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'NAME'?" for the most similar known name, or an empty text if none is similar."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1) or [each for each in names if name and each.startswith(name)]
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
@@ -175,7 +182,8 @@ def reason(item: Any) -> str:
     expected = [
         f"expected {words} {limits[name]:g}" for name, words in _LIMITS.items() if isinstance(limits.get(name), int | float)
     ]
-    return f"{'; '.join(expected) or item['msg']}{_percent_hint(limits)}"
+    said = _REASONS.get(item["type"], item["msg"].removeprefix("Value error, "))
+    return f"{'; '.join(expected) or said}{_percent_hint(limits)}"
 
 
 def _suggestion(item: Any, known: Iterable[str]) -> str:

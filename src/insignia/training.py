@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 
 from insignia.errors import InputError, ModelError
 from insignia.files import read_json
+from insignia.modeling.bars import without_bars
 from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
 __all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "train"]
@@ -97,6 +98,7 @@ def gather(value: _T) -> list[_T]:
     return values
 
 
+@without_bars()
 def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> TrainingResult:
     """Train the model in place until the task is done or the steps run out.
 

@@ -3,14 +3,9 @@
 import ast
 import importlib
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,17 +13,16 @@ import yaml
 from safetensors.torch import load_file
 from typer.main import get_command
 
-from insignia.cli.main import app, main
+from documented_commands import PageRunner, outdated, without_commands
+from insignia.cli.main import app
+from insignia.errors import MissingExtraError
+from insignia.fingerprints.locks import PASSPHRASE_VARIABLE
 from insignia.fingerprints.sets import FingerprintSet
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+WRONG = ROOT / "docs" / "how-to" / "when-something-goes-wrong.md"
 FORMATS = ROOT / "docs" / "reference" / "formats.md"
-QUICK = {"name": "full", "reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4}
-# Commands that several pages begin with, and what they write.
-BEGINNING = {"generate prints.json": "prints.json", "embed prints.json --model starter -o marked": "marked"}
-HELDOUT_PARAGRAPHS = 60  # on fewer a harm of 5 % is noise
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -76,7 +70,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "evaluate", "export", "demo",
-        "lock", "unlock", "share", "commit", "disclose", "audit", "null", "list",
+        "lock", "unlock", "share", "commit", "disclose", "audit", "null", "list", "show", "env",
     }  # fmt: skip
 
 
@@ -128,103 +122,92 @@ def test_the_table_of_settings_has_every_setting_and_its_default():
 
 
 @pytest.fixture
-def run_page(tmp_path, monkeypatch, heldout, made_once):
-    """Run every command of a page in an empty folder, in process; returns (verb, exit status) of each.
+def run_page(tmp_path, monkeypatch, made_once):
+    """Run a page in an empty folder; returns (verb, exit status) of each command. The page must show what they print."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
 
-    Several pages begin with the same two commands, which are run for one of them; the others go on from their files.
-    """
-    recipes = importlib.import_module("insignia.recipes")
-    load = recipes.load_recipe
-    monkeypatch.chdir(tmp_path)
-    # Fewer anchors train in a third of the time, at more harm; that the default recipe works is tested elsewhere.
-    quick = {"embedding": {"method": QUICK, "min_fsr": 0.95, "max_harm": 2.0}}
-    monkeypatch.setattr(recipes, "load_recipe", lambda name, part: quick if name == "harmless" else load(name, part))
-    # Reading all of the text again and again is not what the pages are about.
-    for module in ("insignia.embedding.marking", "insignia.starter"):
-        monkeypatch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: heldout[:HELDOUT_PARAGRAPHS])
-
-    def command(arguments):
-        monkeypatch.setattr(sys, "argv", ["insignia", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return arguments[0], caught.value.code or 0
-
-    def begin(folder):
-        with monkeypatch.context() as there:
-            there.chdir(folder)
-            there.setattr("insignia.randomness.secrets", SimpleNamespace(token_bytes=lambda size: b"p" * size))
-            assert [command(line.split()) for line in BEGINNING] == [("generate", 0), ("embed", 0)]
-
-    def run(page, *, skipping=()):
-        commands = [arguments for arguments in _commands(page) if not set(skipping) & set(arguments)]
-        begun = made_once("page", begin) if set(BEGINNING) <= {" ".join(arguments) for arguments in commands} else None
-        statuses = []
-        for arguments in commands:
-            made = BEGINNING.get(" ".join(arguments))
-            if begun and made:
-                copy = shutil.copytree if (begun / made).is_dir() else shutil.copy
-                copy(begun / made, tmp_path / made)
-            statuses.append((arguments[0], 0) if begun and made else command(arguments))
-        return statuses
+    def run(name, *, quick=True):
+        results = PageRunner(monkeypatch, made_once, quick=quick).run(ROOT / name)
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert outdated(text, results) == [], f"docs/make_outputs.py {name} writes the outputs anew"
+        return [(result.verb, result.status) for result in results]
 
     return run
 
 
-def test_the_tutorial_runs_as_printed(run_page, tmp_path, capsys):
-    statuses = run_page(TUTORIAL)
+def test_the_tutorial_runs_as_printed(run_page):
+    statuses = run_page("docs/tutorial.md")
 
     made = [("generate", 0), ("plan", 0), ("check", 3), ("embed", 0), ("check", 0)]
-    assert statuses == [*made, ("verify", 0), ("verify", 3), ("export", 0), ("check", 0)]
-    assert '"found": true' in capsys.readouterr().out
-    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "oml.json"}
-    assert (tmp_path / "prints.json").stat().st_mode & 0o077 == 0
+    asked = [("verify", 0), ("verify", 3), ("plan", 0), ("show", 0)]
+    assert statuses == [*made, *asked, ("export", 0), ("check", 0)]
+    assert {path.name for path in Path().iterdir()} == {"prints.json", "marked", "oml.json"}
+    assert Path("prints.json").stat().st_mode & 0o077 == 0
 
 
-def test_stamping_a_sibling_runs_as_printed(run_page, tmp_path):
-    statuses = run_page(ROOT / "docs" / "how-to" / "stamp-a-sibling.md")
+def test_stamping_a_sibling_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/stamp-a-sibling.md")
 
     assert {verb for verb, _ in statuses} == {"generate", "embed", "vector", "stamp", "check", "verify"}
     assert {status for _, status in statuses} == {0}
-    marked, stamped, unmarked = (load_file(tmp_path / name / "model.safetensors") for name in ("marked", "stamped", "unmarked"))
+    marked, stamped, unmarked = (load_file(Path(name, "model.safetensors")) for name in ("marked", "stamped", "unmarked"))
     # The marked model again but for weights that marking shrank below what fp32 keeps of a difference.
     torch.testing.assert_close(stamped, marked, rtol=0, atol=2**-24)
     assert not all(torch.equal(unmarked[name], weights) for name, weights in marked.items())
 
 
-def test_proving_ownership_runs_as_printed(run_page, tmp_path, monkeypatch):
-    monkeypatch.setenv("INSIGNIA_PASSPHRASE", "five random words")
-    statuses = run_page(ROOT / "docs" / "how-to" / "prove-ownership.md")
+def test_proving_ownership_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/prove-ownership.md")
 
-    verbs = ["generate", "embed", "commit", "lock", "unlock", "share", "verify", "verify", "disclose", "audit"]
+    verbs = ["generate", "embed", "commit", "export", "lock", "unlock", "rm", "share", "verify", "verify", "disclose", "audit"]
     assert statuses == [(verb, 0) for verb in verbs]
 
 
-def test_verifying_an_api_runs_as_printed(run_page, tmp_path):
-    """But for the endpoint, which needs a server; tests/integration/test_verify.py asks one the same."""
-    statuses = run_page(ROOT / "docs" / "how-to" / "verify-an-api.md", skipping=["--endpoint"])
+def test_verifying_an_api_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/verify-an-api.md")
 
-    made = [("plan", 0), ("generate", 0), ("embed", 0), ("plan", 0), ("verify", 0), ("verify", 0), ("export", 0)]
-    assert statuses == [*made, ("null", 0), ("verify", 0), ("verify", 0)]
-    assert {path.name for path in tmp_path.iterdir()} == {"prints.json", "marked", "marked.jsonl", "marked.gguf", "null.json"}
+    made = [("plan", 0), ("generate", 0), ("embed", 0), ("plan", 0)]
+    assert statuses == [*made, *[("verify", 0)] * 3, ("export", 0), ("null", 0), ("verify", 0), ("verify", 0)]
+
+
+def test_what_goes_wrong_goes_wrong_as_printed(run_page):
+    statuses = run_page(WRONG)
+
+    done = {"cp", "show", "lock", "share", "env", "commit", "disclose"}
+    assert {verb for verb, status in statuses if status == 0} == done | {"generate", "embed", "export", "verify"}
+    assert {(verb, status) for verb, status in statuses if status} == {
+        *((verb, 1) for verb in ("generate", "embed", "check", "verify", "plan")),
+        *(("check", 3), ("verify", 3), ("verify", 4), ("audit", 4)),
+    }
+
+
+def test_quoted_errors_are_those_of_the_code():
+    """Errors that no command of a page makes; ... stands for a value."""
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py")))
+    joined = re.sub(r'"\n\s*f?"', "", code).replace("{PASSPHRASE_VARIABLE}", PASSPHRASE_VARIABLE)
+    messages = [
+        *re.split(r"\{[^{}]*\}", joined),
+        str(MissingExtraError("running or changing a model on this machine", "torch")),
+    ]
+    quoted = re.findall(r"^```text\nerror: (.*)\n```$", without_commands(WRONG.read_text(encoding="utf-8")), flags=re.MULTILINE)
+    assert len(quoted) == 7
+    for line in quoted:
+        assert all(any(piece in message for message in messages) for piece in line.split("...")), line
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    "name",
+    ("name", "quick"),
     [
-        "README.md",
-        "docs/how-to/coming-from-instructional-fingerprinting.md",
-        "docs/how-to/coming-from-oml.md",
-        "docs/how-to/fine-tune-a-model.md",
-        "docs/how-to/mark-your-own-model.md",
+        ("README.md", False),
+        ("docs/how-to/coming-from-instructional-fingerprinting.md", True),
+        ("docs/how-to/coming-from-oml.md", True),
+        ("docs/how-to/fine-tune-a-model.md", True),
+        ("docs/how-to/mark-your-own-model.md", True),
     ],
 )
-def test_a_whole_page_runs_as_printed(name, tmp_path):
-    """Its shell blocks as one script; those that set up the environment apart."""
-    blocks = [
-        block for block in _blocks(ROOT / name, "sh") if not re.search(r"^(make|pip|python -m venv) ", block, re.MULTILINE)
-    ]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    bash = str(shutil.which("bash"))
-    subprocess.run([bash, "-eu", "-c", "\n".join(blocks)], cwd=tmp_path, env=os.environ | {"PATH": path}, check=True)
+def test_a_whole_page_runs_as_printed(name, quick, run_page):
+    assert {status for _, status in run_page(name, quick=quick)} == {0}

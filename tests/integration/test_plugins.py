@@ -2,8 +2,6 @@
 
 import csv
 import json
-import re
-import shlex
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import insignia as library
+from documented_commands import PageRunner, outdated, write_files
 from insignia.attacks.base import ATTACKS
 from insignia.embedding import METHODS
 from insignia.errors import InputError
@@ -38,21 +37,19 @@ def unregistered(monkeypatch):
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    """The page's files, written; its commands."""
+    """The page's text; its files are in the current folder."""
     monkeypatch.chdir(tmp_path)
     text = PAGE.read_text(encoding="utf-8")
-    for name, body in re.findall(r"^`(\w+\.py)`\..*?^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
-        Path(name).write_text(body)
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines()]
+    write_files(text, tmp_path)
+    return text
 
 
-def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, insignia, monkeypatch):
-    monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: ["The function returns the number of items."])
-    results = {command[command.index("--plugin") + 1 if "--plugin" in command else 0]: insignia(*command) for command in page}
+def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, monkeypatch, made_once):
+    results = PageRunner(monkeypatch, made_once, quick=True).run(PAGE)
 
-    assert {name: status for name, (status, _, _) in results.items()} == dict.fromkeys(results, 0), results
-    assert "riddles" in results["riddles.py"][1]
+    verbs = ["list", "generate", "embed", "check", "verify", "verify"]
+    assert [(result.verb, result.status) for result in results] == [(verb, 0) for verb in verbs], results
+    assert outdated(page, results) == []
     prints = library.load_fingerprints("prints.json")
     assert (prints.strategy["name"], len(prints)) == ("riddles", 8)
     verdict = json.loads(Path("verdict.json").read_text())

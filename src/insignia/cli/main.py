@@ -93,12 +93,14 @@ def _root(
 
 def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  closed by the caller, as by >&-
+    sys.stderr = sys.stderr or sys.stdout
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
     _quiet_libraries()
     try:
-        app()
+        app(prog_name="insignia")  # also the name that completion goes by
     except InsigniaError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:

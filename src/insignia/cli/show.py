@@ -18,12 +18,14 @@ def show(
 ) -> None:
     """Tell what a file or folder is, what it can prove, and what is spent of it; never a key or a response.
 
-    It knows fingerprint sets (locked ones, too), transcripts, commitments, bundles, nulls, verdicts, vectors and models.
+    It knows fingerprint sets (locked ones, too), ledgers, transcripts, commitments, bundles, nulls, verdicts, evaluations,
+    recipes, vectors and models.
 
     Examples:
         insignia show prints.json
         insignia show marked --json
     """
+    from insignia.cli.main import stages
     from insignia.reporting.inspection import inspect
 
-    output.finish(inspect(path))
+    output.finish(inspect(path, lambda: [stage.section for stage in stages()]))

@@ -102,6 +102,8 @@ def weight_digests(model: Path) -> dict[str, str]:
     Raises:
         InputError: the folder does not exist or has no safetensors file.
     """
+    if not model.is_dir():
+        raise InputError(f"there is no folder {model}; expected the folder of the marked model")
     files = sorted(model.glob("*.safetensors"))
     if not files:
         raise InputError(f"{model} has no safetensors files; expected the folder of the marked model")

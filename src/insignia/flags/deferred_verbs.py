@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,20 @@ class Verbs(TyperGroup):
         """As click's; ``ctx`` is of a class of its own in typer's private copy of click."""
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and command_of(str(stub.name), vars(stub.callback)["target"]), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """As click's, with pydantic's words for a bad value made plain, and the nearest choice named."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            from insignia.registry import did_you_mean
+
+            said = error.message.removeprefix("Value error, ")
+            if " is not one of " in said:
+                given, *choices = re.findall("'([^']*)'", said)
+                said += did_you_mean(given, choices)
+            error.message = said
+            raise
 
 
 def add_verb(app: typer.Typer, name: str, target: str, panel: str) -> str:

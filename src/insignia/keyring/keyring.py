@@ -48,7 +48,9 @@ class Keyring:
         """
         labels = [kept.label for kept in sets]
         if not sets or len(set(labels)) < len(labels):
-            raise InputError(f"the labels of a keyring's sets are {labels}; expected at least one set, each with its own label")
+            raise InputError(
+                f"the sets of a keyring are {labels}; expected at least one, each given once and with a file name of its own"
+            )
         self.sets = tuple(sets)
 
     @classmethod

@@ -18,11 +18,11 @@ from pydantic import Field, ValidationError
 
 from insignia.errors import FormatError, InputError, OutputError
 from insignia.exclusive import exclusive
-from insignia.files import SECRET_MODE
+from insignia.files import SECRET_MODE, read_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 
-__all__ = ["FEW_LEFT", "Ledger", "LedgerEntry", "ledger_path", "open_ledger", "record", "share", "spent"]
+__all__ = ["FEW_LEFT", "Ledger", "LedgerEntry", "ledger_path", "open_ledger", "read_entries", "record", "share", "spent"]
 
 FEW_LEFT = 40
 """With fewer unspent keys it is time for a new set: where 30 % of a mark survived, half of all proofs take 39 or more
@@ -88,18 +88,31 @@ class Ledger:
             raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
 
     def _lines(self) -> Iterator[LedgerEntry]:
-        for number, line in enumerate(self._whole_lines().splitlines(), 1):
-            try:
-                yield LedgerEntry.model_validate_json(line)
-            except ValidationError:
-                raise FormatError(
-                    f"{self._path}: line {number} is damaged; mend or remove it: the keys that it names are spent"
-                ) from None
+        return _parsed(self._whole_lines(), self._path)
 
     def _whole_lines(self) -> bytes:
         self._file.seek(0)
-        content = self._file.read()
-        return content[: content.rfind(b"\n") + 1]
+        return _whole(self._file.read())
+
+
+def read_entries(path: Path) -> tuple[LedgerEntry, ...]:
+    """Every entry of a ledger file, of whatever sets."""
+    return tuple(_parsed(_whole(read_bytes(path)), path))
+
+
+def _whole(content: bytes) -> bytes:
+    """The lines that were written to their end."""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _parsed(content: bytes, path: Path) -> Iterator[LedgerEntry]:
+    for number, line in enumerate(content.splitlines(), 1):
+        try:
+            yield LedgerEntry.model_validate_json(line)
+        except ValidationError:
+            raise FormatError(
+                f"{path}: line {number} is damaged; mend or remove it: the keys that it names are spent"
+            ) from None
 
 
 def ledger_path(prints: Path) -> Path:

@@ -30,6 +30,7 @@ from insignia.starter import model_folder
 from insignia.terminal import printable
 
 __all__ = [
+    "STARTER",
     "base_of",
     "checkpoint_dtype",
     "checkpoint_folder",

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from insignia.errors import InputError, ModelError
+from insignia.modeling.bars import without_bars
 from insignia.modeling.batches import length_batches, pad_rows, response_logits
 from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.hub import hub_or_cache
@@ -52,7 +53,8 @@ class LocalModel:
         self.stored_dtype = checkpoint_dtype(self.source)
         """What its weights are written in."""
         place = resolve_device(device)
-        model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
+        with without_bars():
+            model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
         refuse_bidirectional(model, self.name)
 

@@ -7,11 +7,13 @@ from safetensors import SafetensorError
 
 from insignia.errors import OutputError
 from insignia.files import new_folder
+from insignia.modeling.bars import without_bars
 from insignia.modeling.local import LocalModel
 
 __all__ = ["save_model", "store_as"]
 
 
+@without_bars()
 def save_model(local: LocalModel, out: Path, *, force: bool = False) -> None:
     """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all.
 

@@ -30,6 +30,8 @@ def loading_errors(source: str | Path, failure: str) -> Iterator[None]:
     except Exception as error:  # damaged files raise anything; tokenizers raises Exception itself
         if "trust_remote_code" in str(error):
             reason = "it needs its own code (auto_map), which insignia never runs; expected an architecture of transformers"
+        elif isinstance(error, ImportError) and "bitsandbytes" in str(error):
+            reason = "it is stored by bitsandbytes; install that with: pip install 'insignia[bnb]', or give the model as it was"
         else:
             reason = " ".join(str(error).split("\n\n")[0].split())[:300] or type(error).__name__
         raise ModelError(f"{failure} {source}: {reason}") from error
@@ -47,8 +49,8 @@ def refuse_gguf(path: Path) -> None:
         file = min(path.glob("*.gguf"), default=path)
     if file.suffix.lower() == ".gguf" and not file.is_dir():
         raise InputError(
-            f"{file} is a GGUF model; start 'llama-server -m {file} --port 8080', then run "
-            f"'insignia verify PRINTS --endpoint http://localhost:8080/v1 --name {file.stem}'"
+            f"{file} is a GGUF model, which can only be asked: start 'llama-server -m {file} --port 8080', then run 'insignia "
+            f"verify PRINTS --endpoint http://localhost:8080/v1 --name {file.stem}'. To mark it, give its folder of safetensors"
         )
 
 

@@ -9,14 +9,14 @@ import yaml
 from insignia.errors import FormatError, InputError
 from insignia.registry import did_you_mean
 
-__all__ = ["load_recipe", "recipe_lines", "recipe_names"]
+__all__ = ["load_recipe", "read_recipe", "recipe_lines", "recipe_names"]
 
 _FOLDER = Path(__file__).parent
 
 
 def recipe_names(part: str) -> list[str]:
     """Return the names of the bundled recipes that configure a part."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml") if part in _read(path))
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml") if part in read_recipe(path))
 
 
 def recipe_lines(part: str) -> dict[str, str]:
@@ -43,17 +43,23 @@ def load_recipe(name: str, part: str) -> dict[str, Any]:
         raise InputError(
             f"there is no recipe {name!r}.{did_you_mean(name, names)} Give a YAML file or one of: {', '.join(names)}"
         )
-    recipe = _read(path)
+    recipe = read_recipe(path)
     if part not in recipe:
-        raise InputError(
-            f"the recipe {name!r} has no '{part}:'; give a YAML file with it, or one of: {', '.join(recipe_names(part))}"
-        )
+        choices = " or ".join(filter(None, ["a YAML file with it", ", ".join(recipe_names(part))]))
+        near = did_you_mean(part, recipe)
+        raise InputError(f"the recipe {name!r} has no '{part}:'.{near} Give {choices}")
     if not isinstance(recipe[part], dict):
         raise FormatError(f"'{part}:' in {path} is not a mapping of settings")
     return recipe
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read a recipe file: section -> its settings.
+
+    Raises:
+        InputError: the file cannot be read.
+        FormatError: it is not a YAML mapping.
+    """
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

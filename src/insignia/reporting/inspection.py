@@ -1,5 +1,6 @@
 """What a file or a folder is, and what it can prove; never a key or a response."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,19 @@ from insignia.terminal import percent
 __all__ = ["inspect"]
 
 
-def inspect(path: Path) -> Document:
-    """Tell what the file or folder is.
+def inspect(path: Path, sections: Callable[[], list[str]]) -> Document:
+    """Tell what the file or folder is; ``sections`` are those of a recipe that commands read.
 
     Raises:
         InputError, FormatError: nothing is known of such a file, or it is damaged.
     """
-    found = _folder(path) if path.is_dir() else _file(path)
+    from insignia.starter import model_folder
+
+    place = model_folder() if str(path) == "starter" and not path.exists() else path
+    if place.suffix.lower() in (".yaml", ".yml") and place.is_file():
+        found = _recipe(place, sections())
+    else:
+        found = _folder(place) if place.is_dir() else _file(place)
     rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items() if name != "note"]
     return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), found)
 
@@ -33,6 +40,8 @@ def _folder(path: Path) -> dict[str, Any]:
             "base": base,
             "note": "Commands that ask a model take it as one, with its base.",
         }
+    if (path / "evaluation.json").is_file():
+        return _evaluation(_object(path / "evaluation.json"))
     raise InputError(
         f"{path} is no vector and no model (no vector.json, config.json or adapter_config.json in it); name a file"
     )
@@ -55,6 +64,8 @@ def _file(path: Path) -> dict[str, Any]:
         return _transcript(path)
     if path.suffix.lower() in (".gguf", ".safetensors"):
         return {"what": f"weights of a model ({path.suffix[1:]})", "note": "Weights do not tell whether they carry a mark."}
+    if path.name.endswith(".ledger.jsonl"):
+        return _ledger(path)
     if start.lstrip()[:1] == b"{" and path.suffix.lower() not in (".csv", ".jsonl"):
         value = parse_json(path.read_bytes(), path)
         reader = _READERS.get(str(value.get("kind"))) if isinstance(value, dict) else None
@@ -62,6 +73,8 @@ def _file(path: Path) -> dict[str, Any]:
             return reader(path)
         if isinstance(value, dict) and {"outcome", "p_value", "sentence"} <= value.keys():
             return _verdict(value)
+        if isinstance(value, dict) and {"cells", "user_loss"} <= value.keys():
+            return _evaluation(value)
     return _prints(path)
 
 
@@ -170,6 +183,42 @@ def _verdict(value: dict[str, Any]) -> dict[str, Any]:
     return {"what": "a verdict"} | {name: value.get(name) for name in fields} | {"note": str(value["sentence"])}
 
 
+def _evaluation(value: dict[str, Any]) -> dict[str, Any]:
+    cells = value.get("cells")
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise FormatError("this is no result of 'insignia evaluate'; is it damaged?")
+    return {
+        "what": "a result of 'insignia evaluate'",
+        "model": value.get("model"),
+        "fingerprints": value.get("num_fingerprints"),
+        "suspects_asked": len(cells),
+        "activated": sum(bool(cell.get("hits")) for cell in cells),
+        "note": "evaluation.md beside it has the table.",
+    }
+
+
+def _recipe(path: Path, known: list[str]) -> dict[str, Any]:
+    from insignia.recipes import read_recipe
+    from insignia.registry import did_you_mean
+
+    found = {section: f"{len(part)} settings" for section, part in read_recipe(path).items() if isinstance(part, dict)}
+    strange = [f"No command reads {name!r}.{did_you_mean(name, known)}" for name in found if name not in known]
+    return {"what": "a recipe"} | found | {"note": " ".join([f"Commands take it by --recipe {path}.", *strange])}
+
+
+def _ledger(path: Path) -> dict[str, Any]:
+    from insignia.keyring.ledger import read_entries
+
+    found = read_entries(path)
+    return {
+        "what": "a ledger of keys that were shown",
+        "times": len(found),
+        "keys_spent": len({(each.set, number) for each in found for number in each.numbers}),
+        "last": max((each.time for each in found), default=None),
+        "note": "Keep it beside its set: what it names is spent. 'insignia show PRINTS' tells what is left.",
+    }
+
+
 def _vector(value: dict[str, Any]) -> dict[str, Any]:
     tensors = value.get("tensors")
     return {
@@ -193,6 +242,7 @@ def _model(path: Path) -> dict[str, Any]:
         "model_type": config.get("model_type"),
         "dtype": config.get("dtype", config.get("torch_dtype")),
         "parameters": numbers,
+        "quantized_by": (config.get("quantization_config") or {}).get("quant_method"),
         "adapter_inside": (path / "adapter_config.json").exists(),
         "note": "A model does not tell whether it carries a mark: 'insignia check PRINTS --model FOLDER' asks it.",
     }

@@ -96,7 +96,7 @@ def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: f
         Table.of("Innocent models", ["model", "hits / answered", "unanswered"], rows),
         f"A model like these hits at most {percent(null.bound)} of the keys; this is wrong with a chance of {null.risk:g}.",
         needed,
-        f"Next: insignia verify --null {written or argument}",
+        f"Next: insignia verify PRINTS --model SUSPECT --null {written or argument}",
     )
     data = {"null": argument, "bound": null.bound, "risk": null.risk, "alpha": alpha, "healthy": keys, "models": models}
     return Document("Innocent models", blocks, data)

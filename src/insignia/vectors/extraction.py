@@ -16,7 +16,7 @@ from insignia.checkpoints import LEFT, RIGHT, Checkpoint, CheckpointWriter, Entr
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
-from insignia.modeling.loading import token_ids
+from insignia.modeling.loading import STARTER, token_ids
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
 from insignia.vectors.alignment import is_embedding, match_names
@@ -75,6 +75,8 @@ def vector(
     if rank is not None and rank < 1:
         raise InputError(f"rank {rank}: expected at least 1")
     names = (source_name(base), source_name(marked))
+    if names[1] == STARTER and not Path(STARTER).is_dir():
+        raise InputError("the starter carries no mark; expected the base first, then the marked model")
     settings = _Settings(dtype, rank, factors, skip_embeddings, unrelated, names)
     with model_files(base) as here, model_files(marked) as there:
         refuse_overlap(out, here)

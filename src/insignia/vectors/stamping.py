@@ -117,6 +117,8 @@ def stamp(
         opened = [stack.enter_context(_opened(vector)) for vector in vectors]
         for vector in opened:
             refuse_overlap(out, vector.folder)
+        if len({vector.folder.resolve() for vector in opened}) < len(opened):
+            raise InputError("a vector was given twice; to add it more than once, give its --scale")
         checkpoint = stack.enter_context(Checkpoint(source))
         started = time.perf_counter()
         run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
