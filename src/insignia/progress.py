@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
+from insignia.errors import InsigniaError
 from insignia.terminal import printable, size
 
 if TYPE_CHECKING:
@@ -107,13 +108,15 @@ class ConsoleProgress:
             return
         phase = _Phase(label, total, unit)
         live = self._console.is_terminal or self._console.is_jupyter
-        ended = "stopped: "
         try:
             with self._live_bar(phase) if live else self._reminders(phase) as advance:
                 yield advance
-            ended = ""
-        finally:
-            self.note(f"{ended}{phase}")
+        except InsigniaError:  # which says enough
+            raise
+        except BaseException:
+            self.note(f"stopped: {phase}")
+            raise
+        self.note(str(phase))
 
     def note(self, text: str) -> None:
         """One line on standard error."""
