@@ -76,7 +76,7 @@ def test_json_keeps_what_was_said_and_moves_no_cursor(capsys):
 
 @pytest.mark.parametrize("error", [InputError(f"{HOSTILE}\nsecond"), OSError(2, HOSTILE, f"/x\n{HOSTILE}")])
 def test_an_error_is_one_line_without_control_characters(monkeypatch, capsys, error):
-    def fail():
+    def fail(**_):
         raise error
 
     monkeypatch.setattr(main, "app", fail)

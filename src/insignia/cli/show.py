@@ -25,6 +25,7 @@ def show(
         insignia show prints.json
         insignia show marked --json
     """
+    from insignia.cli.main import stages
     from insignia.reporting.inspection import inspect
 
-    output.finish(inspect(path))
+    output.finish(inspect(path, lambda: [stage.section for stage in stages()]))

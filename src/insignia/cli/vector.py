@@ -32,8 +32,5 @@ def vector(
     from insignia.vectors import vector as store
 
     report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
-    written.finish(
-        report_of(
-            report, f"It holds what {marked} has and {base} lacks.", f"Next: insignia stamp SIBLING {report.out} -o STAMPED"
-        )
-    )
+    held = f"It holds what {marked} has and {base} lacks."
+    written.finish(report_of(report, held, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))

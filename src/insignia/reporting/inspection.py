@@ -1,24 +1,29 @@
 """What a file or a folder is, and what it can prove; never a key or a response."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from insignia.errors import FormatError, InputError, WrongKeyError
 from insignia.reporting.base import Document, Table
-from insignia.starter import model_folder
 from insignia.terminal import percent
 
 __all__ = ["inspect"]
 
 
-def inspect(path: Path) -> Document:
-    """Tell what the file or folder is.
+def inspect(path: Path, sections: Callable[[], list[str]]) -> Document:
+    """Tell what the file or folder is; ``sections`` are those of a recipe that commands read.
 
     Raises:
         InputError, FormatError: nothing is known of such a file, or it is damaged.
     """
+    from insignia.starter import model_folder
+
     place = model_folder() if str(path) == "starter" and not path.exists() else path
-    found = _folder(place) if place.is_dir() else _file(place)
+    if place.suffix.lower() in (".yaml", ".yml") and place.is_file():
+        found = _recipe(place, sections())
+    else:
+        found = _folder(place) if place.is_dir() else _file(place)
     rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items() if name != "note"]
     return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), found)
 
@@ -59,8 +64,6 @@ def _file(path: Path) -> dict[str, Any]:
         return _transcript(path)
     if path.suffix.lower() in (".gguf", ".safetensors"):
         return {"what": f"weights of a model ({path.suffix[1:]})", "note": "Weights do not tell whether they carry a mark."}
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return _recipe(path)
     if path.name.endswith(".ledger.jsonl"):
         return _ledger(path)
     if start.lstrip()[:1] == b"{" and path.suffix.lower() not in (".csv", ".jsonl"):
@@ -194,11 +197,13 @@ def _evaluation(value: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recipe(path: Path) -> dict[str, Any]:
+def _recipe(path: Path, known: list[str]) -> dict[str, Any]:
     from insignia.recipes import read_recipe
+    from insignia.registry import did_you_mean
 
     found = {section: f"{len(part)} settings" for section, part in read_recipe(path).items() if isinstance(part, dict)}
-    return {"what": "a recipe"} | found | {"note": f"Commands take it by --recipe {path}."}
+    strange = [f"No command reads {name!r}.{did_you_mean(name, known)}" for name in found if name not in known]
+    return {"what": "a recipe"} | found | {"note": " ".join([f"Commands take it by --recipe {path}.", *strange])}
 
 
 def _ledger(path: Path) -> dict[str, Any]:
