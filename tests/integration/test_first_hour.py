@@ -231,11 +231,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(here):
         ("insignia embed --method l", ["lora"]),
         ("insignia embed --recipe ", ["harmless", "oml"]),
         ("insignia generate --strategy inv", ["inverse_nucleus"]),
-<<<<<<< HEAD
         ("insignia list rec", ["recipes"]),
-=======
-        ("insignia list re", ["reports", "recipes"]),
->>>>>>> main
         ("insignia check p.json --dtype b", ["bfloat16"]),
         ("insignia export p.json --format ", ["oml", "gguf"]),
         ("insignia embed --meth", ["--method"]),
