@@ -48,9 +48,9 @@ def broken(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["cut", "--format", "gguf"], "cut short"),
+        (["cut", "--format", "gguf"], "damaged or truncated"),
         (["no-tokenizer", "--format", "gguf"], "no tokenizer.json"),
-        (["bert", "--format", "gguf"], "written of llama, mistral, qwen2"),
+        (["bert", "--format", "gguf"], "expected one of llama, mistral, qwen2"),
         (["nowhere", "--format", "gguf"], "there is no model folder nowhere"),
         (["starter", "--format", "gguf", "--outtype", "q3_k"], "expected auto, f32"),
         (["prints.json", "--outtype", "f16"], "--format gguf"),

@@ -59,8 +59,8 @@ def test_without_a_row_to_keep_out_there_is_no_loss(finetune):
 @pytest.mark.parametrize(
     ("flags", "data", "message"),
     [
-        (["--recipe", "harmless"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
-        (["--recipe", "nothing"], ROWS, "one of: alpaca, dolly, lora, sharegpt"),
+        (["--recipe", "harmless"], ROWS, "alpaca, dolly, lora, sharegpt"),
+        (["--recipe", "nothing"], ROWS, "alpaca, dolly, lora, sharegpt"),
         (["--max-length", "4"], ROWS, "increase --max-length"),
         ([], [{"query": "secret"}], "has the fields query"),
         ([], [], "it is empty"),
