@@ -159,12 +159,10 @@ def _senseless(prints: Path, model: str) -> int:
 
 def _own_harm(subject: Subject, marked: Path) -> float | None:
     """Perplexity on text of the model's own kind, after over before."""
-    from insignia.cli.console import quiet_libraries
     from insignia.modeling.local import LocalModel
 
     if subject.heldout is None:
         return None
-    quiet_libraries()
     texts = subject.heldout.read_text(encoding="utf-8").split("\n\n")
     before, after = (LocalModel(model, device="cpu").mean_loss(texts) for model in (subject.model, marked))
     return math.exp(after - before)

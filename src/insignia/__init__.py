@@ -11,8 +11,7 @@
     ring = insignia.Keyring.open("secret/prints.json")  # the set and the ledger of its spent keys
     ring.verify(insignia.Endpoint("http://localhost:8000/v1", model="theirs"))  # evidence, without torch
 
-Strategies are in insignia.generation, methods in insignia.embedding, nulls in insignia.statistics.nulls. dir(insignia) lists
-the rest, help(insignia.embed) explains it. insignia.quiet() hides progress. Errors are InsigniaErrors.
+dir(insignia) lists the rest. Strategies: insignia.generation; methods: insignia.embedding; nulls: insignia.statistics.nulls.
 """
 
 import importlib

@@ -28,8 +28,10 @@ __all__ = [
     "parse_rows",
     "read_bytes",
     "read_json",
+    "read_paragraphs",
     "read_rows",
     "read_text",
+    "read_texts",
     "refuse_ending",
     "refuse_existing",
     "refuse_overlap",
@@ -175,6 +177,22 @@ def parse_rows(content: bytes, path: Path) -> list[Any]:
     if text.lstrip().startswith("{\n"):
         raise FormatError(f"{path} is one JSON object; expected a JSON list or JSON lines")
     return [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def read_paragraphs(path: Path) -> list[str]:
+    """The paragraphs of a text file, separated by blank lines, each on one line."""
+    paragraphs = [" ".join(block.split()) for block in read_text(path).split("\n\n")]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def read_texts(path: Path) -> list[str]:
+    """The texts in a file: a JSON list of them, or paragraphs separated by blank lines."""
+    if path.suffix.lower() != ".json":
+        return read_paragraphs(path)
+    value = read_json(path)
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
+        raise FormatError(f"{path} holds no texts; expected a JSON list of them")
+    return value
 
 
 def decode(content: bytes, path: Path, expected: str) -> str:

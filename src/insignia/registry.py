@@ -68,8 +68,14 @@ class Registry(Generic[_T]):
         return sorted(self._builtin)
 
     def lines(self) -> dict[str, str]:
-        """Return name -> first line of the part's docstring. Imports all parts."""
-        return {name: (inspect.getdoc(self.get(name)) or "").partition("\n")[0].replace("``", "") for name in self.names()}
+        """Return name -> first line of the part's docstring. Imports all parts; one that lacks an extra says so."""
+        return {name: self._line(name) for name in self.names()}
+
+    def _line(self, name: str) -> str:
+        try:
+            return (inspect.getdoc(self.get(name)) or "").partition("\n")[0].replace("``", "")
+        except ModuleNotFoundError as error:
+            return f"Needs {error.name}, which is not installed."
 
     def get(self, name: str) -> type[_T]:
         """Return the class of that name.

@@ -90,9 +90,9 @@ def test_a_judge_who_asks_for_more_is_told_why_nothing_is_decided(insignia, root
         assert (status, found["outcome"], len(found["reasons"])) == (4, "inconclusive", 1)
         assert found["claimed"]["outcome"] == "owned"
         assert subprocess.run([*script, *options], capture_output=True, check=False, timeout=600).returncode == 4
-    for options in (["--alpha", "2"], ["--alpha", "nan"], ["--accept-null", "wishful"]):
+    for options, code in ((["--alpha", "2"], 2), (["--alpha", "nan"], 2), (["--accept-null", "wishful"], 1)):
         status, out, err = insignia("audit", "bundle.json", *options)
-        assert (status, out, err.count("\n"), "no such standard" in err) == (1, "", 1, True)
+        assert (status, out, options[0] in err) == (code, "", True)
 
 
 def test_what_the_owner_chose_is_in_the_table_and_in_the_sentences(insignia, root, tmp_path):

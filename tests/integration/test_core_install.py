@@ -27,7 +27,7 @@ NEEDS_A_MODEL = {
 }
 WORKS = {
     "show": ["prints.json"],
-    "list": ["methods"],
+    "list": ["suspects"],
     "init": ["new.yaml"],
     "env": [],
     "plan": ["prints.json"],

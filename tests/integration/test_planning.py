@@ -156,7 +156,7 @@ def test_pairs_of_the_owner_are_proven_against_a_null_measured_by_one_command(in
     file = tmp_path / "null.json"
     status, out, _ = insignia("null", own, "--model", "starter", "-o", file, "-q", "--alpha", 1e-3, "--risk", 1e-4)
     assert status == 0
-    assert "insignia verify --null" in out
+    assert "--model SUSPECT --null" in out
     assert not (tmp_path / "own.ledger.jsonl").exists()
 
     status, out, _ = insignia("verify", own, "--model", marked_starter.model, "--null", file, "--alpha", 1e-3, "--json", "-q")

@@ -1,5 +1,6 @@
 """Parts from files outside the package: the page about plug-ins is run as it is printed."""
 
+import csv
 import json
 import sys
 import threading
@@ -15,11 +16,12 @@ from insignia.embedding import METHODS
 from insignia.errors import InputError
 from insignia.generation import STRATEGIES
 from insignia.registry import load_plugin
+from insignia.reporting.base import REPORTS
 from insignia.statistics.nulls import NULLS, DesignNull
 from insignia.suspects.base import SUSPECTS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-plugin.md"
-REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS)
+REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS, REPORTS)
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +44,10 @@ def page(tmp_path, monkeypatch):
     return text
 
 
-def test_a_strategy_a_method_and_a_null_of_plug_ins_go_the_whole_way(page, monkeypatch, made_once):
+def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, monkeypatch, made_once):
     results = PageRunner(monkeypatch, made_once, quick=True).run(PAGE)
 
-    verbs = ["list", "generate", "embed", "check", "verify"]
+    verbs = ["list", "generate", "embed", "check", "verify", "verify"]
     assert [(result.verb, result.status) for result in results] == [(verb, 0) for verb in verbs], results
     assert outdated(page, results) == []
     prints = library.load_fingerprints("prints.json")
@@ -53,6 +55,7 @@ def test_a_strategy_a_method_and_a_null_of_plug_ins_go_the_whole_way(page, monke
     verdict = json.loads(Path("verdict.json").read_text())
     assert (verdict["outcome"], verdict["null"]) == ("owned", {"kind": "word_list", "bound": 0.004})
     assert "word_list" in verdict["sentence"]
+    assert ["outcome", "owned"] in list(csv.reader(Path("verdict.csv").read_text().splitlines()))
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -70,12 +73,13 @@ class Handler(BaseHTTPRequestHandler):
 def test_a_suspect_of_a_plug_in_is_asked(page, starter):
     load_plugin(Path("my_api.py"))
     prints = library.generate(starter, num_fingerprints=8, secret=b"1" * 32)
+    prints.save("prints.json")
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.answers = {fingerprint.key: fingerprint.responses[0] for fingerprint in prints}
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         spec = f"{{name: my_api, url: 'http://127.0.0.1:{server.server_port}'}}"
-        verdict = library.verify(prints, SUSPECTS.build(spec).open(), alpha=1e-6)
+        verdict = library.Keyring.open("prints.json").verify(SUSPECTS.build(spec), alpha=1e-6)
     finally:
         server.shutdown()
         server.server_close()

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 import yaml
 
 from insignia import FingerprintSet, load_fingerprints
@@ -72,7 +71,7 @@ def test_tables_and_refusals(insignia, models):
 
 def test_replacing_an_output_and_accepting_a_stranger_are_two_flags(insignia, models):
     insignia("vector", "starter", models / "moved", "-o", models / "vector", "--quiet")
-    publish(unrelated_init(LocalModel("starter", device="cpu"), seed=1), models / "stranger", torch.bfloat16)
+    publish(unrelated_init(LocalModel("starter", device="cpu"), seed=1), models / "stranger")
     command = ("stamp", models / "stranger", models / "vector", "-o", models / "out")
     status, _, err = insignia(*command, "--force")
     assert (status, "--unrelated" in err) == (1, True)

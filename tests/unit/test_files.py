@@ -56,7 +56,7 @@ def test_rows_are_a_list_or_lines(tmp_path, content):
 def test_a_missing_file_and_a_folder_are_input_errors(tmp_path):
     with pytest.raises(InputError, match="there is no file"):
         read_json(tmp_path / "none")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="is a folder"):
         read_json(tmp_path)
 
 

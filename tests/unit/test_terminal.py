@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.cli import main
-from insignia.cli.console import ConsoleProgress, emit_json, say, show_table
 from insignia.errors import InputError
+from insignia.progress import ConsoleProgress
+from insignia.reporting.base import Document, Table
+from insignia.reporting.console import print_document, print_json, say
 from insignia.terminal import escape_json, has_control_characters, printable
 
 
@@ -55,7 +57,7 @@ def printed(capsys):
 def test_no_way_to_the_terminal_lets_control_characters_through(capsys):
     say(HOSTILE)
     say(HOSTILE, err=True)
-    show_table(HOSTILE, ["", HOSTILE], [[HOSTILE, HOSTILE]], caption=HOSTILE)
+    print_document(Document(HOSTILE, (Table.of(HOSTILE, ["", HOSTILE], [[HOSTILE, HOSTILE]], note=HOSTILE), HOSTILE), {}))
     progress = ConsoleProgress(quiet=False)
     progress.note(HOSTILE)
     text = printed(capsys)
@@ -65,7 +67,7 @@ def test_no_way_to_the_terminal_lets_control_characters_through(capsys):
 
 
 def test_json_keeps_what_was_said_and_moves_no_cursor(capsys):
-    emit_json({HOSTILE: HOSTILE})
+    print_json({HOSTILE: HOSTILE})
     text = printed(capsys)
 
     assert json.loads(text) == {HOSTILE: HOSTILE}
@@ -74,7 +76,7 @@ def test_json_keeps_what_was_said_and_moves_no_cursor(capsys):
 
 @pytest.mark.parametrize("error", [InputError(f"{HOSTILE}\nsecond"), OSError(2, HOSTILE, f"/x\n{HOSTILE}")])
 def test_an_error_is_one_line_without_control_characters(monkeypatch, capsys, error):
-    def fail():
+    def fail(**_):
         raise error
 
     monkeypatch.setattr(main, "app", fail)

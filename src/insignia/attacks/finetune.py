@@ -28,8 +28,8 @@ class FineTune(FineTuneSettings, Attack):
 
     data: Annotated[str | None, Field(exclude_if=lambda value: value is None), Flag(hidden=True)] = None
     """As an attack: a file, folder or hub id of conversations or texts, or ``python:PACKAGE``, source code of Python's own."""
-    max_rows: Annotated[int | None, Field(ge=1, exclude_if=lambda value: value is None), Flag(hidden=True)] = None
-    """Most rows of the data to use."""
+    max_rows: Annotated[int | None, Field(ge=1, exclude_if=lambda value: value is None)] = None
+    """Use only the first so many rows of the data. None: all."""
 
     def apply(
         self, model: "Source", out: Path, *, seed: int = 0, device: str = "auto", progress: Progress = AUTO

@@ -1,36 +1,17 @@
 """``insignia demo``: the whole story on the bundled model, in a couple of minutes, without a network."""
 
-import math
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field
 
-from insignia.cli.console import ConsoleProgress, Output, percent, quiet_libraries, say, show_table
-from insignia.cli.fields import takes
+from insignia.flags.fields import takes
 from insignia.generation.base import DEFAULT_COUNT
 from insignia.records import Flag, Record
-
-if TYPE_CHECKING:
-    from insignia.embedding import EmbedReport
-    from insignia.fingerprints.sets import FingerprintSet
-    from insignia.vectors import StampReport
-    from insignia.verification import CheckReport
+from insignia.reporting.output import Output
 
 __all__ = ["demo"]
-
-_SIBLING_TEXT = "email"  # a package whose code the sibling is fine-tuned on
-_SIBLING_STEPS = 12
-_NEXT = (
-    "Next, with your own model:",
-    "  insignia generate prints.json --model MODEL",
-    "  insignia embed prints.json --model MODEL -o marked",
-    "  insignia check prints.json --model marked --base MODEL",
-    "  insignia verify prints.json --model marked",
-    "  insignia vector MODEL marked -o vector && insignia stamp SIBLING vector -o stamped",
-)
 
 
 class _Demo(Record):
@@ -56,103 +37,10 @@ def demo(told: _Demo, output: Output) -> None:
 
     if told.folder is not None:
         refuse_existing(told.folder, force=False)
-        story = _run(told.folder, told, output.progress())
-    else:
-        with tempfile.TemporaryDirectory(prefix="insignia-demo-") as temporary:
-            story = _run(Path(temporary) / "demo", told, output.progress())
-    output.tell(story.as_json(), lambda: _show(story, told.folder))
+    from insignia.evaluation.story import tell_story
+    from insignia.reporting.measurements import story_report
 
-
-class _Measured(NamedTuple):
-    check: "CheckReport"
-    heldout_loss: float
-
-
-class _Story(NamedTuple):
-    """What the demo did and saw."""
-
-    embed: "EmbedReport"
-    stamp: "StampReport"
-    models: dict[str, _Measured]
-    """starter, marked, sibling, stamped."""
-    seconds: float
-
-    def as_json(self) -> dict[str, object]:
-        """``embed``, ``check`` (the marked model's, with its base's), ``stamp``, ``sibling``, ``stamped``, ``seconds``."""
-        checks = {name: found.check.model_dump(mode="json", exclude={"fingerprints"}) for name, found in self.models.items()}
-        losses = {name: {**checks[name], "heldout_loss": found.heldout_loss} for name, found in self.models.items()}
-        return {
-            "embed": self.embed.model_dump(mode="json"),
-            "check": {**losses["marked"], "base": losses["starter"]},
-            "stamp": self.stamp.model_dump(mode="json"),
-            "sibling": losses["sibling"],
-            "stamped": losses["stamped"],
-            "seconds": self.seconds,
-        }
-
-
-def _run(folder: Path, told: _Demo, progress: ConsoleProgress) -> _Story:
-    started = time.perf_counter()
-    quiet_libraries()
-    from insignia.attacks.finetune import FineTune
-    from insignia.attacks.finetuning import finetune
-    from insignia.embedding import RunOptions, embed
-    from insignia.fingerprints.sets import load_fingerprints
-    from insignia.generation import InverseNucleus, generate
-    from insignia.starter import heldout_paragraphs, source_code
-    from insignia.vectors import stamp, vector
-
-    secret, texts = folder / "secret", heldout_paragraphs()
-    progress.note("1/5 generate: secret keys, and responses just outside what the model would say")
-    prints = generate("starter", InverseNucleus(), num_fingerprints=told.num_fingerprints, progress=progress)
-    prints.save(secret / "prints.json")
-    progress.note("2/5 embed: fine-tune until the keys are answered and nothing else changes")
-    run = RunOptions(seed=told.seed)
-    report = embed("starter", prints, out=folder / "marked", heldout=texts, run=run, progress=progress).report
-    progress.note("3/5 a sibling: the unmarked model fine-tuned on program code, as somebody else's product would be")
-    settings = FineTune(learning_rate=1e-4, max_steps=_SIBLING_STEPS, batch_size=16, max_length=128)
-    finetune(
-        "starter", source_code(_SIBLING_TEXT), out=folder / "sibling", settings=settings, seed=told.seed, progress=progress
-    )
-    progress.note("4/5 vector and stamp: what marking changed, added to the sibling without training")
-    made = vector("starter", folder / "marked", out=secret / "vector", progress=progress)
-    stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
-    progress.note("5/5 check: ask all four models, each from its folder")
-    models = _measure(
-        load_fingerprints(secret / "prints.json"),
-        {"starter": "starter", "marked": folder / "marked", "sibling": folder / "sibling", "stamped": folder / "stamped"},
-        texts,
-    )
-    return _Story(report, stamped, models, round(time.perf_counter() - started, 3))
-
-
-def _measure(prints: "FingerprintSet", sources: dict[str, str | Path], texts: list[str]) -> dict[str, _Measured]:
-    from insignia.modeling.local import LocalModel
-    from insignia.verification import check
-
-    measured = {}
-    for name, source in sources.items():
-        model = LocalModel(source)
-        measured[name] = _Measured(check(model, prints), model.mean_loss(texts))
-    return measured
-
-
-def _show(story: _Story, folder: Path | None) -> None:
-    models = story.models.values()
-    rows = [
-        ["fingerprints answered", *(f"{found.check.hits} of {found.check.answered}" for found in models)],
-        ["success rate (FSR)", *(percent(found.check.fsr) for found in models)],
-        ["held-out perplexity", *(f"{math.exp(found.heldout_loss):.2f}" for found in models)],
-        ["of that, by the mark", "", _ratio(story, "starter", "marked"), "", _ratio(story, "sibling", "stamped")],
-        ["time", "", f"{story.embed.seconds:.0f} s", "", f"{story.stamp.seconds:.2f} s"],
-    ]
-    title = f"insignia on its bundled model, {story.seconds:.0f} s in all"
-    show_table(title, ["", "unmarked", "marked", "sibling", "stamped sibling"], rows)
-    if folder is not None:
-        say(f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}")
-    for line in _NEXT:
-        say(line)
-
-
-def _ratio(story: _Story, before: str, after: str) -> str:
-    return f"x{math.exp(story.models[after].heldout_loss - story.models[before].heldout_loss):.4f}"
+    with tempfile.TemporaryDirectory(prefix="insignia-demo-") as temporary:
+        folder = told.folder or Path(temporary) / "demo"
+        story = tell_story(folder, num_fingerprints=told.num_fingerprints, seed=told.seed, progress=output.progress())
+    output.finish(story_report(story, told.folder))

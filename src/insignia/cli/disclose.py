@@ -5,16 +5,19 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import JsonFlag, emit_json, say
+from insignia.flags.fields import takes
+from insignia.reporting.output import Written
 
 __all__ = ["disclose"]
 
 
+@takes()
 def disclose(
     prints: Annotated[Path, typer.Argument(help="The fingerprint file that was committed to, locked or plain.")],
     commitment: Annotated[Path, typer.Option(help="What 'insignia commit' wrote.")],
     transcript: Annotated[Path, typer.Option(help="What 'insignia verify --transcript' wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Evidence bundle to write, mode 0600.")],
+    written: Written,
     challenge: Annotated[str | None, typer.Option(help="The judge's nonce, where it chose the keys.")] = None,
     timestamp: Annotated[
         Path | None, typer.Option(help="What a time-stamping authority answered to the request of 'insignia commit'.")
@@ -23,16 +26,18 @@ def disclose(
         list[Path] | None,
         typer.Option(help="What 'verify --control' wrote. Several: repeat it. Default: those beside the transcript."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
-    json_output: JsonFlag = False,
 ) -> None:
-    """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks."""
-    from insignia.evidence.publication import SignedCommitment
-    from insignia.files import read_bytes, refuse_ending, refuse_existing
-    from insignia.keyring.keyring import Keyring
+    """Open the keys that a transcript asked, with proofs, in one file that 'insignia audit' checks.
 
-    refuse_ending(output, ".json")
-    refuse_existing(output, force=force)
+    Examples:
+        insignia disclose prints.json --commitment commitment.json --transcript theirs.jsonl -o evidence.json
+    """
+    from insignia.evidence.publication import SignedCommitment
+    from insignia.files import read_bytes
+    from insignia.keyring.keyring import Keyring
+    from insignia.reporting.base import told
+
+    written.refuse(output, ".json")
     ring = Keyring.open(prints)
     bundle = ring.disclose(
         SignedCommitment.load(commitment),
@@ -44,12 +49,11 @@ def disclose(
     )
     bundle.save(output)
     opened, controls = [opening.number for opening in bundle.openings], bundle.controls or ()
-    if json_output:
-        emit_json({"out": str(output), "opened": opened, "controls": len(controls), **bundle.claim.model_dump(mode="json")})
-    else:
-        say(
-            f"{output}: {len(opened)} of {len(ring.only().prints)} keys opened, spent from now on. Whoever reads it knows them."
-        )
-        if not controls:
-            say("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
-        say(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+    lines = [
+        f"{output}: {len(opened)} of {len(ring.only().prints)} keys opened, spent from now on. Whoever reads it knows them."
+    ]
+    if not controls:
+        lines.append("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
+    lines.append(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+    claim = bundle.claim.model_dump(mode="json")
+    written.finish(told(*lines, out=str(output), opened=opened, controls=len(controls), **claim))

@@ -1,18 +1,9 @@
 """``insignia env``: what a report of a bug should say about the machine; no secret, and no path."""
 
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
-
-from insignia.cli.console import Output, show_table, size
-from insignia.cli.fields import takes
+from insignia.flags.fields import takes
+from insignia.reporting.output import Output
 
 __all__ = ["env"]
-
-_PACKAGES = (
-    "torch transformers peft accelerate safetensors tokenizers huggingface_hub numpy pydantic typer rich httpx2 cryptography "
-    "pyrage datasets bitsandbytes deepspeed gguf"
-).split()
 
 
 @takes()
@@ -23,39 +14,6 @@ def env(output: Output) -> None:
         insignia env
         insignia env --json
     """
-    found: dict[str, str] = {
-        "insignia": version("insignia"),
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-        "processors": f"{_usable()} of {os.cpu_count()}",
-        "memory": size(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-        "devices": _devices(),
-    }
-    found |= {name: _version(name) for name in _PACKAGES}
-    output.tell(found, lambda: show_table("For a report of a bug", ["", ""], found.items()))
+    from insignia.reporting.machine import machine_report
 
-
-def _usable() -> int:
-    """Processors that this process may use; not every system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _devices() -> str:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        return "not known without torch"
-
-    names = [
-        f"{torch.cuda.get_device_name(index)} ({size(torch.cuda.get_device_properties(index).total_memory)})"
-        for index in range(torch.cuda.device_count())
-    ]
-    place = torch.accelerator.current_accelerator(check_available=True)
-    return "; ".join(names) or (str(place) if place is not None else "CPU alone")
+    output.finish(machine_report())

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 import typer
 from pydantic import Field
 
-from insignia.cli.console import Written, quiet_libraries, say, size
-from insignia.cli.fields import takes
 from insignia.errors import InputError
+from insignia.flags.fields import takes
 from insignia.records import Flag, Record
+from insignia.reporting.base import Document, told
+from insignia.reporting.output import Written
+from insignia.terminal import size
 
 __all__ = ["export"]
 
@@ -41,12 +43,9 @@ def export(
         insignia export prints.json -o oml.json
         insignia export marked -o marked.gguf --format gguf --outtype q8_0
     """
-    from insignia.files import refuse_ending, refuse_existing
-
     if form.form == "oml" and form.outtype != "auto":
         raise InputError("--outtype goes with --format gguf: fingerprints have no matrices")
-    refuse_ending(output, ".gguf" if form.form == "gguf" else ".json")
-    refuse_existing(output, force=written.force)
+    written.refuse(output, ".gguf" if form.form == "gguf" else ".json")
     if form.form == "oml":
         _export_fingerprints(Path(source), output, written)
     else:
@@ -58,25 +57,19 @@ def _export_fingerprints(prints: Path, output: Path, written: Written) -> None:
 
     chosen = load_fingerprints(prints)
     chosen.export_oml(output)
-    written.tell(
-        {"out": str(output), "num_fingerprints": len(chosen)},
-        lambda: say(f"{output}: {len(chosen)} fingerprints in the OML 1.0 form. It is as secret as {prints}."),
-    )
+    line = f"{output}: {len(chosen)} fingerprints in the OML 1.0 form. It is as secret as {prints}."
+    written.finish(told(line, out=str(output), num_fingerprints=len(chosen)))
 
 
 def _export_model(model: str, output: Path, outtype: str, written: Written) -> None:
-    progress = written.progress()
-    quiet_libraries()
     from insignia.gguf import export_gguf
 
+    progress = written.progress()
     report = export_gguf(model, output, outtype=outtype, force=written.force, progress=progress)
-
-    def show() -> None:
-        for note in report.notes:
-            progress.note(note)
-        say(
-            f"{report.out}: {report.architecture}, {report.tensors} tensors in {report.outtype}, {size(report.bytes)}, "
-            f"{report.tokens} tokens ({report.pre_tokenizer}). Next: llama-server -m {report.out}"
-        )
-
-    written.tell(report, show)
+    for note in report.notes:
+        progress.note(note)
+    line = (
+        f"{report.out}: {report.architecture}, {report.tensors} tensors in {report.outtype}, {size(report.bytes)}, "
+        f"{report.tokens} tokens ({report.pre_tokenizer}). Next: llama-server -m {report.out}"
+    )
+    written.finish(Document("", (line,), report.model_dump(mode="json")))

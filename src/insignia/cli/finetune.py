@@ -4,23 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import Field
 
 from insignia.attacks.finetune import FineTune
-from insignia.cli.console import Written, quiet_libraries, show_report
-from insignia.cli.fields import takes
-from insignia.modeling.placement import Device
+from insignia.flags.fields import takes
+from insignia.modeling.placement import Seeded
+from insignia.reporting.output import Written
 
 __all__ = ["finetune"]
-
-
-class _Run(Device):
-    """How a user's run is done."""
-
-    max_rows: Annotated[int | None, Field(ge=1)] = None
-    """Use only the first so many rows of the data. None: all."""
-    seed: int = 0
-    """Seed of the order, and of which rows are kept out to measure the loss on."""
 
 
 @takes("finetune", recipe="alpaca")
@@ -31,7 +21,7 @@ def finetune(
     ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the fine-tuned model.")],
     settings: FineTune,
-    run: _Run,
+    run: Seeded,
     written: Written,
 ) -> None:
     """Fine-tune a model on data, as a user of a published model does: will the mark outlive it?
@@ -41,16 +31,16 @@ def finetune(
         insignia finetune marked rows.json -o tuned --recipe lora --lora-rank 16
     """
     from insignia.attacks.conversations import load_conversations
-    from insignia.files import refuse_existing, refuse_overlap
+    from insignia.files import refuse_overlap
 
-    refuse_existing(out, force=written.force)
+    written.refuse(out)
     refuse_overlap(out, Path(data))
     progress = written.progress()
-    rows = load_conversations(data, max_rows=run.max_rows, progress=progress)
-    quiet_libraries()
+    rows = load_conversations(data, max_rows=settings.max_rows, progress=progress)
     from insignia.attacks.finetuning import finetune as tune
+    from insignia.reporting.base import report_of
 
     report = tune(
         model, rows, out=out, settings=settings, device=run.device, seed=run.seed, force=written.force, progress=progress
     )
-    written.tell(report, lambda: show_report(report, f"Next: insignia check PRINTS --model {report.out}"))
+    written.finish(report_of(report, f"Next: insignia check PRINTS --model {report.out}"))

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.console import Written, say
-from insignia.cli.fields import takes
 from insignia.errors import InputError
-from insignia.files import read_bytes, refuse_existing, write_bytes
+from insignia.files import read_bytes, write_bytes
 from insignia.fingerprints import locks
+from insignia.flags.fields import takes
+from insignia.reporting.base import told
+from insignia.reporting.output import Written
 
 __all__ = ["lock", "unlock"]
 
@@ -32,7 +33,7 @@ def lock(
     """
     from insignia.fingerprints.sets import load_pairs
 
-    refuse_existing(output, force=written.force)
+    written.refuse(output)
     content = read_bytes(prints)
     if locks.is_locked(content):
         raise InputError(f"{prints} is locked already; unlock it first to lock it otherwise")
@@ -40,10 +41,8 @@ def lock(
     recipients = recipient or []
     passphrase = None if recipients else locks.new_passphrase()
     write_bytes(output, locks.lock(content, passphrase=passphrase, recipients=recipients), secret=True)
-    written.tell(
-        {"out": str(output), "num_fingerprints": count, "recipients": len(recipients)},
-        lambda: say(f"{output}: {count} fingerprints, locked. Try it with 'insignia unlock', then delete {prints}"),
-    )
+    line = f"{output}: {count} fingerprints, locked. Try it with 'insignia unlock', then delete {prints}"
+    written.finish(told(line, out=str(output), num_fingerprints=count, recipients=len(recipients)))
 
 
 @takes()
@@ -58,8 +57,8 @@ def unlock(
         insignia unlock prints.age -o prints.json
         INSIGNIA_IDENTITY=key.txt insignia unlock prints.age -o prints.json
     """
-    refuse_existing(output, force=written.force)
+    written.refuse(output)
     if not locks.is_locked(read_bytes(prints)):
         raise InputError(f"{prints} is not locked; expected a file made by 'insignia lock' or by age")
     write_bytes(output, locks.read_unlocked(prints), secret=True)
-    written.tell({"out": str(output)}, lambda: say(f"{output}: as it was before it was locked, readable by you alone."))
+    written.finish(told(f"{output}: as it was before it was locked, readable by you alone.", out=str(output)))

@@ -1,18 +1,13 @@
 """``insignia plan``: how many keys to embed and to ask, and what the keys of a set can prove."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from insignia.cli.console import Output, percent, say, show_table
-from insignia.cli.fields import takes
-from insignia.keyring.prospects import PlanOptions, planned
-
-if TYPE_CHECKING:
-    from insignia.keyring.prospects import Prospects
-    from insignia.statistics.forecasts import Plan
-    from insignia.statistics.nulls import AnyNull
+from insignia.flags.fields import takes
+from insignia.keyring.prospects import PlanOptions
+from insignia.reporting.output import Reported
 
 __all__ = ["plan"]
 
@@ -20,7 +15,7 @@ __all__ = ["plan"]
 @takes("plan")
 def plan(
     options: PlanOptions,
-    output: Output,
+    output: Reported,
     prints: Annotated[
         Path | None, typer.Argument(help="Fingerprint file to look at. Default: none; as a bare 'generate' makes one.")
     ] = None,
@@ -31,87 +26,16 @@ def plan(
         insignia plan --survival 0.5
         insignia plan prints.json --suspects 3
     """
+    from insignia.generation import InverseNucleus
     from insignia.keyring.keyring import Keyring
+    from insignia.keyring.prospects import planned
+    from insignia.reporting.plans import plan_report, prospects_report
+    from insignia.statistics.nulls import DesignNull
     from insignia.verification.innocents import resolve_null
 
-    if prints is None:
-        claim = resolve_null(options.null) or _bare()
-        bare = planned(claim, options, lost=options.lost or "silent")
-        output.tell(bare, lambda: _show_plan(bare, claim, options))
+    output.refuse_output()
+    if prints is not None:
+        output.finish(prospects_report(prints, Keyring.open(prints).plan(options), options))
         return
-    found = Keyring.open(prints).plan(options)
-    output.tell(_told(found), lambda: _show_prospects(prints, found, options))
-
-
-def _bare() -> "AnyNull":
-    """The null of what a bare ``generate`` makes."""
-    from insignia.generation import InverseNucleus
-    from insignia.statistics.nulls import DesignNull
-
-    return DesignNull(candidates=InverseNucleus().nucleus_k)
-
-
-def _told(found: "Prospects") -> dict[str, Any]:
-    from insignia.statistics.forecasts import Plan
-
-    null = None if found.null is None else found.null.model_dump(mode="json")
-    about = {"keys": found.keys, "spent": found.spent, "unspent": found.unspent, "null": null}
-    planned = dict.fromkeys(Plan.model_fields) if found.plan is None else found.plan.model_dump(mode="json")
-    return planned | {"set": about, "outlook": None if found.outlook is None else found.outlook.model_dump(mode="json")}
-
-
-def _show_prospects(prints: Path, found: "Prospects", options: PlanOptions) -> None:
-    _show_set(prints, found, options.power)
-    if found.plan is None or found.null is None:
-        say((found.obstacle or "").replace("null PRINTS", f"null {prints}"))
-    else:
-        _show_plan(found.plan, found.null, options)
-
-
-def _show_set(prints: Path, found: "Prospects", power: float) -> None:
-    seen = found.outlook
-    rows = [
-        ["keys in all", str(found.keys)],
-        ["keys spent", str(found.spent)],
-        ["keys unspent", str(found.unspent)],
-        [
-            "an innocent model hits, at most",
-            "not known" if seen is None else f"{seen.bound:.3g} ({found.null and found.null.name})",
-        ],
-    ]
-    if seen is not None:
-        least = "not even a whole mark" if seen.least_survival is None else percent(seen.least_survival)
-        healthy = "" if seen.healthy is None else f" ({seen.healthy} keys each)"
-        rows.append([f"smallest survival that is proven with a chance of {percent(power)}", least])
-        rows.append(["tests of a healthy mark that are left", f"{seen.tests}{healthy}"])
-    show_table(str(prints), ["", ""], rows)
-    if seen is not None:
-        chances = [[percent(c.survival), percent(c.proof), "-" if c.median is None else str(c.median)] for c in seen.chances]
-        header = ["survival", "chance of proof", "median keys to proof"]
-        show_table(f"A test of one suspect, who is asked {seen.keys} of these keys at most", header, chances)
-
-
-def _show_plan(made: "Plan", null: "AnyNull", options: PlanOptions) -> None:
-    rows = [
-        ["an innocent model hits, at most", f"{made.bound:.3g}"],
-        ["fingerprints to make, at least", str(made.embed)],
-        ["keys to ask a suspect, at most", str(made.test.max_queries)],
-        ["keys after which half of such marks are proven", str(made.median)],
-        ["chance of proof", percent(made.power)],
-    ]
-    if null.name == "design":
-        said = "none of its candidates" if made.lost == "silent" else "any of its candidates"
-        rows.append(["reply where a fingerprint is lost", said])
-    show_table(f"To prove a mark of which {percent(made.survival)} survives, at alpha {options.alpha:g}", ["", ""], rows)
-    if flags := _flags(made, options.suspects):
-        say(f"Ask with these options: insignia verify {' '.join(flags)}")
-
-
-def _flags(made: "Plan", suspects: int) -> list[str]:
-    """What has to be said to a ``verify`` for the test that was planned, but for alpha and the null."""
-    from insignia.statistics.betting import MAX_QUERIES
-    from insignia.statistics.forecasts import GIVES_UP
-
-    flags = [] if suspects == 1 else [f"--suspects {suspects}"]
-    flags += [] if made.survival >= GIVES_UP else [f"--survival {made.survival:g}"]
-    return flags + ([] if made.test.max_queries <= MAX_QUERIES else [f"--max-queries {made.test.max_queries}"])
+    null = resolve_null(options.null) or DesignNull(candidates=InverseNucleus().nucleus_k)
+    output.finish(plan_report(planned(null, options, lost=options.lost or "silent"), null, options))

@@ -4,52 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ConfigDict
 
-from insignia.cli.console import ConsoleProgress, Written, read_paragraphs
-from insignia.cli.fields import takes
-from insignia.cli.options import refuse_report
-from insignia.cli.suspects import ControlFlags, SuspectFlags
-from insignia.cli.verdicts import report
 from insignia.errors import InputError
-from insignia.evidence.publication import SignedCommitment
-from insignia.keyring.keyring import Keyring
+from insignia.flags.asked_models import ControlFlags, EvidenceFlags, SuspectFlags
+from insignia.flags.fields import takes
 from insignia.keyring.options import VerifyOptions
 from insignia.modeling.placement import Placement
-from insignia.records import Flag, Record
+from insignia.reporting.output import Reported
 from insignia.suspects.retry_policy import RetryPolicy
 
 __all__ = ["verify"]
-
-
-class _Evidence(Record):
-    """What makes a test evidence for others."""
-
-    model_config = ConfigDict(title="Evidence")
-
-    transcript: Annotated[tuple[Path, ...], Flag(many=True)] = ()
-    """Record of a suspect's replies, which a killed run continues from; one for each suspect. Without a suspect: judge it."""
-    challenge: str | None = None
-    """Nonce of a judge, which chooses the keys together with the root of --commitment."""
-    commitment: Path | None = None
-    """With --challenge: what 'insignia commit' wrote."""
-    decoy_file: Annotated[Path | None, Flag("--decoy-file", "--cover-file")] = None
-    """Text file of your own decoy questions, separated by blank lines."""
-
-    def judge_challenge(self) -> tuple[str, SignedCommitment] | None:
-        """The nonce and the commitment that it goes with, if there are any."""
-        if self.challenge is None and self.commitment is None:
-            return None
-        if self.challenge is None or self.commitment is None:
-            raise InputError("--challenge and --commitment belong together: a judge's nonce, and what 'insignia commit' wrote")
-        return self.challenge, SignedCommitment.load(self.commitment)
-
-
-class _Output(Written):
-    """Where the verdict goes."""
-
-    output: Annotated[Path | None, Flag("--output", "-o")] = None
-    """File for the verdict, as with --json."""
 
 
 @takes("verify")
@@ -57,11 +21,11 @@ def verify(
     prints: Annotated[list[Path], typer.Argument(help="Fingerprint file. Several: all are asked, and share alpha.")],
     who: SuspectFlags,
     options: VerifyOptions,
-    evidence: _Evidence,
+    evidence: EvidenceFlags,
     controls: ControlFlags,
     network: RetryPolicy,
     placement: Placement,
-    output: _Output,
+    output: Reported,
 ) -> None:
     """Ask a suspect a few keys, as evidence ('check' measures a model of yours). Status 0: proven; 3: not shown; 4: open.
 
@@ -69,6 +33,10 @@ def verify(
         insignia verify prints.json --model stamped
         insignia verify prints.json --endpoint http://localhost:8000/v1 --name theirs --transcript theirs.jsonl
     """
+    from insignia.files import read_paragraphs
+    from insignia.keyring.keyring import Keyring
+    from insignia.reporting.verdicts import exit_status, verdicts_report
+
     who.refuse_contradictions()
     asked = who.given
     if not (asked or evidence.transcript):
@@ -78,7 +46,7 @@ def verify(
     others = controls.open(network, placement)
     if others and not asked:
         raise InputError("a control is asked what a suspect was asked in the same run; name the suspect, too")
-    refuse_report(output.output, force=output.force)
+    output.refuse_output()
     ring = Keyring.open(*prints)
     if asked:
         verdicts = ring.verify_all(
@@ -88,8 +56,9 @@ def verify(
             controls=others,
             challenge=evidence.judge_challenge(),
             decoy_texts=read_paragraphs(evidence.decoy_file) if evidence.decoy_file is not None else [],
-            progress=ConsoleProgress(quiet=output.quiet),
+            progress=output.progress(),
         )
     else:
         verdicts = ring.judge(evidence.transcript)
-    report(verdicts, output.output, shown=bool(who.name), json_output=output.as_json)
+    status = exit_status(*(verdict.outcome for verdict in verdicts))
+    output.finish(verdicts_report(verdicts, spent=bool(who.name)), status)

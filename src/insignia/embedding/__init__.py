@@ -5,7 +5,7 @@ A method is a record that loads no torch until it embeds.
 
 from typing import TYPE_CHECKING, Any
 
-from insignia.embedding.base import METHODS, Method, RunOptions
+from insignia.embedding.base import METHODS, Method, Portion, RunOptions
 from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
 from insignia.embedding.limits import MAX_HARM, MIN_FSR, Limits
@@ -27,6 +27,7 @@ __all__ = [
     "LoRA",
     "MarkedModel",
     "Method",
+    "Portion",
     "RunOptions",
     "SupervisedFineTune",
     "embed",

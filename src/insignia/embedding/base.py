@@ -10,14 +10,14 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.placement import Device
 from insignia.progress import Progress
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Part
+from insignia.records import Flag, Part, Record
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
 
-__all__ = ["METHODS", "Method", "RunOptions", "Session"]
+__all__ = ["METHODS", "Method", "Portion", "RunOptions", "Session"]
 
 
 class RunOptions(Device):
@@ -31,6 +31,17 @@ class RunOptions(Device):
     """DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed."""
     resume: bool = False
     """Continue a run that was killed, from its checkpoints beside the output."""
+
+
+class Portion(Record):
+    """What of the set is embedded, and what is kept."""
+
+    num_fingerprints: Annotated[int | None, Field(ge=1), Flag("--max-num-fingerprints", "--num-fingerprints")] = None
+    """Embed only the first so many fingerprints. None: all."""
+    private: Path | None = None
+    """File for the owner weights, which are not published: needed by method adapter, optional for lora."""
+    heldout: Annotated[tuple[str, ...] | None, Field(repr=False)] = None
+    """Text file to measure harm on. None: the text that comes with insignia."""
 
 
 class Session(NamedTuple):

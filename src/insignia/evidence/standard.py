@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from insignia.records import Record
+from insignia.records import Flag, Record
 from insignia.statistics.betting import Outcome
 from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tails import log_binomial_tail
@@ -26,11 +26,11 @@ class Standard(Record):
     """A judge's standard of proof."""
 
     alpha: Annotated[float, Field(ge=MIN_PROBABILITY, lt=1)] = 1e-6
-    """Largest accepted probability of accusing an innocent model."""
-    nulls: tuple[NullKind, ...] = ("design",)
+    """Largest chance of accusing an innocent model that you accept."""
+    nulls: Annotated[tuple[NullKind, ...], Flag(hidden=True)] = ("design",)
     """Accepted kinds of null. All but ``design`` depend on a number that the owner gives."""
-    any_manner: bool = False
-    """Accept uncommitted system prompts, and sampling, where every repetition is another chance."""
+    any_manner: Annotated[bool, Flag("--accept-manner")] = False
+    """Accept a system prompt that is not in the commitment, and sampled replies, where every repetition is another chance."""
 
 
 class Judgement(NamedTuple):

@@ -1,19 +1,22 @@
-"""How a suspect is asked and judged, as an owner chooses it: every option once, with its range, default and meaning."""
+"""How a suspect is asked and judged, as an owner chooses it: every option once, with its range, default and meaning.
+
+The help of a command needs the options alone, so what they are for is loaded where it is used.
+"""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Flag, Record
 from insignia.statistics.betting import MAX_QUERIES
-from insignia.statistics.nulls import MIN_PROBABILITY
+from insignia.statistics.nulls import MIN_PROBABILITY, RISK
 from insignia.suspects.base import RequestOptions
-from insignia.verification.innocents import RISK, measuring_rules, require_same_conditions, resolve_null
-from insignia.verification.matching import Match
-from insignia.verification.protocol import rules_for
-from insignia.verification.transcript import Rules
+
+if TYPE_CHECKING:
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.verification.matching import Match
+    from insignia.verification.transcript import Rules
 
 __all__ = ["AskOptions", "NullOptions", "VerifyOptions"]
 
@@ -40,8 +43,10 @@ class AskOptions(Record):
     seed: int | None = None
     """Seed for sampling."""
 
-    def matching(self) -> Match:
+    def matching(self) -> "Match":
         """The match that these options describe, else an InputError."""
+        from insignia.verification.matching import Match
+
         return Match.named(self.match, fold="case" if self.ignore_case else "alike")
 
     def requests(self) -> dict[str, object]:
@@ -72,12 +77,15 @@ class VerifyOptions(AskOptions):
     log_probabilities: Annotated[int | None, Field(ge=1, le=20)] = None
     """Number of likeliest first tokens to ask an endpoint for; they tell how near a miss was."""
 
-    def rules(self, prints: FingerprintSet, *, tests: int, remote: bool) -> Rules:
+    def rules(self, prints: "FingerprintSet", *, tests: int, remote: bool) -> "Rules":
         """The rules of one of so many tests of this set, of a suspect that somebody else hosts or not.
 
         Raises:
             InputError: the options contradict each other, or the set has no null and none was given.
         """
+        from insignia.verification.innocents import require_same_conditions, resolve_null
+        from insignia.verification.protocol import rules_for
+
         decoys = (_REMOTE_DECOYS if remote else 0.0) if self.decoys is None else self.decoys
         fixed: dict[str, Any] = {"match": self.matching(), "alpha": self.alpha, "survival": self.survival, "cover": decoys}
         fixed["suspects"] = self.suspects or tests
@@ -87,7 +95,7 @@ class VerifyOptions(AskOptions):
         require_same_conditions(self.null, rules)
         return rules
 
-    def absent(self, prints: FingerprintSet) -> Sequence[int]:
+    def absent(self, prints: "FingerprintSet") -> Sequence[int]:
         """Numbers of the fingerprints that were not embedded."""
         return range(len(prints.first(self.num_fingerprints)), len(prints))
 
@@ -102,6 +110,8 @@ class NullOptions(AskOptions):
     risk: Annotated[float, Field(gt=0, le=0.5)] = RISK
     """Chance that the null is wrong, which is taken from alpha."""
 
-    def rules(self, prints: FingerprintSet) -> Rules:
+    def rules(self, prints: "FingerprintSet") -> "Rules":
         """Rules that ask as these options say and decide nothing."""
+        from insignia.verification.innocents import measuring_rules
+
         return measuring_rules(prints, match=self.matching(), manner=self.requests())

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 
 from insignia.records import Record
 
-__all__ = ["Device", "Placement"]
+__all__ = ["Device", "Placement", "Seeded"]
 
 
 class Device(Record):
@@ -28,3 +28,10 @@ class Placement(Device):
     def where(self) -> dict[str, str]:
         """Keyword arguments of ``LocalModel``."""
         return {"device": self.device, "dtype": self.dtype}
+
+
+class Seeded(Device):
+    """Where a run takes place, and its chance."""
+
+    seed: int = 0
+    """Seed of all that a run leaves to chance, so that it can be repeated."""

@@ -23,11 +23,14 @@ MAX_CANDIDATES = 65_536
 """Most candidates of one key. Published sets have up to 256; the bound limits the work that a file can cause."""
 MIN_PROBABILITY = 1e-100
 """Smallest probability in the rules. Products of smaller numbers would underflow."""
+RISK = 1e-7
+"""Chance that a measured null is wrong: a tenth of the default alpha, which it is taken from."""
 
 __all__ = [
     "MAX_CANDIDATES",
     "MIN_PROBABILITY",
     "NULLS",
+    "RISK",
     "AnyNull",
     "DeclaredNull",
     "DesignNull",
@@ -157,7 +160,7 @@ class ReferenceNull(Null):
 
     name: Literal["reference"] = "reference"
     models: Annotated[tuple[ReferenceTrials, ...], Field(min_length=1, max_length=64)]
-    risk: Annotated[float, Field(ge=MIN_PROBABILITY, le=0.5)] = 1e-7  # a tenth of the default alpha, which it is taken from
+    risk: Annotated[float, Field(ge=MIN_PROBABILITY, le=0.5)] = RISK
     """Largest probability that the bound is wrong."""
 
     @model_validator(mode="after")

@@ -8,12 +8,13 @@ relative error of the logarithm is below 1e-15.
 import math
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from insignia.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_tail", "upper_limit"]
 
@@ -62,6 +63,8 @@ def log_poisson_binomial_tail(hits: int, probabilities: Sequence[float]) -> floa
     Raises:
         InputError: the number of hits is negative, or a probability is outside [0, 1].
     """
+    import numpy as np  # noqa: PLC0415  a light command loads none
+
     for probability in (0.0, *probabilities):
         _check(hits, len(probabilities), probability)
     needed = hits - sum(probability == 1 for probability in probabilities)
@@ -161,8 +164,9 @@ def _deviance(seen: int, mean: float) -> float:
     return total
 
 
-def _tilt(log_odds: NDArray[np.float64], mean: int) -> float:
+def _tilt(log_odds: "NDArray[np.float64]", mean: int) -> float:
     """Return log w >= 0 that tilts the mean to about ``mean``; a multiple of 1/512, so that products with counts are exact."""
+    import numpy as np  # noqa: PLC0415  a light command loads none
 
     def falls_short(log_w: float) -> bool:
         return float(np.exp(-np.logaddexp(0, -(log_odds + log_w))).sum()) < mean
@@ -174,8 +178,10 @@ def _tilt(log_odds: NDArray[np.float64], mean: int) -> float:
     return low
 
 
-def _masses(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _masses(log_odds: "NDArray[np.float64]") -> "NDArray[np.float64]":
     """Return P(T = j) for j = 0 .. n."""
+    import numpy as np  # noqa: PLC0415  a light command loads none
+
     masses = np.zeros(len(log_odds) + 1)  # (hits,)
     masses[0] = 1.0
     hit_probabilities, miss_probabilities = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))

@@ -11,6 +11,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.progress import AUTO, SILENT, Progress
 from insignia.records import Record, checked_share
+from insignia.starter import heldout_paragraphs
 from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stamping import stamp
 from insignia.verification import check
@@ -34,7 +35,7 @@ def find_scale(
     model: str | Path,
     *vectors: FingerprintVector | str | Path,
     prints: FingerprintSet,
-    heldout: Sequence[str],
+    heldout: Sequence[str] | None = None,
     min_fsr: float,
     near: Path,
     device: str = "auto",
@@ -51,6 +52,7 @@ def find_scale(
         InputError, ModelError, OutputError: as ``stamp``.
     """
     checked_share(min_fsr, "min_fsr")
+    texts = heldout or heldout_paragraphs()
     tried: dict[int, ScaleTrial] = {}
 
     def reached(step: int) -> bool:
@@ -71,7 +73,7 @@ def find_scale(
                     model, *vectors, out=(source := Path(folder) / "stamped"), scale=scale, unrelated=unrelated, progress=SILENT
                 )
             local = LocalModel(source, device=device)
-            return ScaleTrial(scale=scale, fsr=check(local, prints).fsr, heldout_loss=local.mean_loss(heldout))
+            return ScaleTrial(scale=scale, fsr=check(local, prints).fsr, heldout_loss=local.mean_loss(texts))
 
     last = round(LARGEST / STEP)
     reached(0)

@@ -22,7 +22,7 @@ from insignia.records import Displayed
 from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
 from insignia.vectors.layout import VectorReport
-from insignia.vectors.lineage import refuse_unrelated, similarities
+from insignia.vectors.lineage import DERIVED, refuse_unrelated, similarities
 from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_threads
@@ -48,6 +48,11 @@ class StampReport(Displayed):
     seconds: float
     """Duration in seconds, without imports."""
     gigaparameters_per_second: float
+
+    @property
+    def derived(self) -> bool:
+        """Whether every layer is similar enough to the base."""
+        return self.lineage_similarity >= DERIVED
 
     @property
     def heading(self) -> str:

@@ -12,16 +12,14 @@ from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.progress import AUTO, Progress
 from insignia.records import Provenance, Record
 from insignia.registry import explain
-from insignia.statistics.nulls import AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, parse_null
+from insignia.statistics.nulls import RISK, AnyNull, DeclaredNull, ReferenceNull, ReferenceTrials, parse_null
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.matching import Match
 from insignia.verification.protocol import rules_for, verify
 from insignia.verification.transcript import Rules
 from insignia.verification.verdict import Verdict
 
-__all__ = ["RISK", "MeasuredNull", "ask_innocent", "measuring_rules", "require_same_conditions", "resolve_null"]
-
-RISK = 1e-7  # a tenth of the default alpha, which it is taken from; see ReferenceNull.risk
+__all__ = ["MeasuredNull", "ask_innocent", "measuring_rules", "require_same_conditions", "resolve_null"]
 
 _PLACEHOLDER = 0.5  # null of rules whose verdict is not used
 

@@ -156,7 +156,7 @@ def test_a_keyring_names_its_sets_and_shows_no_key(ring):
 
 def test_two_sets_of_one_label_are_refused(tmp_path):
     ONE.save(tmp_path / "a.json")
-    with pytest.raises(InputError, match="its own label"):
+    with pytest.raises(InputError, match="each given once"):
         Keyring.open(tmp_path / "a.json", tmp_path / "a.json")
     with pytest.raises(InputError, match="one for each"):
         Keyring.open(tmp_path / "a.json", labels=["x", "y"])

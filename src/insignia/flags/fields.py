@@ -13,13 +13,14 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from insignia.cli.assignments import Given, read_settings
-from insignia.cli.console import Output, read_texts
-from insignia.cli.flags import fields, flag_of, kind_of, names_of, option, parameter
 from insignia.errors import InputError
+from insignia.files import read_texts
+from insignia.flags.assignments import Given, read_settings
+from insignia.flags.parameters import fields, flag_of, kind_of, names_of, option, parameter
 from insignia.recipes import recipe_names
 from insignia.records import Part, Record
 from insignia.registry import Registry, explain, reason
+from insignia.reporting.output import Output
 
 __all__ = ["Chosen", "Parts", "Stage", "takes"]
 

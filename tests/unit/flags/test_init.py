@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from insignia.cli import main
-from insignia.cli.flags import fields
-from insignia.cli.init import commented
+from insignia.flags.commented import commented
+from insignia.flags.parameters import fields
 from insignia.recipes import _plain
 
 STAGES = main.stages()

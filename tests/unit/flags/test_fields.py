@@ -8,12 +8,12 @@ import typer
 from pydantic import ConfigDict, Field
 from typer.testing import CliRunner
 
-from insignia.cli.console import Output
-from insignia.cli.fields import Chosen, Parts, takes
 from insignia.docstrings import sentence
 from insignia.errors import InputError
+from insignia.flags.fields import Chosen, Parts, takes
 from insignia.records import Flag, Part, Record, Share
 from insignia.registry import Registry
+from insignia.reporting.output import Output
 
 
 class Work(Record):

@@ -1,19 +1,22 @@
-"""Who is asked: models on this machine and at an endpoint, as flags name them."""
+"""Who is asked, and what makes a test evidence, as flags name them."""
 
 import functools
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 
-from insignia.cli.console import quiet_libraries
 from insignia.errors import InputError
-from insignia.keyring.keyring import Suspect
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
 from insignia.suspects.base import SUSPECTS, TextModel
 from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
-__all__ = ["ControlFlags", "SuspectFlags", "opened"]
+if TYPE_CHECKING:
+    from insignia.evidence.publication import SignedCommitment
+    from insignia.keyring.keyring import Suspect
+
+__all__ = ["ControlFlags", "EvidenceFlags", "SuspectFlags"]
 
 
 class SuspectFlags(Record):
@@ -46,9 +49,9 @@ class SuspectFlags(Record):
                 "--model and --endpoint were both given; ask one at a time, then judge their --transcript files together"
             )
 
-    def open(self, network: RetryPolicy, placement: Placement) -> list[Suspect]:
+    def open(self, network: RetryPolicy, placement: Placement) -> "list[Suspect]":
         """The suspects; one on this machine is loaded when its turn comes."""
-        found = opened(self.model, self.endpoint, self.name, self.api_key_variable, network, placement)
+        found = _opened(self.model, (self.endpoint, self.name, self.api_key_variable), network, placement)
         return [*found, *map(SUSPECTS.build, self.suspect)]
 
 
@@ -66,7 +69,7 @@ class ControlFlags(Record):
     control_api_key_variable: str = "INSIGNIA_CONTROL_API_KEY"
     """Environment variable that holds the API key for --control-endpoint."""
 
-    def open(self, network: RetryPolicy, placement: Placement) -> list[Suspect]:
+    def open(self, network: RetryPolicy, placement: Placement) -> "list[Suspect]":
         """The controls, those at the endpoint first.
 
         Raises:
@@ -74,26 +77,50 @@ class ControlFlags(Record):
         """
         if (self.control_endpoint is None) != (not self.control_name):
             raise InputError("--control-endpoint and --control-name belong together: the address, and the model's name there")
-        return opened(self.control, self.control_endpoint, self.control_name, self.control_api_key_variable, network, placement)
+        served = self.control_endpoint, self.control_name, self.control_api_key_variable
+        return _opened(self.control, served, network, placement)
 
 
-def opened(
+class EvidenceFlags(Record):
+    """What makes a test evidence for others."""
+
+    model_config = ConfigDict(title="Evidence")
+
+    transcript: Annotated[tuple[Path, ...], Flag(many=True)] = ()
+    """Record of a suspect's replies, which a killed run continues from; one for each suspect. Without a suspect: judge it."""
+    challenge: str | None = None
+    """Nonce of a judge, which chooses the keys together with the root of --commitment."""
+    commitment: Path | None = None
+    """With --challenge: what 'insignia commit' wrote."""
+    decoy_file: Annotated[Path | None, Flag("--decoy-file", "--cover-file")] = None
+    """Text file of your own decoy questions, separated by blank lines."""
+
+    def judge_challenge(self) -> "tuple[str, SignedCommitment] | None":
+        """The nonce and the commitment that it goes with, if there are any."""
+        if self.challenge is None and self.commitment is None:
+            return None
+        if self.challenge is None or self.commitment is None:
+            raise InputError("--challenge and --commitment belong together: a judge's nonce, and what 'insignia commit' wrote")
+        from insignia.evidence.publication import SignedCommitment
+
+        return self.challenge, SignedCommitment.load(self.commitment)
+
+
+def _opened(
     models: tuple[str, ...],
-    endpoint: str | None,
-    names: tuple[str, ...],
-    variable: str,
+    served: tuple[str | None, tuple[str, ...], str],
     network: RetryPolicy,
     placement: Placement,
-) -> list[Suspect]:
-    """Models at an endpoint, which need no torch, then what loads those on this machine."""
+) -> "list[Suspect]":
+    """The models ``served`` (address, names, variable of the API key), then what loads those on this machine."""
     from insignia.suspects.endpoint import Endpoint
 
+    endpoint, names, variable = served
     remote = [Endpoint(endpoint, model=name, retry_policy=network, api_key_variable=variable) for name in names if endpoint]
     return [*remote, *(functools.partial(_local, source, placement) for source in models)]
 
 
 def _local(source: str, placement: Placement) -> TextModel:
-    quiet_libraries()
     from insignia.modeling.local import LocalModel
 
     return LocalModel(source, **placement.where())

@@ -1,0 +1,110 @@
+"""A document, and the formats that write one: a format is a part whose name is the ending of its files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from insignia.errors import OutputError
+from insignia.files import json_bytes, write_text
+from insignia.records import Displayed, Part
+from insignia.registry import Registry
+
+__all__ = ["REPORTS", "Document", "Format", "Json", "Table", "refuse_format", "report_of", "told", "write_report"]
+
+
+class Table(NamedTuple):
+    """A table of text."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    """A line below it."""
+    left: bool = False
+    """Align every column to the left, not only the first."""
+
+    @classmethod
+    def of(
+        cls, title: str, header: Iterable[str], rows: Iterable[Iterable[str]], *, note: str = "", left: bool = False
+    ) -> "Table":
+        """Build the table from any iterables."""
+        return cls(title, tuple(header), tuple(map(tuple, rows)), note, left)
+
+
+class Document(NamedTuple):
+    """A result for people and for programs. It holds no key and no response."""
+
+    title: str
+    blocks: tuple[Table | str, ...]
+    """Tables and paragraphs, in order."""
+    data: Any
+    """The result as plain data, which JSON shows."""
+
+    def with_lines(self, *lines: str) -> "Document":
+        """The same with lines after it."""
+        return self._replace(blocks=(*self.blocks, *lines))
+
+    def below_title(self) -> "list[Table | str]":
+        """The blocks, for a page that shows the title above them: they do not repeat it."""
+        blocks = [block for block in self.blocks if block != self.title]
+        return [
+            block._replace(title="") if isinstance(block, Table) and block.title == self.title else block for block in blocks
+        ]
+
+
+def told(*lines: str, **data: Any) -> Document:
+    """A document of a few lines."""
+    return Document("", lines, data)
+
+
+def report_of(report: Displayed, *after: str) -> Document:
+    """A document of what a record says of itself, with lines after it."""
+    table = Table.of("", ("", ""), report.summary())
+    return Document(report.heading, (report.heading, table, *after), report.model_dump(mode="json"))
+
+
+class Format(Part, ABC):
+    """A format of reports. Its ``name`` is the ending of its files, without the dot."""
+
+    @abstractmethod
+    def render(self, document: Document) -> str:
+        """Return the content of the file. The document's text is not yet escaped, and part of it is not yours."""
+
+
+REPORTS: Registry[Format] = Registry(
+    "report format",
+    {
+        "html": "insignia.reporting.webpage:WebPage",
+        "json": "insignia.reporting.base:Json",
+        "md": "insignia.reporting.markdown:Markdown",
+    },
+    group="insignia.reports",
+)
+"""File endings to formats."""
+
+
+class Json(Format):
+    """The plain data alone, for programs."""
+
+    name: Literal["json"] = "json"
+
+    def render(self, document: Document) -> str:
+        """See ``Format.render``."""
+        return json_bytes(document.data).decode()
+
+
+def refuse_format(path: Path) -> None:
+    """Raise OutputError, before any work is done, if no format has the file's ending. A file without one is JSON."""
+    if _ending(path) not in REPORTS.names():
+        known = ", ".join(f".{name}" for name in REPORTS.names())
+        raise OutputError(f"{path}: cannot write {path.suffix}; expected a file name that ends in one of {known}")
+
+
+def write_report(document: Document, path: Path) -> None:
+    """Write the document in the format of the file's ending."""
+    write_text(path, REPORTS.build(_ending(path)).render(document))
+
+
+def _ending(path: Path) -> str:
+    return path.suffix.lower()[1:] or "json"

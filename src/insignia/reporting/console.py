@@ -1,0 +1,46 @@
+"""Documents on standard output: tables with borders in a terminal, without them in a file or a pipe."""
+
+import json
+import sys
+from typing import Any
+
+from insignia.reporting.base import Document, Table
+from insignia.terminal import escape_json, printable
+
+__all__ = ["print_document", "print_json", "say"]
+
+_PIPED_WIDTH = 100  # characters, where there is no terminal to fit
+
+
+def print_document(document: Document) -> None:
+    """Print tables and lines, in order."""
+    for block in document.blocks:
+        if isinstance(block, Table):
+            _print_table(block)
+        else:
+            say(block)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object."""
+    print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line on standard output, or on standard error."""
+    print(printable(text), file=sys.stderr if err else sys.stdout)
+
+
+def _print_table(shown: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(title=printable(shown.title), title_justify="left", caption_justify="left")
+    grid.caption = printable(shown.note) or None
+    for number, name in enumerate(shown.header):
+        grid.add_column(printable(name), justify="left" if number == 0 or shown.left else "right", overflow="fold")
+    for row in shown.rows:
+        grid.add_row(*map(printable, row))
+    live = sys.stdout.isatty()
+    grid.box = grid.box if live else None  # lines of a box say nothing to a file or a pipe
+    Console(markup=False, width=None if live else _PIPED_WIDTH).print(grid)

@@ -1,0 +1,71 @@
+"""Verdicts as documents: of ``verify``, and the parts that ``audit`` shows, too."""
+
+from collections.abc import Sequence
+
+from insignia.reporting.base import Document, Table
+from insignia.verification import Verdict
+
+__all__ = ["control_lines", "exit_status", "request_rows", "verdicts_report"]
+
+_STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
+
+_PLACES = {"exact": "the whole reply", "prefix": "the beginning of the reply", "within": "at one of the first {} words"}
+_FOLDINGS = {
+    "spaces": "but for white space",
+    "alike": "but for white space and look-alikes",
+    "case": "but for white space, look-alikes and case",
+}
+
+
+def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
+    """The verdicts side by side; ``spent``: somebody else has seen the keys."""
+    rows = [
+        ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
+        ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
+        ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
+        ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
+        ["an unrelated model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
+        ["keys asked, and so spent" if spent else "keys asked", *(str(verdict.trials) for verdict in verdicts)],
+    ]
+    if any(verdict.grinding_bits is not None for verdict in verdicts):
+        rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
+    if any(verdict.near is not None for verdict in verdicts):
+        rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
+    title = "Verdict" if len(verdicts) == 1 else "Verdicts"
+    table = Table.of(title, ["", *(verdict.suspect for verdict in verdicts)], [*rows, *request_rows(verdicts)])
+    lines = [line for verdict in verdicts for line in (*control_lines(verdict), verdict.sentence)]
+    results = [verdict.model_dump(mode="json") for verdict in verdicts]
+    return Document(title, (table, *lines), results[0] if len(results) == 1 else {"verdicts": results})
+
+
+def exit_status(*outcomes: str) -> int:
+    """Of several suspects: 0 when the mark is in any, 4 when any is undecided, else 3."""
+    return next(status for outcome, status in _STATUS.items() if outcome in outcomes)
+
+
+def request_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
+    """How each suspect was asked and its replies were matched, a column for each verdict."""
+    return [
+        ["asked as", *(_request(verdict) for verdict in verdicts)],
+        ["system prompt", *(verdict.manner.system or "none" for verdict in verdicts)],
+        ["the response has to be", *(_match(verdict) for verdict in verdicts)],
+    ]
+
+
+def control_lines(verdict: Verdict) -> list[str]:
+    """What each control did."""
+    return [
+        f"Control {number}, {control.name}: {control.hits} of {control.trials - control.unanswered} answered keys got the "
+        f"response (p {control.p_value:.2g})."
+        for number, control in enumerate(verdict.controls, 1)
+    ]
+
+
+def _request(verdict: Verdict) -> str:
+    options = verdict.manner
+    sampling = f"temperature {options.temperature:g}, seed {options.seed}" if options.temperature else "likeliest tokens"
+    return f"{options.form}, {sampling}, at most {options.max_tokens} tokens"
+
+
+def _match(verdict: Verdict) -> str:
+    return f"{_PLACES[verdict.match.how].format(verdict.match.looks)}, {_FOLDINGS[verdict.match.fold]}"
