@@ -249,3 +249,13 @@ def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
             limits=Limits(max_harm=99),
             run=RunOptions(deepspeed=tmp_path / "zero3.json"),
         )
+
+
+def test_two_runs_never_share_an_output(prints, tmp_path):
+    from insignia.exclusive import exclusive
+
+    with exclusive(tmp_path / ".m.work"):
+        done = run_cli("embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path))
+
+    assert done.returncode == 1
+    assert "another process is writing the run in" in done.stderr

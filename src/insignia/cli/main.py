@@ -115,6 +115,10 @@ def main() -> None:
         if not isinstance(error, ValidationError):
             raise
         _fail(f"a setting cannot be: {explain(error)}")
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which a light command has not loaded
+            raise
+        _fail("the device is out of memory; use a smaller --batch-size, --dtype bfloat16, --method lora or --device cpu")
     except OSError as error:
         _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
 

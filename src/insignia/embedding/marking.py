@@ -20,7 +20,8 @@ from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import EmbedReport, MarkedModel
 from insignia.errors import InputError, InsigniaError, OutputError
-from insignia.files import read_json, refuse_existing, refuse_overlap, write_bytes, write_json
+from insignia.exclusive import exclusive
+from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
@@ -223,6 +224,15 @@ def _working_folder(out: Path | None, digest: str, state: PartialState, *, resum
         return
     work = out.parent / f".{out.name}.work"
     settings = work / "run.json"
+    try:
+        make_folder(out.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {out.parent}: {error.strerror}") from error
+    with exclusive(work, "the run in") if state.is_main_process else contextlib.nullcontext():
+        yield from _resumable(work, settings, digest, state, resume=resume)
+
+
+def _resumable(work: Path, settings: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
     if resume and settings.is_file() and read_json(settings).get("digest") != digest:
         raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
     if state.is_main_process:

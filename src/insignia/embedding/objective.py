@@ -197,7 +197,11 @@ class Marking:
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         remark = f"{learned} of {len(self._curriculum)} learned, loss {self._loss:.3f}"
-        self._advance(1, remark, total=self._steps + self._steps_left if self._cooled is None else None)
+        if self._cooled is None:
+            total = self._steps + self._steps_left
+        else:  # a second time over, if some were lost
+            total = self._cooldown_steps * (1 if self._cooled <= self._cooldown_steps else SECOND_CHANCE)
+        self._advance(1, remark, total=total)
 
     @property
     def _steps_left(self) -> int:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext
@@ -79,7 +78,7 @@ class InverseNucleus(EnglishKeys):
     def _options(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking) -> Iterator[Option]:
         """Yield words outside the nucleus, most likely first, that stay one token when key and word are tokenized as text."""
         prompter, vocabulary = context.prompter, context.vocabulary
-        boundary = int(np.searchsorted(ranking.probabilities.cumsum(dtype=np.float64), self.nucleus_p))
+        boundary = int(ranking.probabilities.cumsum(dtype="float64").searchsorted(self.nucleus_p))
         text = prompter.decode(key)
         for rank in range(boundary + 1, len(ranking.token_ids)):
             token_id = int(ranking.token_ids[rank])

@@ -118,7 +118,7 @@ def stamp(
         for vector in opened:
             refuse_overlap(out, vector.folder)
         if len({vector.folder.resolve() for vector in opened}) < len(opened):
-            raise InputError("a vector was given twice; to add it more than once, give its --scale")
+            raise InputError("a vector was given twice; give it once, with twice the --scale if that is meant")
         checkpoint = stack.enter_context(Checkpoint(source))
         started = time.perf_counter()
         run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)

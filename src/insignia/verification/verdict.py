@@ -252,7 +252,8 @@ def once_in(p_value: float) -> str:
 
 def explain_p_value(null: NullClaim, p_value: float) -> str:
     """Return a sentence that explains a p-value and its assumption."""
-    result = f"an unrelated model would score this well at most once in {once_in(p_value)} tests (p {p_value:.2g})."
+    often = f"at most once in {once_in(p_value)} tests" if p_value <= 0.5 else "in most tests"
+    result = f"an unrelated model would score this well {often} (p {p_value:.2g})."
     if null.kind == "design":
         return f"A{result[1:]}"
     sources = {"declared": "declared by the owner", "reference": "the limit measured on innocent models"}
