@@ -207,7 +207,7 @@ def test_a_changed_bundle_is_rejected_in_one_line(insignia, root, tmp_path):
     ("arguments", "message"),
     [
         (["commit", "part.json", "--model", "marked", "-o", "new"], "no secret"),
-        (["commit", "prints.json", "--model", "none", "-o", "new"], "no safetensors"),
+        (["commit", "prints.json", "--model", "none", "-o", "new"], "there is no folder none"),
         (["commit", "prints.json", "--model", "marked", "-o", "commitment.json"], "--force"),
         (["disclose", "prints.json", "--commitment", "t.jsonl", "--transcript", "t.jsonl", "-o", "new"], "t.jsonl"),
         (["disclose", "prints.json", "--commitment", "commitment.json", "--transcript", "no", "-o", "new"], "no file"),
