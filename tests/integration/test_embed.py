@@ -101,7 +101,7 @@ def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_pat
 
     with pytest.raises(OutputError, match="exists"):
         embed("starter", load_fingerprints(prints), QUICK, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
-    with pytest.raises(OutputError, match="inside"):
+    with pytest.raises(OutputError, match="overlaps"):
         embed(
             "starter",
             load_fingerprints(prints),
