@@ -24,6 +24,7 @@ _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
+_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter take 18 passes
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
@@ -205,14 +206,15 @@ class Marking:
 
     @property
     def _steps_left(self) -> int:
-        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass."""
-        now = self._unlearned[-1] if self._unlearned else len(self._curriculum)
-        before = self._unlearned[-3] if len(self._unlearned) > 2 else len(self._curriculum)
+        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass, once it falls."""
+        whole, now = len(self._curriculum), self._unlearned[-1] if self._unlearned else len(self._curriculum)
         if not now:
             return 0
-        passes = min(2, len(self._unlearned)) or 1
-        factor = min(0.9, max(0.1, (now / before) ** (1 / passes)))
-        return math.ceil(math.log(1 / (now + 1)) / math.log(factor)) * self._curriculum.batches(now)
+        waited = self._unlearned.count(whole)  # passes before the first fingerprint was learned
+        before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
+        factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
+        passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
+        return max(1, passes) * self._curriculum.batches(now)
 
     @property
     def _final_strength(self) -> float:
