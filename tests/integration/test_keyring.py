@@ -68,3 +68,13 @@ def test_two_sets_are_asked_in_one_command_and_each_verdict_names_its_set(insign
     assert eu["suspects"] == us["suspects"] == 2
     assert (tmp_path / "eu.ledger.jsonl").exists()
     assert (tmp_path / "us.ledger.jsonl").exists()
+
+
+def test_the_table_and_the_sentences_of_two_sets_name_them(insignia, server, tmp_path):
+    PRINTS.save(tmp_path / "eu.json")
+    drawn(secret=b"o" * 32).save(tmp_path / "us.json")
+    _, out, _ = insignia("verify", tmp_path / "eu.json", tmp_path / "us.json", "--endpoint", server, "--name", "theirs", "-q")
+
+    assert "(eu)" in out
+    assert "(us)" in out
+    assert "eu: The mark is there" in out

@@ -32,8 +32,12 @@ def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
     if any(verdict.near is not None for verdict in verdicts):
         rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
     title = "Verdict" if len(verdicts) == 1 else "Verdicts"
-    table = Table.of(title, ["", *(verdict.suspect for verdict in verdicts)], [*rows, *request_rows(verdicts)])
-    lines = [line for verdict in verdicts for line in (*control_lines(verdict), verdict.sentence)]
+    table = Table.of(title, ["", *(_name(verdict) for verdict in verdicts)], [*rows, *request_rows(verdicts)])
+    lines = [
+        f"{verdict.label}: {line}" if verdict.label else line
+        for verdict in verdicts
+        for line in (*control_lines(verdict), verdict.sentence)
+    ]
     results = [verdict.model_dump(mode="json") for verdict in verdicts]
     return Document(title, (table, *lines), results[0] if len(results) == 1 else {"verdicts": results})
 
@@ -59,6 +63,11 @@ def control_lines(verdict: Verdict) -> list[str]:
         f"response (p {control.p_value:.2g})."
         for number, control in enumerate(verdict.controls, 1)
     ]
+
+
+def _name(verdict: Verdict) -> str:
+    """The suspect, and the set that it was asked if there are several."""
+    return f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
 
 
 def _request(verdict: Verdict) -> str:
