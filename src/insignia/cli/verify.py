@@ -61,4 +61,4 @@ def verify(
     else:
         verdicts = ring.judge(evidence.transcript)
     status = exit_status(*(verdict.outcome for verdict in verdicts))
-    output.finish(verdicts_report(verdicts, spent=bool(who.name)), status)
+    output.finish(verdicts_report(verdicts, spent=bool(who.name or who.suspect)), status)
