@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self
 
-from insignia.errors import InsigniaError
 from insignia.terminal import printable, size
 
 if TYPE_CHECKING:
@@ -111,9 +110,7 @@ class ConsoleProgress:
         try:
             with self._live_bar(phase) if live else self._reminders(phase) as advance:
                 yield advance
-        except InsigniaError:  # which says enough
-            raise
-        except BaseException:
+        except KeyboardInterrupt:
             self.note(f"stopped: {phase}")
             raise
         self.note(str(phase))

@@ -245,16 +245,15 @@ def _resumable(work: Path, settings: Path, digest: str, state: PartialState, *, 
         except OSError as error:
             raise OutputError(f"cannot write {work}: {error.strerror}") from error
     state.wait_for_everyone()
+    resumable = True  # a kill, or a disk that was full
     try:
         yield work
+        resumable = False
+    except OutputError:
+        raise
     except InsigniaError:
         resumable = False  # a resumed run would fail again
         raise
-    except BaseException:
-        resumable = True
-        raise
-    else:
-        resumable = False
     finally:
         if state.is_main_process and not resumable:
             shutil.rmtree(work, ignore_errors=True)
