@@ -24,7 +24,7 @@ _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
-_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter take 18 passes
+_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter took 18 and 34 passes (docs/lab-log.md)
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
