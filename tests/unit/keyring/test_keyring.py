@@ -7,6 +7,7 @@ from insignia.errors import InputError
 from insignia.keyring.keyring import Keyring
 from insignia.keyring.ledger import ledger_path
 from insignia.suspects.scripted import ScriptedModel
+from insignia.verification import rules_for, verify
 
 ONE, OTHER = drawn(secret=b"1" * 32), drawn(secret=b"2" * 32)
 
@@ -81,7 +82,8 @@ def test_every_set_is_asked_and_the_verdicts_share_alpha(ring):
     assert (eu.label, us.label) == ("eu", "us")
     assert (eu.outcome == "owned", us.outcome == "owned") == (False, True)
     assert eu.suspects == us.suspects == 2
-    assert us.sentence != eu.sentence
+    alone = verify(OTHER, marked(OTHER, remote=False), rules=rules_for(OTHER, suspects=2, cover=0.0))
+    assert us.p_value == pytest.approx(2 * alone.p_value)  # Holm: the smaller of two
 
 
 def test_one_set_of_several_is_asked_by_its_label(ring):
