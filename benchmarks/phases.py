@@ -23,7 +23,7 @@ class Recorder:
     def bar(self, label, total=None, *, unit=""):
         begun, seen, reports = time.monotonic(), [0, total], []
 
-        def advance(units=1, remark="", *, total=None):
+        def advance(units=1, _remark="", *, total=None):
             seen[0] += units
             seen[1] = seen[1] if total is None else total
             reports.append((time.monotonic() - begun, *seen))
