@@ -59,11 +59,7 @@ class Examination:
         self._shown: set[str] = set()  # labels of sets whose keys left this machine
         self._asking: dict[str, Any] = {"decoy_texts": decoy_texts, "progress": progress}
         tests = suspects * len(sets)
-        self._rules = {
-            (kept.label, remote): options.rules(kept.prints, tests=tests, remote=remote)
-            for kept in sets
-            for remote in (False, True)
-        }
+        self._rules = {kept.label: options.rules(kept.prints, tests=tests) for kept in sets}
         self._seen = {kept.label: set(options.absent(kept.prints)) for kept in sets}
 
     def run(self, suspects: Iterable[Opener], transcripts: Sequence[Path], controls: Sequence[Opener] = ()) -> list[Verdict]:
@@ -81,7 +77,8 @@ class Examination:
 
     def _ask(self, suspect: TextModel, number: int, transcripts: Sequence[Path]) -> Iterator[_Trial]:
         for kept in self._sets:
-            rules = self._rules[kept.label, suspect.may_refuse]
+            decoys = self._options.decoy_share(remote=suspect.may_refuse)
+            rules = self._rules[kept.label].model_copy(update={"cover": decoys})
             self._shown |= {kept.label} if suspect.may_refuse else set()
             file = transcript_of(transcripts[number], kept.label, self._sets) if transcripts else None
             spent = kept.spent() if suspect.may_refuse and not (self._options.reuse_keys or self._order) else frozenset()

@@ -77,8 +77,12 @@ class VerifyOptions(AskOptions):
     log_probabilities: Annotated[int | None, Field(ge=1, le=20)] = None
     """Number of likeliest first tokens to ask an endpoint for; they tell how near a miss was."""
 
-    def rules(self, prints: "FingerprintSet", *, tests: int, remote: bool) -> "Rules":
-        """The rules of one of so many tests of this set, of a suspect that somebody else hosts or not.
+    def decoy_share(self, *, remote: bool) -> float:
+        """The share of decoys to ask a suspect that somebody else hosts, or one on this machine."""
+        return (_REMOTE_DECOYS if remote else 0.0) if self.decoys is None else self.decoys
+
+    def rules(self, prints: "FingerprintSet", *, tests: int) -> "Rules":
+        """The rules of one of so many tests of this set, but for the share of decoys, which depends on the suspect.
 
         Raises:
             InputError: the options contradict each other, or the set has no null and none was given.
@@ -86,8 +90,7 @@ class VerifyOptions(AskOptions):
         from insignia.verification.innocents import require_same_conditions, resolve_null
         from insignia.verification.protocol import rules_for
 
-        decoys = (_REMOTE_DECOYS if remote else 0.0) if self.decoys is None else self.decoys
-        fixed: dict[str, Any] = {"match": self.matching(), "alpha": self.alpha, "survival": self.survival, "cover": decoys}
+        fixed: dict[str, Any] = {"match": self.matching(), "alpha": self.alpha, "survival": self.survival, "cover": 0.0}
         fixed["suspects"] = self.suspects or tests
         usual = rules_for(prints, null=resolve_null(self.null), **fixed)
         asked = RequestOptions.model_validate(usual.manner.model_dump() | self.requests())
