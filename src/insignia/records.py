@@ -152,6 +152,8 @@ class Fingerprint(SecretRecord):
     effective_responses: tuple[str, ...] | None = None
     """Text of the trained tokens of each response, which replies are searched for. Files of 0.1.0 lack it."""
     candidates: tuple[Candidate, ...] | None = None
+    order: tuple[int, ...] | None = None
+    """The secret order of the candidates, as their indices: the response's first. None if the mark orders nothing."""
 
     @property
     def asked_key(self) -> str:
@@ -168,6 +170,8 @@ class Fingerprint(SecretRecord):
             raise ValueError("effective_responses and responses differ in number")
         if self.key_ids == () or () in (self.response_ids or ()):
             raise ValueError("a key or a response has no ids")
+        if self.order is not None and sorted(self.order) != list(range(len(self.candidates or ()))):
+            raise ValueError("the order is not one of the candidates")
         return self
 
 
