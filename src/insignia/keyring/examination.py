@@ -16,8 +16,9 @@ from insignia.progress import AUTO, Progress
 from insignia.suspects.base import TextModel
 from insignia.verification.controls import control_transcript, find_controls, require_same_questions, with_controls
 from insignia.verification.protocol import judge, verify
+from insignia.verification.together import judged_together
 from insignia.verification.transcript import Rules, Transcript
-from insignia.verification.verdict import ControlFinding, Verdict, judged_together
+from insignia.verification.verdict import ControlFinding, Verdict
 
 __all__ = ["Examination", "Opener", "judge_transcripts", "transcript_of"]
 

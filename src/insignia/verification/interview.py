@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from insignia.errors import ModelError
 from insignia.suspects.base import Reply, TextModel
+from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.transcript import Entry, Transcript
-from insignia.verification.verdict import RunningVerdict
 
 __all__ = ["MAX_UNANSWERED_IN_A_ROW", "Interview", "Question"]
 

@@ -17,9 +17,10 @@ from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.decoys import decoy_question
 from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question
 from insignia.verification.matching import Expected, Match, design_null, expected_responses
+from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
-from insignia.verification.verdict import RunningVerdict, Verdict
+from insignia.verification.verdict import Verdict
 
 __all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
 
