@@ -11,6 +11,7 @@ from insignia.registry import Registry
 
 __all__ = [
     "CHANNELS",
+    "LEAST_SCORE",
     "SUSPECTS",
     "Alternative",
     "Channel",
@@ -108,9 +109,9 @@ class Reply(Record):
         return cls(status="answered", text=text, alternatives=alternatives)
 
     @classmethod
-    def unanswered(cls, reason: str) -> Self:
+    def unanswered(cls, reason: str, channel: Channel = "text") -> Self:
         """Return an unanswered reply."""
-        return cls(status="unanswered", reason=reason)
+        return cls(status="unanswered", reason=reason, channel=channel)
 
     @classmethod
     def fatal(cls, reason: str) -> Self:

@@ -40,7 +40,8 @@ class RunningVerdict:
         self.rules = rules
         self.graded = is_graded(rules, searches.values())
         self.tally = Tally(evidence=RankEvidence()) if self.graded else Tally()
-        self._channel: Channel = rules.channel
+        self.channel: Channel = rules.channel
+        """The channel of the last key, which later ones may not exceed."""
         self._null: Null = rules.null
         self._all_keys = all_keys
         self._searches = searches
@@ -78,17 +79,17 @@ class RunningVerdict:
         if entry.number in self._spent or entry.number not in self._searches:
             raise InputError(f"fingerprint {entry.number} was asked twice or is not in the set; expected each at most once")
         self._spent[entry.number] = None
-        if CHANNELS.index(entry.reply.channel) < CHANNELS.index(self._channel):
+        if CHANNELS.index(entry.reply.channel) < CHANNELS.index(self.channel):
             raise InputError(
                 "a key was asked by a stronger channel than the rules or an earlier key; expected the same or weaker"
             )
-        self._channel = entry.reply.channel
+        self.channel = entry.reply.channel
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
         expected = self._searches[entry.number]
         if self.graded:
-            self._by_channel[self._channel] = self._by_channel.get(self._channel, 0) + 1
+            self._by_channel[self.channel] = self._by_channel.get(self.channel, 0) + 1
             self.tally = self._test.after_places(self.tally, places(entry.reply, expected, self.rules.match))
             return
         if entry.reply.alternatives:
@@ -117,7 +118,7 @@ class RunningVerdict:
         """As ``min_keys_left``; giving up is not foreseen, since what a bad key looks like depends on all others."""
         best = self.tally
         clearest = max(self._searches.values(), key=lambda expected: len(expected.candidates))
-        seen = perfect_places(clearest, whole=self._channel in {"scores", "top"})
+        seen = perfect_places(clearest, whole=self.channel in {"scores", "top"})
         for more in itertools.count(1):
             best = self._test.after_places(best, seen)
             if self._test.outcome(best):

@@ -43,6 +43,7 @@ def explain_p_value(null: NullClaim, p_value: float) -> str:
 
 
 def explain_verdict(verdict: Verdict) -> str:
+    """Return the verdict as a sentence or two: what was seen, and how often an unrelated model would show it."""
     answered = verdict.trials - verdict.unanswered
     seen = f"{verdict.hits} of {answered} answered keys got the secret response"
     if verdict.graded:
