@@ -19,9 +19,16 @@ GROUPS = {  # label -> kinds, colour
     "strangers, other words": (("random weights", "briefly trained", "other words"), "#2f86d6"),
 }
 SMALLEST = 1e-4
+_DRAWN = 400
 
 
-def draw(p_values: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> None:
+def draw(
+    p_values: Mapping[str, Mapping[str, Sequence[float]]],
+    out: Path,
+    *,
+    groups: Mapping[str, tuple[Sequence[str], str]] = GROUPS,
+    smallest: float = SMALLEST,
+) -> None:
     """Two panels: all keys asked, and the most favourable moment chosen afterwards. Kind -> way of looking -> p-values."""
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
     plain = {"svg.hashsalt": "innocents", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 11}
@@ -29,8 +36,9 @@ def draw(p_values: Mapping[str, Mapping[str, Sequence[float]]], out: Path) -> No
         figure = Figure(figsize=(10, 5.6), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, way, title in ((left, "fixed", "all keys asked"), (right, "any_time", "stopped at the best moment")):
-            pooled = {label: _pooled(p_values, kinds, way) for label, (kinds, _) in GROUPS.items()}
-            _panel(axes, {label: values for label, values in pooled.items() if values}, title)
+            pooled = {label: _pooled(p_values, kinds, way) for label, (kinds, _) in groups.items()}
+            curves = {label: (values, groups[label][1]) for label, values in pooled.items() if values}
+            _panel(axes, curves, title, smallest)
         left.set_ylabel("p-value")
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
@@ -42,16 +50,16 @@ def _pooled(p_values: Mapping[str, Mapping[str, Sequence[float]]], kinds: Sequen
     return [value for kind in kinds if kind in p_values for value in p_values[kind][way]]
 
 
-def _panel(axes: Axes, values: dict[str, list[float]], title: str) -> None:
-    fewest = min(len(ones) for ones in values.values())
-    grid = [SMALLEST * 10 ** (step / 50) for step in range(201)]
+def _panel(axes: Axes, curves: dict[str, tuple[list[float], str]], title: str, smallest: float) -> None:
+    fewest = min(len(values) for values, _ in curves.values())
+    grid = [smallest ** (1 - step / 200) for step in range(201)]
     limits = [at_most(fewest, alpha) / fewest for alpha in grid]
     label = f"99 % of uniform p-values (n = {fewest:,})"
     axes.fill_betweenx(grid, grid, limits, color=INK, alpha=0.25, lw=0, label=label)
-    axes.plot([SMALLEST, 1], [SMALLEST, 1], color=INK, lw=1)
-    for label, found in values.items():
-        _points(axes, found, label=f"{label} (n = {len(found):,})", colour=GROUPS[label][1])
-    axes.set(xscale="log", yscale="log", xlim=(SMALLEST, 1.15), ylim=(SMALLEST, 1.15), title=title)
+    axes.plot([smallest, 1], [smallest, 1], color=INK, lw=1)
+    for label, (found, colour) in curves.items():
+        _points(axes, found, label=f"{label} (n = {len(found):,})", colour=colour)
+    axes.set(xscale="log", yscale="log", xlim=(smallest, 1.15), ylim=(smallest, 1.15), title=title)
     axes.set_xlabel("share of verdicts with such a p-value or a smaller one")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=INK, alpha=0.2, lw=0.5)
@@ -64,5 +72,9 @@ def _points(axes: Axes, values: list[float], *, label: str, colour: str) -> None
     for value in sorted(counts):
         seen += counts[value]
         shares.append(seen / len(values))
+    values = sorted(counts)
+    if len(values) > _DRAWN:  # as many as one can see, all of the smallest among them
+        kept = {*range(12), *(round(len(values) ** (step / _DRAWN)) - 1 for step in range(_DRAWN + 1))}
+        shares, values = ([row[place] for place in sorted(kept)] for row in (shares, values))
     steps = {"drawstyle": "steps-pre", "marker": "o", "markevery": slice(12)}  # marks where values are few and small
-    axes.plot(shares, sorted(counts), **steps, ms=3.5, lw=1.4, color=colour, label=label)
+    axes.plot(shares, values, **steps, ms=3.5, lw=1.4, color=colour, label=label)

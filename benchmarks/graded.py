@@ -1,0 +1,62 @@
+"""Graded evidence: how many keys prove a mark by each channel, and that no innocent is accused in any.
+
+    python benchmarks/graded.py survival [--strategy inverse_nucleus] [--seeds 0 1 2] [--finetune] [--folder DIR] [--json FILE]
+    python benchmarks/graded.py hosts [--strategies inverse_nucleus ranked] [--seeds 0 1 2] [--folder DIR]
+    python benchmarks/graded.py innocents [--redraws 400] [--folder DIR] [--json FILE] [--plot FILE.svg]
+    python benchmarks/graded.py bets [--runs 2001]
+
+survival: the starter is marked with 64 fingerprints (k = 16) and asked once by each channel after each attack; tests in nine
+orders of the keys are replayed from its replies by the real verdict. The control of each row is the unmarked base after the
+same attack. With --finetune (slow) also 1,000 steps of a user's fine-tuning of all weights.
+
+hosts: a host that drops the likeliest tokens of the first step, always or where it is sure, that samples, or that shuffles
+its likeliest tokens. The same host before the unmarked base is the control.
+
+innocents: the unit is a pair (innocent, redrawn secret) as in innocents.py; all secrets of one innocent are computed at once,
+from the package's payoffs, and some are judged by the real verdict too.
+
+bets: what the division of the capital costs against the best single bet, and wins against hits.
+
+Marks are made once and kept in --folder: FOLDER/STRATEGY+SEED/prints.json and model. Six minutes each on a busy core.
+"""
+
+import argparse
+from pathlib import Path
+
+from grading.bets import bets
+from grading.falsely import innocents
+from grading.hosts import hosts
+from grading.survival import survival
+from innocents import workplace
+
+from insignia.embedding import FullFineTune
+from insignia.generation import STRATEGIES
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["survival", "hosts", "innocents", "bets"])
+    parser.add_argument("--quick", action="store_true", help="few keys, briefly embedded, in seconds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--orders", type=int, default=9, help="orders of the keys for each seed")
+    parser.add_argument("--strategy", default="inverse_nucleus")
+    both = [name for name in STRATEGIES.names() if name in {"inverse_nucleus", "ranked"}]
+    parser.add_argument("--strategies", nargs="+", default=both)
+    parser.add_argument("--finetune", action="store_true")
+    parser.add_argument("--redraws", type=int, default=400, help="secrets for each innocent")
+    parser.add_argument("--runs", type=int, default=2001)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="needs the extra 'report'")
+    options = parser.parse_args(arguments)
+    brief = FullFineTune(epochs=20, cooldown_steps=0, reference_strength=0)
+    options.how = {"count": 8, "method": brief} if options.quick else {}
+    if options.what == "bets":
+        bets(options)
+        return
+    with workplace(options.folder) as folder:
+        {"survival": survival, "hosts": hosts, "innocents": innocents}[options.what](options, folder)
+
+
+if __name__ == "__main__":
+    main()
