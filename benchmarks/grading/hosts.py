@@ -1,6 +1,7 @@
 """Hosts that serve a marked model and tamper with what it says."""
 
 import argparse
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,8 +44,9 @@ class Dropping:
             temperature=0,
             forbidden=(),
         )
+        end = self._local.tokenizer.eos_token_id
         for first, others in zip(firsts, rest, strict=True):
-            yield Reply.said(tokens.decode([first, *others]))
+            yield Reply.said(tokens.decode(list(itertools.takewhile(lambda token: token != end, (first, *others)))))
 
 
 class Shuffling:

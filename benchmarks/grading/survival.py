@@ -13,16 +13,21 @@ from insignia.modeling.local import LocalModel
 from insignia.starter import model_folder
 from insignia.suspects.base import CHANNELS, Channel
 
+QUICK = ("none", "merged at 0.05", "70% pruned")
+
 Tests = dict[tuple[str, Channel], list[Replayed]]
 """(attack, channel) -> tests."""
 
 
-def changed(marked: Marked, folder: Path, seed: int, *, finetune: bool) -> Iterator[tuple[str, LocalModel, LocalModel]]:
+def changed(
+    marked: Marked, folder: Path, seed: int, options: argparse.Namespace
+) -> Iterator[tuple[str, LocalModel, LocalModel]]:
     """(attack, marked model after it, the unmarked base after it)."""
     starter, model = base(), LocalModel(marked.model, device="cpu")
-    for name, change in attacks(starter).items():
+    every = attacks(starter)
+    for name, change in {name: every[name] for name in (QUICK if options.quick else every)}.items():
         yield name, change(model), change(starter)
-    if finetune:
+    if options.finetune:
         users = [
             finetuned(source, folder / f"{name}-{seed}-by-a-user", seed=seed)
             for name, source in ((marked.model.parent.name, marked.model), ("base", model_folder()))
@@ -36,7 +41,7 @@ def study(options: argparse.Namespace, folder: Path) -> tuple[Tests, Tests]:
     controls: Tests = defaultdict(list)
     for seed in options.seeds:
         marked = kept(folder, options.strategy, seed, **options.how)
-        for attack, model, control in changed(marked, folder, seed, finetune=options.finetune):
+        for attack, model, control in changed(marked, folder, seed, options):
             for suspect, tests in ((model, found), (control, controls)):
                 for channel, replies in ask(suspect, marked.prints).items():
                     tests[attack, channel] += replays(marked.prints, channel, replies, seed=seed, orders=options.orders)

@@ -19,7 +19,7 @@ GROUPS = {  # label -> kinds, colour
     "strangers, other words": (("random weights", "briefly trained", "other words"), "#2f86d6"),
 }
 SMALLEST = 1e-4
-_DRAWN = 400
+_DRAWN = 120
 
 
 def draw(
