@@ -24,8 +24,9 @@ def changed(
 ) -> Iterator[tuple[str, LocalModel, LocalModel]]:
     """(attack, marked model after it, the unmarked base after it)."""
     starter, model = base(), LocalModel(marked.model, device="cpu")
-    every = attacks(starter)
-    for name, change in {name: every[name] for name in (QUICK if options.quick else every)}.items():
+    for name, change in attacks(starter).items():
+        if options.quick and name not in QUICK:
+            continue
         yield name, change(model), change(starter)
     if options.finetune:
         users = [
