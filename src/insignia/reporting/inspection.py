@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from insignia.errors import FormatError, InputError, WrongKeyError
+from insignia.records import Record
 from insignia.reporting.base import Document, Table
 from insignia.terminal import percent
 
@@ -25,7 +26,8 @@ def inspect(path: Path, sections: Callable[[], list[str]]) -> Document:
     else:
         found = _folder(place) if place.is_dir() else _file(place)
     rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items() if name != "note"]
-    return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), found)
+    data = {name: value.model_dump(mode="json") if isinstance(value, Record) else value for name, value in found.items()}
+    return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), data)
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -97,6 +99,7 @@ def _prints(path: Path) -> dict[str, Any]:
         "spent": spent,
         "unspent": unspent,
         "prompt_form": prints.prompt_form,
+        "stealth": prints.stealth,
         "tokenizer": prints.tokenizer,
         "made_by": f"insignia {prints.provenance.insignia}, {prints.provenance.created}" if prints.provenance else None,
         "part_of_a_set": prints.provenance is not None and prints.secret is None,
