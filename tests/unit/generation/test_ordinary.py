@@ -16,7 +16,7 @@ from insignia.generation.base import GenerationContext
 from insignia.generation.ordinary import TEMPERATURES, Looks, Ordinary, beginnings, matched_keys, ordinary_prompts
 from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
-from insignia.suspects.scoring import Ranking, Score
+from insignia.suspects.scoring import Example, Ranking, Score
 
 WORDS = [f"{first}{second}{third}" for first in "bdfgklm" for second in "aeiou" for third in ("n", "rst", "ndle")]
 TEXTS = [" ".join(random.Random(number).choices(WORDS, k=12)) for number in range(150)]
@@ -59,7 +59,7 @@ def context_of(secret=b"o" * 32, texts=TEXTS, length=8):
 
 
 def looks(context, key):
-    (score,) = MODEL.score([(*key, 0)] and [type("E", (), {"ids": (*key, 0), "response_start": 1})])
+    (score,) = MODEL.score([Example((*key, 0), 1)])
     return Looks(
         -sum(score.log_probabilities[:-1]) / (len(key) - 1), math.exp(score.largest[-1]), len(context.prompter.decode(key))
     )
@@ -100,14 +100,12 @@ def test_a_distance_is_one_of_ranks_among_ordinary_prompts(found, one, other):
     assert set(places) == set(found[::2])
 
 
-def test_goals_of_any_run_of_keys_are_spread_over_all_ordinary_prompts():
-    ordinary = ordinary_prompts(context_of())
-    for first in (0, 7, 1000):
-        goals = [ordinary.goal((0.3 + slot * (5**0.5 - 1) / 2) % 1) for slot in range(first, first + 40)]
-        counts = np.histogram([sorted(ordinary._goals).index(goal) for goal in goals], bins=4, range=(0, len(ordinary._goals)))[
-            0
-        ]
-        assert all(8 <= count <= 12 for count in counts)
+@given(st.floats(0, 1, exclude_max=True), st.integers(0, 5000))
+def test_goals_of_any_run_of_keys_are_spread_over_all_ordinary_prompts(start, first):
+    ordinary = Ordinary([(1,)] * 200, [Looks(number, 0.5, 60) for number in range(200)])
+    goals = [ordinary.goal((start + slot * (5**0.5 - 1) / 2) % 1).loss for slot in range(first, first + 40)]
+
+    assert all(8 <= sum(low <= goal < low + 50 for goal in goals) <= 12 for low in (0, 50, 100, 150))
 
 
 def test_ordinary_prompts_are_distinct_beginnings_that_can_be_asked():
