@@ -86,7 +86,7 @@ def test_how_well_keys_hide_is_told_when_they_are_made_and_when_they_are_shown(i
         assert 0 < each["low"] < each["auroc"] < each["high"] < 1
         assert each["high"] - each["low"] > 0.2  # of 8 keys
     table = insignia("show", path)[1]
-    assert f"perplexity {made['perplexity']['auroc']:.2f}" in table
+    assert f"AUROC of perplexity {made['perplexity']['auroc']:.2f}" in " ".join(table.split())
     assert not [
         text for each in stored["fingerprints"] for text in (each["key"], each["effective_responses"][0]) if text in out
     ]

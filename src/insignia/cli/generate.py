@@ -69,4 +69,5 @@ def _hidden(found: Stealth | None) -> str:
     """One line on how far keys differ from ordinary prompts."""
     if found is None:
         return "Keys were not compared with ordinary prompts: give examples of at least their length with --ordinary-text."
-    return f"Keys against {found.num_ordinary} ordinary prompts, AUROC (95 % interval; 0.5 hides best): {found}."
+    areas = f"perplexity {found.perplexity}, length {found.length}, confidence {found.confidence}"
+    return f"Keys against {found.num_ordinary} ordinary prompts, AUROC (95 % interval; 0.5 hides best): {areas}."

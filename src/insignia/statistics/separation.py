@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Record, Share
+from insignia.records import Displayed, Record, Share
 
 __all__ = ["Separation", "Stealth", "separation"]
 
@@ -32,7 +32,7 @@ class Separation(Record):
         return f"{self.auroc:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-class Stealth(Record):
+class Stealth(Displayed):
     """What a filter in front of the base model could tell keys from ordinary prompts by. Each is an AUROC; 0.5 hides best."""
 
     num_ordinary: Annotated[int, Field(ge=1)]
@@ -44,8 +44,15 @@ class Stealth(Record):
     confidence: Separation
     """The largest next-token probability of the base after the question."""
 
-    def __str__(self) -> str:
-        return f"perplexity {self.perplexity}, length {self.length}, confidence {self.confidence}"
+    @property
+    def heading(self) -> str:
+        """What was compared."""
+        return f"keys against {self.num_ordinary} ordinary prompts, AUROC (95 % interval; 0.5 hides best)"
+
+    def summary(self) -> list[tuple[str, str]]:
+        """The three areas."""
+        found = {"perplexity": self.perplexity, "length": self.length, "confidence": self.confidence}
+        return [(f"AUROC of {name}", str(value)) for name, value in found.items()]
 
 
 def separation(positives: Sequence[float], negatives: Sequence[float]) -> Separation:
