@@ -26,9 +26,10 @@ from insignia.records import Record
 from insignia.statistics.betting import Outcome
 from insignia.verification.controls import require_same_questions, require_unmarked
 from insignia.verification.matching import expected_responses
+from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Recorded, finished_lines, read_lines
-from insignia.verification.verdict import ControlFinding, RunningVerdict, Verdict
+from insignia.verification.verdict import ControlFinding, Verdict
 
 __all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
 

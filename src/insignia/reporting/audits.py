@@ -6,7 +6,7 @@ from insignia.evidence.bundle import Audited
 from insignia.evidence.standard import Standard
 from insignia.reporting.base import Document, Table
 from insignia.reporting.verdicts import control_lines, request_rows
-from insignia.verification.verdict import explain_p_value
+from insignia.verification.wording import explain_p_value
 
 __all__ = ["audit_report"]
 
