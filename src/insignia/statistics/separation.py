@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.records import Displayed, Record, Share
+from insignia.records import Displayed, Share
 
 __all__ = ["Separation", "Stealth", "separation"]
 
@@ -16,7 +16,7 @@ _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
 _HALVINGS = 60  # bisections, to below the last bit of a float
 
 
-class Separation(Record):
+class Separation(Displayed):
     """AUROC of one group against another: the chance that a member of the first has the larger number, ties counting half.
 
     0.5 is no difference; 0 and 1 are groups that one threshold separates.
@@ -28,7 +28,9 @@ class Separation(Record):
     high: Share
     """Upper end of the 95 % interval."""
 
-    def __str__(self) -> str:
+    @property
+    def heading(self) -> str:
+        """The area and its interval."""
         return f"{self.auroc:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
