@@ -29,7 +29,7 @@ def summed(log_gains: np.ndarray, capital: np.ndarray) -> np.ndarray:
 def medians(places: np.ndarray) -> dict[str, float]:
     """Of tests whose keys' responses came at these places, (tests, keys), from 1."""
     with np.errstate(divide="ignore"):
-        on_ranks = np.log(np.stack([growth_of((Place(place, place, K),)) for place in range(1, K + 1)]))[places - 1]
+        on_ranks = np.log(np.stack([growth_of(((Place(place, place, K),),)) for place in range(1, K + 1)]))[places - 1]
     on_hits = np.log(np.stack([hit_growth(hit=False, bound=1 / K), hit_growth(hit=True, bound=1 / K)]))
     gains = on_ranks.cumsum(1)
     alone = [float(np.median(keys_until(gains[:, :, bet]))) for bet in range(len(CAPITAL))]

@@ -16,6 +16,7 @@ from insignia.verification.matching import Expected, Match, find
 from insignia.verification.places import places
 
 Array = np.ndarray
+Views = tuple[tuple[Place, ...], ...]
 CAPITAL = np.array([bet.capital for bet in BETS])
 _STAKED = np.array([stake.capital for stake in STAKES])
 _FRACTION = np.array([bet.fraction for bet in BETS])
@@ -28,9 +29,9 @@ _LARGEST = 690.0  # a logarithm; its exponential is finite
 
 
 @functools.lru_cache(maxsize=2**16)
-def growth_of(found: tuple[Place, ...]) -> Array:
-    """The factor by which a key with these places multiplies the capital of each bet."""
-    return np.exp(RankEvidence().after(found).log_gains)
+def growth_of(views: Views) -> Array:
+    """The factor by which a key with these places multiplies the capital of each bet, once for each view."""
+    return np.exp(RankEvidence().after(views).log_gains[: len(views)]).ravel()
 
 
 @functools.lru_cache(maxsize=2**10)
@@ -44,9 +45,11 @@ class Drawn:
 
     def __init__(self, replies: Sequence[Reply], searches: Mapping[int, Expected], *, graded: bool) -> None:
         """``graded``: bets on places, as by scores and top tokens; else on hits."""
-        self.capital = CAPITAL if graded else _STAKED
         pays = _paid_for_place if graded else _paid_for_hit
-        self._growth = [pays(reply, searches[number]) for number, reply in enumerate(replies)]
+        growth = [pays(reply, searches[number]) for number, reply in enumerate(replies)]
+        widest = max(each.shape[1] for each in growth)
+        self._growth = [np.tile(each, widest // each.shape[1]) for each in growth]
+        self.capital = _divided(widest // len(CAPITAL)) if graded else _STAKED
 
     def growths(self, rng: np.random.Generator, count: int) -> Iterator[Array]:
         """Of each key, (secrets, bets)."""
@@ -62,22 +65,29 @@ class Drawn:
 class Ordered:
     """Replies by one channel, before secret orders of all candidates."""
 
-    capital = CAPITAL
-
     def __init__(self, replies: Sequence[Reply], searches: Mapping[int, Expected]) -> None:
-        ranges = [_ranges(reply, searches[number]) for number, reply in enumerate(replies)]
-        self._walks = [_walk(each) for each in ranges]
+        walks = [[_walk(view) for view in _ranges(reply, searches[number])] for number, reply in enumerate(replies)]
+        most = max(map(len, walks))
+        self._walks = [each * (most // len(each)) for each in walks]
         self._counts = [len(searches[number].candidates) for number in range(len(replies))]
+        self.capital = _divided(most)
 
     def growths(self, rng: np.random.Generator, count: int) -> Iterator[Array]:
         """Of each key, (secrets, bets)."""
-        for walk, size in zip(self._walks, self._counts, strict=True):
-            yield _paid_for_order(walk, rng.permuted(np.tile(np.arange(size), (count, 1)), axis=1))
+        for walks, size in zip(self._walks, self._counts, strict=True):
+            position = rng.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
+            yield np.concatenate([_paid_for_order(walk, position) for walk in walks], axis=1)
 
     def growths_for(self, searches: Mapping[int, Expected]) -> Iterator[Array]:
         """The same for one given secret."""
-        for number, walk in enumerate(self._walks):
-            yield _paid_for_order(walk, np.argsort(searches[number].order)[None])
+        for number, walks in enumerate(self._walks):
+            position = np.argsort(searches[number].order)[None]
+            yield np.concatenate([_paid_for_order(walk, position) for walk in walks], axis=1)
+
+
+def _divided(views: int) -> Array:
+    """The capital of all bets, divided evenly among the views."""
+    return np.tile(CAPITAL, views) / views
 
 
 def e_values(capital: Array, growths: Iterator[Array]) -> tuple[Array, Array]:
@@ -103,10 +113,13 @@ def _paid_for_hit(reply: Reply, expected: Expected) -> Array:
     return np.stack(rows)
 
 
-def _ranges(reply: Reply, expected: Expected) -> Array:
-    """(candidates, 2): the first and last place of each in the suspect's order; (candidates, 0) if it shows nothing."""
+def _ranges(reply: Reply, expected: Expected) -> list[Array]:
+    """For each view, (candidates, 2): first and last place of each in the suspect's order; (candidates, 0) if it shows none."""
     found = [places(reply, expected._replace(order=(number,)), Match()) for number in range(len(expected.candidates))]
-    return np.array([[(place.first, place.last) for place in each] for each in found]).reshape(len(found), -1)
+    return [
+        np.array([[(place.first, place.last) for place in each] for each in view], dtype=int).reshape(len(found), -1)
+        for view in zip(*found, strict=True)
+    ]
 
 
 def _walk(ranges: Array) -> tuple[Array, Array]:

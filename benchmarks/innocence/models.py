@@ -82,7 +82,7 @@ class Innocents:
     def _from_nothing(self, seed: int) -> LocalModel:
         blank, out = (self._folder / "models" / f"{state}-{seed}" for state in ("blank", "brief"))
         if not out.is_dir():
-            save_model(unrelated_init(self._starter, seed=100 + seed), blank, torch.float32, force=True)
+            save_model(unrelated_init(self._starter, seed=100 + seed), blank, force=True)
             finetune(blank, _paragraphs()[seed::4], out=out, settings=FROM_NOTHING, device="cpu", seed=seed)
         return LocalModel(out, device="cpu")
 
