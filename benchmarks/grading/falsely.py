@@ -52,7 +52,7 @@ def units(innocent: Innocent, sets: Mapping[str, FingerprintSet], redraws: int) 
         for channel, replies in told.items():
             found[channel] = table(channel, replies, searches)
             yield unit(strategy, channel, innocent, e_values(found[channel].capital, found[channel].growths(rng, redraws)))
-        if "scores" in found:
+        if innocent.kind == "liars":
             few = table("scores", told["scores"], searches)
             silent = table("scores", [_tied_below(each) for each in told["scores"]], searches)
             yield unit(strategy, "adaptive", innocent, adaptive(few, silent, rng, redraws))
