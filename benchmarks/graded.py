@@ -3,7 +3,7 @@
     python benchmarks/graded.py survival [--strategy inverse_nucleus] [--seeds 0 1 2] [--finetune] [--folder DIR] [--json FILE]
     python benchmarks/graded.py hosts [--strategies inverse_nucleus ranked] [--seeds 0 1 2] [--folder DIR]
     python benchmarks/graded.py innocents [--redraws 800] [--folder DIR] [--json FILE] [--plot FILE.svg]
-    python benchmarks/graded.py bets [--runs 2001]
+    python benchmarks/graded.py bets [--runs 1001]
 
 survival: the starter is marked with 64 fingerprints (k = 16) and asked once by each channel after each attack; tests in nine
 orders of the keys are replayed from its replies by the real verdict. The control of each row is the unmarked base after the
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--strategies", nargs="+", default=both)
     parser.add_argument("--finetune", action="store_true")
     parser.add_argument("--redraws", type=int, default=800, help="secrets for each innocent")
-    parser.add_argument("--runs", type=int, default=2001)
+    parser.add_argument("--runs", type=int, default=1001)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="needs the extra 'report'")

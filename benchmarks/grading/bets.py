@@ -1,43 +1,40 @@
 """Keys until proof by how much of a mark is left: the division of the capital against the best single bet, and against hits."""
 
 import argparse
-import math
 
 import numpy as np
 
-from grading.tables import CAPITAL, growth_of, hit_growth
-from insignia.statistics.betting import STAKES
+from grading.tables import CAPITAL, STAKED, growth_of, hit_growth
 from insignia.statistics.ranks import Place
 
 K, KEYS = 16, 512
 FIRST = (1.0, 0.9, 0.8, 0.69, 0.5, 0.3, 0.2)
 MOVED = (1, 2, 3, 5)
 ALPHA = 1e-6
+AT_ONCE = 50  # tests, for the sake of memory
 
 
-def keys_until(log_capital: np.ndarray) -> np.ndarray:
-    """(tests, keys) -> the first key after which it is at least 1/alpha, or infinity."""
-    proven = log_capital >= -math.log(ALPHA)
+def keys_until(capital: np.ndarray) -> np.ndarray:
+    """(tests, keys, ...) -> the first key after which it is at least 1/alpha, or infinity."""
+    proven = capital >= 1 / ALPHA
     return np.where(proven.any(1), proven.argmax(1) + 1.0, np.inf)
-
-
-def summed(log_gains: np.ndarray, capital: np.ndarray) -> np.ndarray:
-    """(tests, keys, bets) -> (tests, keys): the logarithm of all capital."""
-    return np.logaddexp.reduce(log_gains + np.log(capital), axis=2)
 
 
 def medians(places: np.ndarray) -> dict[str, float]:
     """Of tests whose keys' responses came at these places, (tests, keys), from 1."""
-    with np.errstate(divide="ignore"):
-        on_ranks = np.log(np.stack([growth_of(((Place(place, place, K),),)) for place in range(1, K + 1)]))[places - 1]
-    on_hits = np.log(np.stack([hit_growth(hit=False, bound=1 / K), hit_growth(hit=True, bound=1 / K)]))
-    gains = on_ranks.cumsum(1)
-    alone = [float(np.median(keys_until(gains[:, :, bet]))) for bet in range(len(CAPITAL))]
-    hits = on_hits[(places == 1).astype(int)].cumsum(1)
+    on_places = np.stack([growth_of(((Place(place, place, K),),)) for place in range(1, K + 1)])
+    on_hits = np.stack([hit_growth(hit=False, bound=1 / K), hit_growth(hit=True, bound=1 / K)])
+    together, alone, hits = [], [], []
+    with np.errstate(over="ignore"):  # long after the proof
+        for some in np.array_split(places, -(-len(places) // AT_ONCE)):
+            grown = on_places[some - 1].cumprod(1)
+            alone.append(keys_until(grown))
+            together.append(keys_until(grown @ CAPITAL))
+            hits.append(keys_until(on_hits[(some == 1).astype(int)].cumprod(1) @ STAKED))
     return {
-        "bets on places": float(np.median(keys_until(summed(gains, CAPITAL)))),
-        "the best bet alone": min(alone),
-        "hits": float(np.median(keys_until(summed(hits, np.array([stake.capital for stake in STAKES]))))),
+        "bets on places": float(np.median(np.concatenate(together))),
+        "the best bet alone": float(np.median(np.concatenate(alone), axis=0).min()),
+        "hits": float(np.median(np.concatenate(hits))),
     }
 
 

@@ -16,7 +16,7 @@ from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
 from insignia.starter import model_folder
 
-WEIGHTS = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05)
+WEIGHTS = (0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
 """Of the marked model in a merge with the base."""
 # Ten times the rate that large models take: in 1,000 steps this user's loss falls from 4.9 to below 1.
 USERS = FineTune(data="python:email", learning_rate=3e-4, max_steps=1000, batch_size=8, max_length=64)

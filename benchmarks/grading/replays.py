@@ -94,6 +94,10 @@ class Cell(NamedTuple):
             len(found),
         )
 
+    def as_json(self) -> dict[str, float | None]:
+        """JSON has no infinity: null stands for no proof."""
+        return {name: value if math.isfinite(value) else None for name, value in self._asdict().items()}
+
     def __str__(self) -> str:
         if not self.owned:
             return f"- (p 1e{self.log10_p:.0f})"

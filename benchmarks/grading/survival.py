@@ -63,7 +63,7 @@ def survival(options: argparse.Namespace, folder: Path) -> None:
         owned, least = Cell.of(of_base).owned, min(test.log_p for test in of_base)
         rows.append(
             {"attack": name, "hits": hits, "controls": [owned, len(of_base), least]}
-            | {channel: cell._asdict() for channel, cell in cells.items()}
+            | {channel: cell.as_json() for channel, cell in cells.items()}
         )
         print(f"{name:22} " + " ".join(f"{cells[channel]!s:28}" for channel in CHANNELS), end=" ")
         print(f"{hits[0]:6.1%} /{hits[1]:6.1%}        {owned} of {len(of_base)}, e^{least:.1f}", flush=True)

@@ -18,7 +18,7 @@ from insignia.verification.places import places
 Array = np.ndarray
 Views = tuple[tuple[Place, ...], ...]
 CAPITAL = np.array([bet.capital for bet in BETS])
-_STAKED = np.array([stake.capital for stake in STAKES])
+STAKED = np.array([stake.capital for stake in STAKES])
 _FRACTION = np.array([bet.fraction for bet in BETS])
 _SHAPES = tuple(dict.fromkeys((bet.centre, bet.phi) for bet in BETS))
 _SHAPE = np.array([_SHAPES.index((bet.centre, bet.phi)) for bet in BETS])
@@ -49,7 +49,7 @@ class Drawn:
         growth = [pays(reply, searches[number]) for number, reply in enumerate(replies)]
         widest = max(each.shape[1] for each in growth)
         self._growth = [np.tile(each, widest // each.shape[1]) for each in growth]
-        self.capital = _divided(widest // len(CAPITAL)) if graded else _STAKED
+        self.capital = _divided(widest // len(CAPITAL)) if graded else STAKED
 
     def growths(self, rng: np.random.Generator, count: int) -> Iterator[Array]:
         """Of each key, (secrets, bets)."""
