@@ -68,7 +68,6 @@ class GradientMethod(Method, MarkingSettings):
             prompter,
             templates=templates,
             batch_size=self.batch_size or len(fingerprints),
-            safe_margin=self.target_margin / 2,
             patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
             skip_learned=self.skip_learned,
             seed=session.run.seed,
