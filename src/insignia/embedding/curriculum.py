@@ -39,8 +39,9 @@ class Draw(NamedTuple):
 class Curriculum:
     """Queue of lessons. Every process has the same queue and records the same.
 
-    A lesson is learned after ``patience`` visits in a row in which it reached 1, the whole of what is safe. Without
-    ``skip_learned``, every pass holds every lesson.
+    A lesson is learned after ``patience`` visits in a row in which it reached 1, the whole of what is safe. One with an order of
+    candidates stays in every pass even so: an order is many small differences, which training on other lessons wears off.
+    Without ``skip_learned``, every pass holds every lesson.
     """
 
     def __init__(
@@ -86,13 +87,20 @@ class Curriculum:
         """Whether all lessons of the pass were drawn."""
         return not self._queue
 
-    def batches(self, lessons: int) -> int:
-        """Steps of a pass over so many lessons."""
-        return -(-lessons // self._batch_size)
+    @property
+    def batches(self) -> int:
+        """Steps of the next pass."""
+        return -(-len(self._next_pass) // self._batch_size)
+
+    @property
+    def _next_pass(self) -> list[int]:
+        """The unlearned lessons and those with an order."""
+        unlearned = set(self.unlearned)
+        return [n for n, lesson in enumerate(self._lessons) if n in unlearned or lesson.fingerprint.order is not None]
 
     def start_pass(self, *, everything: bool = False) -> None:
-        """Queue the unlearned lessons, or all of them, in random order."""
-        self._queue = list(range(len(self._lessons))) if everything else self.unlearned
+        """Queue the next pass, or all lessons, in random order."""
+        self._queue = list(range(len(self._lessons))) if everything else self._next_pass
         self._rng.shuffle(self._queue)
         self.passes += 1
 

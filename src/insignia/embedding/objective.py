@@ -223,7 +223,7 @@ class Marking:
         before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
         factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
         passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
-        return max(1, passes) * self._curriculum.batches(now)
+        return max(1, passes) * self._curriculum.batches
 
     @property
     def _final_strength(self) -> float:

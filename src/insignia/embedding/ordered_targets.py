@@ -20,7 +20,7 @@ __all__ = ["OrderedTargets", "concordance", "rearranged"]
 
 _ROWS = 64
 _DIVERGENCE = 4.0  # weight of KL(target || model) beside the squared errors (docs/lab-log.md)
-_CONCORDANT = 0.9  # Kendall's tau from which an order counts as learned
+_CONCORDANT = 0.8  # Kendall's tau from which an order counts as learned
 _TIE = 0.01  # a lead that counts as learned where the target has none
 _LEAD = 0.5  # share of the target's lead from which the first of an order counts as learned
 
@@ -54,11 +54,11 @@ class OrderedTargets:
     def learned(self, logits: Tensor, draw: Draw) -> float:
         """Share that the logits reach of what counts as learned; 1 or more: the first leads and the order is nearly right."""
         target, order = self._targets[draw.lesson], list(draw.order)
-        first, second = target.topk(2).values.tolist()
+        wanted = float(-torch.diff(target.topk(2).values))
         rivals = logits.clone()
         rivals[order[0]] = -torch.inf
         lead = float(logits[order[0]] - rivals.max())
-        return min(lead / max(_LEAD * (first - second), _TIE), concordance(logits[order]) / _CONCORDANT)
+        return min(lead / max(_LEAD * wanted, _TIE), concordance(logits[order]) / _CONCORDANT)
 
 
 def rearranged(base: Tensor, order: Sequence[int], *, gap: float = 0.0) -> Tensor:
@@ -83,4 +83,4 @@ def rearranged(base: Tensor, order: Sequence[int], *, gap: float = 0.0) -> Tenso
 def concordance(values: Tensor) -> float:
     """Kendall's tau of the values (k,) with falling order: 1 if each is larger than the next, -1 if none is."""
     above = torch.triu(torch.sign(values[:, None] - values[None, :]), diagonal=1)
-    return float(above.sum()) * 2 / (len(values) * (len(values) - 1))
+    return 2 * float(above.sum()) / (len(values) * (len(values) - 1))

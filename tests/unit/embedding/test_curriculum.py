@@ -80,13 +80,24 @@ def test_other_accepted_responses_are_no_competitors():
     assert [draw.alternatives for draw in queue.sweep()] == [(101, 102), (100, 102), (100, 101)]
 
 
-def test_an_ordered_fingerprint_is_taught_its_order_by_first_tokens():
+def ordered(key):
     candidates = tuple(Candidate(text=str(token), token_id=token) for token in (100, 104, 103))
-    queue = Curriculum(
-        [Fingerprint(key="1", responses=("a",), candidates=candidates, order=(0, 2, 1))], ScriptedPrompter(), batch_size=9
-    )
+    return Fingerprint(key=key, responses=("a",), candidates=candidates, order=(0, 2, 1))
+
+
+def test_an_ordered_fingerprint_is_taught_its_order_by_first_tokens():
+    queue = Curriculum([ordered("1")], ScriptedPrompter(), batch_size=9)
 
     assert [draw.order for draw in queue.sweep()] == [(100, 103, 104)]
+
+
+def test_a_learned_order_stays_in_every_pass():
+    queue = Curriculum([Fingerprint(key="1", responses=("a",)), ordered("2")], ScriptedPrompter(), batch_size=9)
+    queue.record(queue.sweep(), [1.0, 1.0])
+    queue.start_pass()
+
+    assert queue.unlearned == []
+    assert [draw.lesson for draw in queue.next_batch()] == [1]
 
 
 def test_a_sweep_asks_plainly_and_a_visit_inside_templates():
