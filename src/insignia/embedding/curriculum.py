@@ -39,8 +39,8 @@ class Draw(NamedTuple):
 class Curriculum:
     """Queue of lessons. Every process has the same queue and records the same.
 
-    A lesson is learned after ``patience`` visits in a row in which it reached 1, the whole of what is safe. One with an order of
-    candidates stays in every pass even so: an order is many small differences, which training on other lessons wears off.
+    A lesson is learned after ``patience`` visits in a row in which it reached 1, the whole of what is safe. One with an order
+    stays in every pass even so: an order is many small differences, which training on other lessons wears off.
     Without ``skip_learned``, every pass holds every lesson.
     """
 

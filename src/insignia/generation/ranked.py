@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.generation.base import GenerationContext
-from insignia.generation.drawing import DEFAULT_CANDIDATES, Draw, draw
+from insignia.generation.drawing import Draw, draw
 from insignia.generation.next_word import NextWord, next_words
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Ranking
@@ -23,8 +23,9 @@ class Ranked(NextWord):
     """English keys; a secret order of the ``num_candidates`` likeliest words after each. The first is the response."""
 
     name: Literal["ranked"] = "ranked"
-    num_candidates: Annotated[int, Field(ge=2)] = DEFAULT_CANDIDATES
-    """Number k of ordered candidates for each key; an innocent model puts a given one first with probability 1/k."""
+    num_candidates: Annotated[int, Field(ge=2)] = 24
+    """Number k of ordered candidates for each key; an innocent model puts a given one first with probability 1/k. More prove
+    more by scores and survive better; fewer are in order more exactly (docs/lab-log.md)."""
 
     @property
     def drawn_from(self) -> int:
