@@ -20,7 +20,7 @@ __all__ = ["OrderedTargets", "concordance", "rearranged"]
 
 _ROWS = 64
 _DIVERGENCE = 4.0  # weight of KL(target || model) beside the squared errors (docs/lab-log.md)
-_CONCORDANT = 0.75  # Kendall's tau from which an order counts as learned; the cooldown makes it 0.9 (docs/lab-log.md)
+_CONCORDANT = 0.7  # Kendall's tau from which an order counts as learned; the cooldown makes it 0.9 (docs/lab-log.md)
 
 
 class OrderedTargets:
