@@ -27,7 +27,7 @@ class MarkingSettings(Record):
     objective: Literal["margin", "cross_entropy"] = "margin"
     """Loss on the fingerprints. margin raises a response until it leads by target_margin logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
+    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning; none hides keys."""
     order_gap: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
     """Least log-ratio between the probabilities of neighbours in a secret order of candidates (strategy ranked). 0 keeps the
     base's probabilities and hides best; more survives longer."""
