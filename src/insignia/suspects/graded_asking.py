@@ -74,6 +74,8 @@ class GradedAsking:
             if attempt.reply.status != "answered":
                 return attempt.reply
             values.append(attempt.value)
+            if not way.worth_more(values[0]):
+                return None
         return way.read(asking, values)
 
     def _send(self, request: Request, stop: threading.Event, *, known: bool) -> Attempt:

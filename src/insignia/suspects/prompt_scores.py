@@ -27,7 +27,7 @@ _Tokens = list[_Token] | None
 """The tokens of a prompt, with or without one that was generated after it; None if the server does not tell."""
 
 
-def scores_behind(lists: Sequence[_Tokens], texts: Sequence[str]) -> Reply | None:
+def _scores_behind(lists: Sequence[_Tokens], texts: Sequence[str]) -> Reply | None:
     """Return the scores of the texts, given the tokens of the question and those of the question with each text."""
     if len(lists) != len(texts) + 1 or any(tokens is None for tokens in lists):
         return None
@@ -141,27 +141,31 @@ def _generate(asking: Asking) -> list[Request]:
 ECHO = Way(
     "echo",
     lambda asking: _together(asking, echo=True, logprobs=1),
-    lambda asking, values: scores_behind([_echoed(choice) for choice in _choices(values[0])], asking.texts),
+    lambda asking, values: _scores_behind([_echoed(choice) for choice in _choices(values[0])], asking.texts),
 )
 ECHO_SINGLY = Way(
     "echo, one by one",
     lambda asking: _singly(asking, echo=True, logprobs=1),
-    lambda asking, values: scores_behind([_echoed(choice) for value in values for choice in _choices(value)[:1]], asking.texts),
+    lambda asking, values: _scores_behind(
+        [_echoed(choice) for value in values for choice in _choices(value)[:1]], asking.texts
+    ),
+    lambda value: any(map(_echoed, _choices(value))),
 )
 PROMPT_LOGPROBS = Way(
     "prompt_logprobs",
     lambda asking: _together(asking, prompt_logprobs=0),
-    lambda asking, values: scores_behind([_prompt_logprobs(choice) for choice in _choices(values[0])], asking.texts),
+    lambda asking, values: _scores_behind([_prompt_logprobs(choice) for choice in _choices(values[0])], asking.texts),
 )
 PROMPT_LOGPROBS_OF_CHATS = Way(
     "prompt_logprobs of chats",
     _chats,
-    lambda asking, values: scores_behind([_prompt_logprobs(value) for value in values], asking.texts),
+    lambda asking, values: _scores_behind([_prompt_logprobs(value) for value in values], asking.texts),
+    lambda value: bool(_prompt_logprobs(value)),
 )
 GENERATE = Way(
     "/generate",
     _generate,
-    lambda asking, values: scores_behind(
+    lambda asking, values: _scores_behind(
         [_generated(result) for result in (values[0] if isinstance(values[0], list) else [])], asking.texts
     ),
 )

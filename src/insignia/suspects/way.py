@@ -43,6 +43,8 @@ class Way(NamedTuple):
     requests: Callable[[Asking], Sequence[Request]]
     read: Callable[[Asking, Sequence[Any]], Reply | None]
     """Makes an answered reply of what the responses say; None if they do not say it."""
+    worth_more: Callable[[Any], bool] = lambda _: True
+    """Whether the first response is worth the other requests."""
 
 
 def log_probability(value: Any) -> float | None:

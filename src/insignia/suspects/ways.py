@@ -154,7 +154,7 @@ _TOP = tuple(map(_top, (20, 10, 5)))  # vLLM and OpenAI's chats give 20, OpenAI'
 _CHOICE = (BOUND, BOUND_BY_SETTINGS, BOUND_BY_BIAS)
 
 WAYS: dict[tuple[Channel, PromptForm], tuple[Way, ...]] = {
-    ("scores", "raw"): (ECHO, SAMPLED_AMONG, PROMPT_LOGPROBS, GENERATE, NAMED, BIASED, ECHO_SINGLY),
+    ("scores", "raw"): (ECHO, SAMPLED_AMONG, PROMPT_LOGPROBS, GENERATE, BIASED, ECHO_SINGLY),
     ("scores", "chat"): (SAMPLED_AMONG, NAMED, PROMPT_LOGPROBS_OF_CHATS, BIASED),
     ("top", "raw"): _TOP,
     ("top", "chat"): _TOP,
