@@ -33,8 +33,9 @@ def token_id(token):
 class Host:
     """A server that knows some fields. It ignores or refuses others, and keeps what it was asked."""
 
-    def __init__(self, *fields, words, ignores=True, lists=True, chat=False):
-        self.fields, self.words, self.ignores, self.lists, self.chat = set(fields), words, ignores, lists, chat
+    def __init__(self, *fields, words, ignores=True, lists=True):
+        words = [*words, *(f" other{number}" for number in range(40))]
+        self.fields, self.words, self.ignores, self.lists = set(fields), words, ignores, lists
         self.asked = []
 
     def __call__(self, request):
@@ -69,7 +70,7 @@ class Host:
     def table(self, prompt, body):
         """The log-probability of each word as the next token, as the request makes it."""
         allowed = self.allowed(body)
-        table = {word: score(BEGIN + prompt, word) for word in (*self.words, " so", " it", ".")}
+        table = {word: score(BEGIN + prompt, word) for word in self.words}
         if allowed is not None:
             table = {word: table.get(word, -9.0) for word in allowed}
         return table
@@ -117,10 +118,11 @@ class Host:
             shown = [{"id": 1, "token": text, "bytes": [], "prob": math.exp(log) / whole} for text, log in table.items()]
             choice["logprobs"] = {"content": [{"id": 1, "token": word, "bytes": [], "prob": 0.1, "top_probs": shown}]}
         elif body.get("logprobs"):
+            shown_of = table
             if "logprob_token_ids" in body:
-                table = {word: log for word, log in table.items() if token_id(word) in body["logprob_token_ids"]}
+                shown_of = {word: log for word, log in table.items() if token_id(word) in body["logprob_token_ids"]}
             most = body["top_logprobs"] if "messages" in body else body["logprobs"]
-            likeliest = sorted(table, key=table.get, reverse=True)[:most]
+            likeliest = sorted(shown_of, key=table.get, reverse=True)[:most]
             if "messages" in body:
                 shown = [{"token": text, "logprob": table[text], "bytes": None} for text in likeliest]
                 choice["logprobs"] = {"content": [{"token": word, "logprob": table[word], "top_logprobs": shown}]}

@@ -6,6 +6,7 @@ be the candidate's text in whole tokens, whose log-probabilities are added. Serv
 candidate ends is seen by its text.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from insignia.suspects.connection import Request
 from insignia.suspects.way import Asking, Way, log_probability, scored
 
 __all__ = ["ECHO", "ECHO_SINGLY", "GENERATE", "PROMPT_LOGPROBS", "PROMPT_LOGPROBS_OF_CHATS"]
+
+_LONGEST = 2**15  # tokens of a question, which takes seconds to read if there are many more
 
 
 class _Token(NamedTuple):
@@ -75,14 +78,14 @@ def _choices(value: Any) -> list[Any]:
 
 
 def _tokens(pairs: Iterable[tuple[Any, Any]]) -> _Tokens:
-    """Return the tokens with these texts and log-probabilities; None if one is malformed."""
+    """Return the tokens with these texts and log-probabilities; None if one is malformed, or if there are too many."""
     found: list[_Token] = []
-    for text, number in pairs:
+    for text, number in itertools.islice(pairs, _LONGEST + 1):
         score = log_probability(number)
         if not isinstance(text, str) or (score is None and (number is not None or found)):
             return None
         found.append(_Token(text, score))
-    return found
+    return found if len(found) <= _LONGEST else None
 
 
 def _echoed(choice: Any) -> _Tokens:

@@ -35,14 +35,14 @@ def _where(asking: Asking, body: dict[str, Any]) -> list[Request]:
     return [Request(path(asking.options), body)]
 
 
-def _first_tokens(value: Any) -> list[tuple[Any, Any]]:
+def _first_tokens(value: Any) -> list[tuple[str, float]]:
     """Return the texts and log-probabilities of the first token's alternatives, from each format that servers use."""
     choice = choice_of(value)
     logged = choice.log_probabilities if choice is not None else None
     return [(each.text, each.log_probability) for each in alternatives_of(logged, 2**16)]
 
 
-def _after_sampling(value: Any) -> list[tuple[Any, Any]]:
+def _after_sampling(value: Any) -> list[tuple[str, float | None]]:
     """Return the texts and log-probabilities of the tokens that llama.cpp sampled from."""
     choice = choice_of(value)
     step: Any = choice.log_probabilities if choice is not None else None
@@ -60,7 +60,7 @@ def _logarithm(chance: Any) -> float | None:
     return math.log(chance) if chance > 0 else LEAST_SCORE
 
 
-def _scores_of(pairs: Iterable[tuple[Any, Any]], texts: Sequence[str]) -> Reply | None:
+def _scores_of(pairs: Iterable[tuple[str, float | None]], texts: Sequence[str]) -> Reply | None:
     """Return the scores of the texts among the first tokens. Where a text is missing, white space at its ends may differ."""
     exact: dict[str, float] = {}
     bare: dict[str, float] = {}
@@ -70,6 +70,14 @@ def _scores_of(pairs: Iterable[tuple[Any, Any]], texts: Sequence[str]) -> Reply 
             exact[text] = max(score, exact.get(text, score))
             bare[text.strip()] = max(score, bare.get(text.strip(), score))
     return scored([exact.get(text, bare.get(text.strip())) for text in texts])
+
+
+def _raised_scores(pairs: Sequence[tuple[str, float]], texts: Sequence[str]) -> Reply | None:
+    """Return the scores of texts that were raised above all others; None if another is among them, so that none was raised."""
+    reply = _scores_of(pairs, texts)
+    wanted = {text.strip() for text in texts}
+    others = [number for text, number in pairs if text.strip() not in wanted]
+    return None if reply is None or max(others, default=-math.inf) >= min(reply.scores) else reply
 
 
 def _biased(asking: Asking) -> dict[str, float]:
@@ -140,7 +148,7 @@ NAMED = Way(
         asking,
         asking.body(log_probabilities=_MOST_SHOWN, logit_bias=_biased(asking), logprob_token_ids=sorted({*asking.ids})),
     ),
-    lambda asking, values: _scores_of(_first_tokens(values[0]), asking.texts),
+    lambda asking, values: _raised_scores(_first_tokens(values[0]), asking.texts),
 )
 BIASED = NAMED._replace(
     name="logit_bias and logprobs",

@@ -93,7 +93,7 @@ CHOOSING = {
 @pytest.mark.parametrize("server", CHOOSING)
 def test_a_forced_choice_is_the_likeliest_candidate(server, options):
     fields, more = CHOOSING[server]
-    (reply,) = weigh(Host(*fields, words=[*WORDS, " other"], **more), "choice", options=options)
+    (reply,) = weigh(Host(*fields, words=WORDS, **more), "choice", options=options)
 
     assert (reply.status, reply.channel) == ("answered", "choice")
     assert reply.text == WORDS[ranked(wanted(options))[0]]
@@ -107,13 +107,21 @@ def test_the_likeliest_tokens_are_as_many_as_the_server_shows(options, most):
         asked = body["top_logprobs"] if options.form == "chat" else body["logprobs"]
         return many(request) if asked <= most else httpx2.Response(400, json={"error": "logprobs: at most a few"})
 
-    words = [f" word{number}" for number in range(40)]
-    many = Host("logprobs", "top_logprobs", words=words)
+    many = Host("logprobs", "top_logprobs", words=WORDS)
     (reply,) = weigh(host, "top", options=options)
     logs = [each.log_probability for each in reply.alternatives]
 
     assert (reply.status, reply.channel, len(logs)) == ("answered", "top", most)
-    assert logs == sorted((score(BEGIN + prompted(options), word) for word in (*words, " so", " it", ".")), reverse=True)[:most]
+    assert logs == sorted((score(BEGIN + prompted(options), word) for word in many.words), reverse=True)[:most]
+
+
+def test_a_bias_that_is_ignored_scores_nothing():
+    """All candidates may be among the likeliest tokens of one question and not of the next."""
+    host = Host("logprobs", words=WORDS[:1])
+    host.words = [*WORDS, " other"]
+    (reply,) = weigh(host, "scores", inquiry(words=[word for word in WORDS if score(BEGIN + QUESTION, word) < max(wanted())]))
+
+    assert (reply.status, reply.reason) == ("unanswered", "the server does not score the candidates")
 
 
 def test_several_tokens_of_a_candidate_are_added_and_joined_ones_tell_nothing():
@@ -198,10 +206,11 @@ def test_a_way_is_looked_for_once(server):
 
 
 def test_what_closes_later_is_unanswered_and_may_open_again():
-    host, closed = Host("echo", "logprobs", words=WORDS), False
+    host, closed = Host("echo", "logprobs", words=WORDS), []
     suspect = endpoint(lambda request: httpx2.Response(400) if closed else host(request))
     found = []
-    for closed in (False, True, False):
+    for now in ([], ["closed"], []):
+        closed[:] = now
         (reply,) = suspect.weigh([inquiry()], RAW, "scores")
         found.append(reply.status)
 
@@ -320,8 +329,7 @@ def lying(value, path, lie):
     + [("choice", CHAT, {"grammar"}), ("choice", RAW, {"regex"}), ("top", RAW, {"logprobs"})],
 )
 def test_no_lie_is_an_exception_and_what_is_no_number_scores_nothing(channel, options, fields):
-    words = WORDS[:2]
-    truth = []
+    asked, draw, truth = inquiry("Of roads", WORDS[:2]), random.Random(2), []
     host = Host(*fields, words=WORDS)
 
     def honest(request):
@@ -329,22 +337,22 @@ def test_no_lie_is_an_exception_and_what_is_no_number_scores_nothing(channel, op
         truth[:] = [response.json()]
         return response
 
-    (reply,) = weigh(honest, channel, inquiry(words=words), options=options)
+    (reply,) = weigh(honest, channel, asked, options=options)
     assert reply.status == "answered"
     for path in told(truth[0], ()):
-        for lie in LIES:
+        for lie in draw.sample(LIES, 4):
             content = lying(truth[0], path, lie)
 
             def answer(request, content=content):
                 response = host(request)
                 return httpx2.Response(200, text=content) if response.status_code == 200 else response
 
-            (reply,) = weigh(answer, channel, inquiry(words=words), options=options, retry_policy=RetryPolicy(attempts=1))
+            (reply,) = weigh(answer, channel, asked, options=options, retry_policy=RetryPolicy(attempts=1))
             assert reply.status in {"answered", "unanswered"}
             assert len(reply.scores) in (0, 2)
             assert all(LEAST_SCORE <= score <= 0 for score in reply.scores)
             if channel == "choice" and reply.status == "answered":
-                assert reply.text.strip() in {word.strip() for word in words}
+                assert reply.text.strip() in {word.strip() for word in WORDS[:2]}
             assert not re.search("TOPSECRET|pearl|amber", reply.reason)
 
 
