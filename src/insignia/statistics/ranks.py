@@ -26,6 +26,7 @@ from insignia.errors import InputError
 __all__ = ["BETS", "Bet", "Place", "RankEvidence", "log_p_of_chosen", "log_sum"]
 
 _DEEPEST = 10**9  # bet on every place of a key
+_LARGE = 500.0  # logarithms above overflow soon
 
 
 class Place(NamedTuple):
@@ -99,8 +100,7 @@ class RankEvidence(NamedTuple):
         gains = []
         for bet, gain in zip(BETS, self.log_gains, strict=True):
             payoffs = paid[bet.centre, bet.phi]
-            staked = math.log(bet.fraction) + payoffs[min(bet.depth, len(payoffs)) - 1]
-            gains.append(gain + log_sum([math.log1p(-bet.fraction), staked]))
+            gains.append(gain + _log_growth(bet.fraction, payoffs[min(bet.depth, len(payoffs)) - 1]))
         return RankEvidence(tuple(gains))
 
 
@@ -120,6 +120,13 @@ def log_sum(logs: Sequence[float]) -> float:
     if largest == -math.inf:
         return largest
     return largest + math.log(math.fsum(math.exp(log - largest) for log in logs))
+
+
+def _log_growth(fraction: float, log_payoff: float) -> float:
+    """Return log(1 - fraction + fraction * payoff)."""
+    if log_payoff > _LARGE:  # the rest of the stake does not count
+        return math.log(fraction) + log_payoff
+    return math.log1p(fraction * math.expm1(log_payoff))
 
 
 def _log_payoffs(places: Sequence[Place], centre: int, phi: float) -> list[float]:

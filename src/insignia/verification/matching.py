@@ -87,12 +87,10 @@ def expected_responses(fingerprint: Fingerprint, max_response_length: int, match
         raise InputError(
             "two candidates of a key look alike, so a reply would match both; use another folding, or make a new set"
         )
-    if len(accepted) != 1 or accepted[0] not in candidates:
-        return Expected(accepted, ())
-    drawn = candidates.index(accepted[0])
+    drawn = candidates.index(accepted[0]) if len(accepted) == 1 and accepted[0] in candidates else None
     if fingerprint.order is not None and fingerprint.order[0] != drawn:
         raise InputError("the response of a fingerprint is not the first of its secret order; was the file edited?")
-    return Expected(accepted, candidates, fingerprint.order or (drawn,))
+    return Expected(accepted, ()) if drawn is None else Expected(accepted, candidates, fingerprint.order or (drawn,))
 
 
 def find(reply: str, expected: Expected, match: Match) -> Finding:
