@@ -83,7 +83,7 @@ def read_bundle(content):
     must(bundle["kind"] == "insignia/evidence" and integer(bundle["schema_version"], 1, 1), "not an evidence bundle")
     must(len(text(bundle.get("nonce", "n" * 16), 1000)) >= 16, "the nonce is shorter than 16 characters")
     must(re.fullmatch("([0-9a-f]{2})+", text(bundle.get("timestamp", "00"), 2**20)), "the time stamp is not hexadecimal")
-    fields(bundle["claim"], "outcome hits trials unanswered p_value")
+    fields(bundle["claim"], "outcome hits trials unanswered p_value", "by_channel")
     sequence(bundle.get("controls", [0]), 1, 16)
     return bundle
 
@@ -481,7 +481,7 @@ def evaluate(asked, openings, rules, terms):
     peak = 0.0  # logarithm of the largest capital so far
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
-    channel = rules.get("channel", "text")
+    channel, by_channel = rules.get("channel", "text"), {}  # answered keys of a graded test
     for (_, _, reply), (accepted, candidates), order in zip(asked, searches, orders, strict=True):
         before, channel = channel, reply.get("channel", "text")
         must(CHANNELS.index(channel) >= CHANNELS.index(before), "a key was asked by a stronger channel than before")
@@ -489,6 +489,7 @@ def evaluate(asked, openings, rules, terms):
             unanswered += 1
             continue
         if graded:
+            by_channel[channel] = by_channel.get(channel, 0) + 1
             places = places_of(groups_of(reply, candidates, match), order)
             hit = bool(places) and places[0][1] == 1
             capital = [each + log_growth(places, bet) for each, bet in zip(capital, BETS)] if places else capital
@@ -512,6 +513,7 @@ def evaluate(asked, openings, rules, terms):
         outcome = "inconclusive"
     p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
     found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
+    found |= {"by_channel": by_channel} if by_channel else {}
     return found, (bound, error, log_sum(capital) if graded else None)
 
 
