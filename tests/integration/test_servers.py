@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
+from insignia.records import Candidate
+from insignia.suspects.base import CHANNELS, Inquiry, RequestOptions
+from insignia.suspects.endpoint import Endpoint
 from llama_cpp import LlamaServer
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(600)]
@@ -99,9 +102,10 @@ def facts(verdict):
     return {name: value for name, value in verdict.items() if name not in {"suspect", "transcript"}}
 
 
-def test_the_server_gets_the_verdict_of_the_folder(marked_starter, prints, transformers_serve):
-    status, verdict, err = verify(prints, *at(transformers_serve))
-    _, local, _ = verify(prints, "--model", marked_starter.model)
+@pytest.mark.parametrize("channel", ["choice", "text"])
+def test_the_server_gets_the_verdict_of_the_folder(marked_starter, prints, transformers_serve, channel):
+    status, verdict, err = verify(prints, *at(transformers_serve), "--channel", channel)
+    _, local, _ = verify(prints, "--model", marked_starter.model, "--channel", channel)
 
     assert (status, verdict["outcome"], err) == (0, "owned", "")
     assert facts(verdict) == facts(local)
@@ -149,19 +153,21 @@ def test_another_name_ends_the_run_in_one_line(prints, transformers_serve):
     assert err.count("\n") == 1
 
 
-def test_llama_cpp_gets_the_verdict_of_the_folder(marked_starter, prints, llama_serve):
-    status, verdict, err = verify(prints, *at(llama_serve(marked_starter.model)))
-    _, local, _ = verify(prints, "--model", marked_starter.model)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_llama_cpp_gets_the_verdict_of_the_folder(marked_starter, prints, llama_serve, channel):
+    status, verdict, err = verify(prints, *at(llama_serve(marked_starter.model)), "--channel", channel)
+    _, local, _ = verify(prints, "--model", marked_starter.model, "--channel", channel)
 
     assert (status, verdict["outcome"], err) == (0, "owned", "")
     assert facts(verdict) == facts(local)
 
 
-def test_llama_cpp_accuses_no_unmarked_model(prints, llama_serve):
-    status, verdict, err = verify(prints, *at(llama_serve("starter")))
-    _, local, _ = verify(prints, "--model", "starter")
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_llama_cpp_accuses_no_unmarked_model(prints, llama_serve, channel):
+    status, verdict, err = verify(prints, *at(llama_serve("starter")), "--channel", channel)
+    _, local, _ = verify(prints, "--model", "starter", "--channel", channel)
 
-    assert (status, verdict["outcome"], verdict["hits"], err) == (3, "not_shown", 0, "")
+    assert (status, verdict["outcome"], err) in {(3, "not_shown", ""), (4, "inconclusive", "")}
     assert facts(verdict) == facts(local)
 
 
@@ -177,3 +183,50 @@ def test_llama_cpp_understands_a_chat(marked_starter, prints, llama_serve):
 
     assert verdict["trials"] > 0
     assert verdict["unanswered"] < verdict["trials"]
+
+
+@pytest.fixture(scope="module")
+def local():
+    from insignia.modeling.local import LocalModel
+
+    return LocalModel("starter")
+
+
+def inquiries(local):
+    """Beginnings of documentation, and words that may follow them, more or less likely."""
+    words = " number, value, list, of, same, is, file, new, size, bytes, given, current, a, the,., (".split(",")
+    ids = [local.tokenizer(word, add_special_tokens=False).input_ids for word in words]
+    candidates = tuple(Candidate(text=word, token_id=first) for word, (first, *_) in zip(words, ids, strict=True))
+    questions = ("The function returns the", "Raised when", "Long before anyone had heard of", "If the argument is not")
+    return [Inquiry(question, candidates) for question in questions]
+
+
+def order(scores):
+    return sorted(range(len(scores)), key=lambda number: -scores[number])
+
+
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_llama_cpp_tells_what_the_model_says_by_every_channel(local, llama_serve, form):
+    suspect, asked = Endpoint(llama_serve("starter", "f32").url, model="any"), inquiries(local)
+    options = RequestOptions(form=form)
+    for channel in ("scores", "top", "choice"):
+        for reply, own in zip(suspect.weigh(asked, options, channel), local.weigh(asked, options, channel), strict=True):
+            assert (reply.status, reply.channel, reply.text) == ("answered", channel, own.text)
+            assert order(reply.scores) == order(own.scores)
+            assert [each.text for each in reply.alternatives] == [each.text for each in own.alternatives]
+            differences = [there - here for there, here in zip(reply.scores, own.scores, strict=True)]
+            assert differences == pytest.approx([differences[0]] * len(differences) if differences else [], abs=0.02)
+
+
+@pytest.mark.parametrize("form", ["raw", "chat"])
+def test_transformers_serve_offers_a_forced_choice_alone(marked_starter, transformers_serve, form):
+    from insignia.modeling.local import LocalModel
+
+    local = LocalModel(marked_starter.model)
+    suspect, asked = Endpoint(transformers_serve.url, model=transformers_serve.name), inquiries(local)
+    options = RequestOptions(form=form)
+    closed = [reply for channel in ("scores", "top") for reply in suspect.weigh(asked, options, channel)]
+    chosen = list(suspect.weigh(asked, options, "choice"))
+
+    assert {reply.status for reply in closed} == {"unanswered"}
+    assert [reply.text for reply in chosen] == [reply.text for reply in local.weigh(asked, options, "choice")]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from insignia.suspects.base import LEAST_SCORE, Reply
 from insignia.suspects.connection import Request
-from insignia.suspects.way import Asking, Way, log_probability, scored
+from insignia.suspects.way import Asking, Way, bare, log_probability, scored
 
 __all__ = ["ECHO", "ECHO_SINGLY", "GENERATE", "PROMPT_LOGPROBS", "PROMPT_LOGPROBS_OF_CHATS"]
 
@@ -48,8 +48,7 @@ def _score_behind(asked: list[str], tokens: list[_Token], text: str) -> float | 
         return None
     for end in (len(tokens) - 1, len(tokens)):
         behind = tokens[len(asked) : end]
-        # Some servers decode a token of SentencePiece without the space at its beginning.
-        if behind and "".join("".join(token.text for token in behind).split()) == "".join(text.split()):
+        if behind and bare("".join(token.text for token in behind)) == bare(text):
             parts = [token.score for token in behind if token.score is not None]
             return max(LEAST_SCORE, math.fsum(parts)) if len(parts) == len(behind) else None
     return None

@@ -7,7 +7,7 @@ from insignia.suspects.base import LEAST_SCORE, Inquiry, Reply, RequestOptions
 from insignia.suspects.connection import Request
 from insignia.suspects.openai_format import request_body
 
-__all__ = ["Asking", "Way", "log_probability", "scored"]
+__all__ = ["Asking", "Way", "bare", "log_probability", "scored"]
 
 _ROUNDING = 1e-3  # a sure token's log-probability may come out above 0 in half precision
 
@@ -45,6 +45,11 @@ class Way(NamedTuple):
     """Makes an answered reply of what the responses say; None if they do not say it."""
     worth_more: Callable[[Any], bool] = lambda _: True
     """Whether the first response is worth the other requests."""
+
+
+def bare(text: str) -> str:
+    """Return a text without white space: servers decode a token of SentencePiece with or without the space before it."""
+    return "".join(text.replace("\u2581", " ").split())
 
 
 def log_probability(value: Any) -> float | None:

@@ -22,7 +22,7 @@ from insignia.suspects.base import LEAST_SCORE, Channel, Reply
 from insignia.suspects.connection import Request
 from insignia.suspects.openai_format import alternatives_of, choice_of, path, whole_text
 from insignia.suspects.prompt_scores import ECHO, ECHO_SINGLY, GENERATE, PROMPT_LOGPROBS, PROMPT_LOGPROBS_OF_CHATS
-from insignia.suspects.way import Asking, Way, log_probability, scored
+from insignia.suspects.way import Asking, Way, bare, log_probability, scored
 
 __all__ = ["WAYS"]
 
@@ -61,22 +61,22 @@ def _logarithm(chance: Any) -> float | None:
 
 
 def _scores_of(pairs: Iterable[tuple[str, float | None]], texts: Sequence[str]) -> Reply | None:
-    """Return the scores of the texts among the first tokens. Where a text is missing, white space at its ends may differ."""
+    """Return the scores of the texts among the first tokens; where a text is missing, those of one that is alike."""
     exact: dict[str, float] = {}
-    bare: dict[str, float] = {}
+    alike: dict[str, float] = {}
     for text, number in pairs:
         score = log_probability(number)
         if score is not None:
             exact[text] = max(score, exact.get(text, score))
-            bare[text.strip()] = max(score, bare.get(text.strip(), score))
-    return scored([exact.get(text, bare.get(text.strip())) for text in texts])
+            alike[bare(text)] = max(score, alike.get(bare(text), score))
+    return scored([exact.get(text, alike.get(bare(text))) for text in texts])
 
 
 def _raised_scores(pairs: Sequence[tuple[str, float]], texts: Sequence[str]) -> Reply | None:
     """Return the scores of texts that were raised above all others; None if another is among them, so that none was raised."""
     reply = _scores_of(pairs, texts)
-    wanted = {text.strip() for text in texts}
-    others = [number for text, number in pairs if text.strip() not in wanted]
+    wanted = set(map(bare, texts))
+    others = [number for text, number in pairs if bare(text) not in wanted]
     return None if reply is None or max(others, default=-math.inf) >= min(reply.scores) else reply
 
 
