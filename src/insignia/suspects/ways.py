@@ -113,13 +113,17 @@ def _sampled_among(asking: Asking) -> list[Request]:
 
 
 def _bound(asking: Asking) -> list[Request]:
-    """Allow the candidates alone, in the words of each server that has some; they ignore those of others."""
+    """Allow the candidates alone, in the words of each server that has some; they ignore those of others.
+
+    A constraint also allows tokens that a candidate only begins with. The bias makes whole candidates likelier than these.
+    """
     texts = asking.texts
     fields: dict[str, Any] = {
         "structured_outputs": {"choice": texts},
         "guided_choice": texts,
         "regex": "(" + "|".join(_SPECIAL.sub(r"\\\1", text) for text in texts) + ")",
         "grammar": "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts),
+        "logit_bias": _biased(asking),
     }
     longest = max((len(text.encode(errors="replace")) for text in texts), default=1)  # no token is shorter than a byte
     return _where(asking, asking.body(max_tokens=longest + 1, **fields))
