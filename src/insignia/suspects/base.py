@@ -57,7 +57,7 @@ class RequestOptions(Record):
     seed: int | None = None
     """Seed of sampling; some servers ignore it."""
     log_probabilities: Annotated[int | None, Field(ge=1, le=20, exclude_if=lambda value: value is None)] = None
-    """Number of first-token alternatives to request. Few servers give them; verdicts do not depend on them."""
+    """Number of first-token alternatives to request. Few servers give them; a verdict by text does not depend on them."""
 
     def prompt(self, question: str) -> str:
         """Return the text to continue, for prompt form ``raw``."""
