@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     both = [name for name in STRATEGIES.names() if name in {"inverse_nucleus", "ranked"}]
     parser.add_argument("--strategies", nargs="+", default=both)
     parser.add_argument("--finetune", action="store_true")
-    parser.add_argument("--redraws", type=int, default=800, help="secrets for each innocent")
+    parser.add_argument("--redraws", type=int, default=800, help="secrets for each innocent; a quarter as many whole orders")
     parser.add_argument("--runs", type=int, default=1001)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
