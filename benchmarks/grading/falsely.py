@@ -123,9 +123,8 @@ def innocents(options: argparse.Namespace, folder: Path) -> None:
         if number % 8 == 0:
             judged += CHECKED * sum(map(len, innocent.told.values()))
             largest = max(largest, disagreement(innocent, sets))
-    print(
-        f"{number + 1} innocents, {options.redraws} secrets each, a quarter as many orders; {judged} units judged by the real test too:"
-    )
+    print(f"{number + 1} innocents, {options.redraws} secrets each, a quarter as many orders;")
+    print(f"{judged} units judged by the real test too:")
     print(f"largest difference of a p-value's logarithm {largest:.1e}\n")
     rows = [row(*each, alpha) for each in grouped(found) for alpha in ALPHAS]
     show(rows)
