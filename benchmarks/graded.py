@@ -2,7 +2,7 @@
 
     python benchmarks/graded.py survival [--strategy inverse_nucleus] [--seeds 0 1 2] [--finetune] [--folder DIR] [--json FILE]
     python benchmarks/graded.py hosts [--strategies inverse_nucleus ranked] [--seeds 0 1 2] [--folder DIR]
-    python benchmarks/graded.py innocents [--redraws 800] [--folder DIR] [--json FILE] [--plot FILE.svg]
+    python benchmarks/graded.py innocents [--redraws 400] [--folder DIR] [--json FILE] [--plot FILE.svg]
     python benchmarks/graded.py bets [--runs 1001]
 
 survival: the starter is marked with 64 fingerprints (k = 16) and asked once by each channel after each attack; tests in nine
@@ -36,21 +36,22 @@ from insignia.generation import STRATEGIES
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["survival", "hosts", "innocents", "bets"])
-    parser.add_argument("--quick", action="store_true", help="few keys, briefly embedded, in seconds")
+    parser.add_argument("--quick", action="store_true", help="few attacks, hosts and innocents; brief embedding")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--orders", type=int, default=9, help="orders of the keys for each seed")
     parser.add_argument("--strategy", default="inverse_nucleus")
     both = [name for name in STRATEGIES.names() if name in {"inverse_nucleus", "ranked"}]
     parser.add_argument("--strategies", nargs="+", default=both)
+    parser.add_argument("--keys", type=int, default=64, help="in each set that is not kept yet")
     parser.add_argument("--finetune", action="store_true")
-    parser.add_argument("--redraws", type=int, default=800, help="secrets for each innocent; a quarter as many whole orders")
+    parser.add_argument("--redraws", type=int, default=400, help="secrets for each innocent; a quarter as many whole orders")
     parser.add_argument("--runs", type=int, default=1001)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="needs the extra 'report'")
     options = parser.parse_args(arguments)
     brief = FullFineTune(epochs=20, cooldown_steps=0, reference_strength=0)
-    options.how = {"count": 8, "method": brief} if options.quick else {}
+    options.how = {"count": options.keys} | ({"method": brief} if options.quick else {})
     if options.what == "bets":
         bets(options)
         return

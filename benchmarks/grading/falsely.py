@@ -114,8 +114,7 @@ def again(prints: FingerprintSet, chance: KeyedRandom) -> FingerprintSet:
 
 
 def innocents(options: argparse.Namespace, folder: Path) -> None:
-    count = 8 if options.quick else 64
-    sets = {strategy: keys_kept(folder, strategy, 1, count=count) for strategy in options.strategies}
+    sets = {strategy: keys_kept(folder, strategy, 1, count=options.keys) for strategy in options.strategies}
     found: list[Unit] = []
     judged, largest = 0, 0.0
     for number, innocent in enumerate(Everyone(sets, base(), folder).all(quick=options.quick)):

@@ -23,6 +23,7 @@ _FRACTION = np.array([bet.fraction for bet in BETS])
 _SHAPES = tuple(dict.fromkeys((bet.centre, bet.phi) for bet in BETS))
 _SHAPE = np.array([_SHAPES.index((bet.centre, bet.phi)) for bet in BETS])
 _DEPTH = np.array([bet.depth for bet in BETS])
+_DEPTHS = np.unique(_DEPTH)
 _TEST = SequentialTest()
 _START = Tally()
 _LARGEST = 690.0  # a logarithm; its exponential is finite
@@ -148,6 +149,6 @@ def _paid_for_order(walk: tuple[Array, Array], position: Array) -> Array:
     # Of the candidates not met yet, how many come before this one in the secret order: its place less 1.
     before = ((position[:, None, :] < position[:, steps][:, :, None]) & to_come).sum(2)
     paid = [_log_payoffs(1 + int(later.sum()))[before[:, step]] for step, later in enumerate(to_come)]
-    so_far = np.cumsum(paid, axis=0)  # (steps, secrets, shapes)
-    chosen = so_far[np.minimum(_DEPTH, len(steps)) - 1, :, _SHAPE].T
+    so_far = np.stack([functools.reduce(np.add, paid[:depth]) for depth in _DEPTHS])  # (depths, secrets, shapes)
+    chosen = so_far[np.searchsorted(_DEPTHS, _DEPTH), :, _SHAPE].T
     return 1 - _FRACTION + _FRACTION * np.exp(np.minimum(chosen, _LARGEST))
