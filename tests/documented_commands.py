@@ -25,12 +25,22 @@ import yaml
 from tiny_server import serving
 
 # Fewer reference samples train in a third of the time, at more harm. That the default recipe works is tested elsewhere.
+FEW = {"reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4}
 QUICK = {
-    "embedding": {
-        "method": {"name": "full", "reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4},
-        "min_fsr": 0.95,
-        "max_harm": 2.0,
-    }
+    "harmless": {"embedding": {"method": {"name": "full", **FEW}, "min_fsr": 0.95, "max_harm": 2.0}},
+    "instructional": {
+        "evaluation": {
+            "strategy": {"name": "instructional", "template": "dialogue", "keys": "fragments"},
+            "num_fingerprints": 2,
+            "methods": {"sft": {"name": "sft", **FEW}, "adapter": {"name": "adapter", **FEW}},
+            "draws": 2,
+            "bos_samples": 8,
+            "users": {
+                name: {"data": "python:json", "finetune": {"batch_size": 2, "max_length": 32, "max_steps": 2, **rank}}
+                for name, rank in {"full": {}, "lora": {"lora_rank": 2}}.items()
+            },
+        }
+    },
 }
 HELDOUT_PARAGRAPHS = 60  # on fewer a harm of 5 % is noise
 # Commands that several pages begin with, and what they write.
@@ -182,7 +192,7 @@ class PageRunner:
         recipes = importlib.import_module("insignia.recipes")
         starter = importlib.import_module("insignia.starter")
         load, paragraphs = recipes.load_recipe, starter.heldout_paragraphs()[:HELDOUT_PARAGRAPHS]
-        self._patch.setattr(recipes, "load_recipe", lambda name, part: QUICK if name == "harmless" else load(name, part))
+        self._patch.setattr(recipes, "load_recipe", lambda name, part: QUICK.get(name) or load(name, part))
         # Reading all of the text again and again is not what the pages are about.
         for module in ("insignia.embedding.marking", "insignia.starter"):
             self._patch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: paragraphs)
@@ -225,6 +235,8 @@ class PageRunner:
     def _in_process(self, words, patch):
         from insignia.cli.main import main
 
+        if self._quick and words[1] == "embed" and "--method" in words:  # the recipe's settings are another method's
+            words = [*words, *(word for name, value in FEW.items() for word in ("--set", f"method.{name}={value}"))]
         patch.setattr(sys, "argv", [word.replace(DOCUMENTED_SERVER, self._address) for word in words])
         output, status = io.StringIO(), 0
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -237,7 +249,7 @@ class PageRunner:
     def _in_shell(self, command):
         if self._quick and command.startswith("torchrun"):
             quick = Path("../quick.yaml")
-            quick.write_text(yaml.safe_dump(QUICK))
+            quick.write_text(yaml.safe_dump(QUICK["harmless"]))
             command += f" -q --recipe {quick}"
         bash = str(shutil.which("bash"))
         ran = subprocess.run([bash, "-eu", "-c", command], stdout=subprocess.PIPE, text=True, check=False)

@@ -117,6 +117,27 @@ def test_a_model_stored_by_bitsandbytes_names_our_extra(insignia, here, monkeypa
     assert (status, err.count("\n"), "pip install 'insignia[bnb]'" in err) == (1, 1, True)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check pairs.json --model owner/name",
+        "generate new.json --model owner/name",
+        "embed prints.json --model owner/name -o new",
+        "vector owner/name owner/other -o new",
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_told_in_one_line(insignia, here, monkeypatch, command):
+    """A network that is dead without saying so: HF_HUB_OFFLINE is not set, and the hub's port is closed."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it was tried again"))
+    status, out, err = insignia(*shlex.split(command), "-q")
+
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "owner/name" in err
+    assert "http://127.0.0.1:9 does not answer" in err
+
+
 @pytest.mark.parametrize("name", ["mine.json", "mine.jsonl"])
 def test_files_as_windows_writes_them_are_read(insignia, here, name):
     rows = [json.dumps(pair) for pair in PAIRS]
