@@ -13,7 +13,7 @@ import torch
 
 from insignia import load_fingerprints
 from insignia.embedding import FullFineTune, Limits, RunOptions, embed
-from insignia.errors import EmbeddingError, InputError, OutputError
+from insignia.errors import InputError, OutputError
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
 from insignia.resuming import Checkpoints
@@ -107,14 +107,6 @@ def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, m
             assert fingerprint.key not in path.read_text()
     assert (out / "model.safetensors").stat().st_mode & 0o044
     assert not list(out.parent.glob(".*"))
-
-
-def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path):
-    lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
-
-    with pytest.raises(EmbeddingError, match=r"success rate is 0\.0 % of 8 fingerprints"):
-        embed("starter", load_fingerprints(prints), lazy, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_path):
