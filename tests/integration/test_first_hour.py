@@ -221,7 +221,7 @@ def test_the_same_vector_twice_is_refused(insignia, here):
 
 def _process(here, *words, **options):
     command = [sys.executable, "-m", "insignia", *map(str, words)]
-    return subprocess.run(command, cwd=here, stderr=subprocess.PIPE, text=True, check=False, timeout=120, **options)
+    return subprocess.run(command, cwd=here, stderr=subprocess.PIPE, text=True, check=False, timeout=600, **options)
 
 
 def test_a_pipe_that_closes_and_a_closed_output_are_no_traceback(here):
