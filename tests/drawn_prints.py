@@ -4,6 +4,7 @@ from insignia.evidence.chain import Chain, Link
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
 from insignia.records import Candidate, Fingerprint
+from insignia.suspects.base import Reply
 
 WORDS = "amber birch cedar daisy ember fjord grove heath inlet jetty kelp larch maple north olive pearl".split()
 
@@ -46,3 +47,21 @@ def chained(count=64, *, k=16, secret=b"c" * 32):
         bound = {"responses": (pick.text,), "response_ids": ((pick.token_id,),)}
         fingerprints.append(fingerprint.model_copy(update=bound))
     return plain.model_copy(update={"fingerprints": tuple(fingerprints), "chain": chain.root})
+
+
+def ordered(count=64, *, k=16, secret=b"o" * 32):
+    """``count`` fingerprints with the keys and words of ``drawn`` and a secret order of the words for each."""
+    plain, rng = drawn(count, k=k, secret=secret), KeyedRandom(secret).derive("order")
+    fingerprints = []
+    for number, fingerprint in enumerate(plain):
+        order = tuple(sorted(range(k), key=lambda place: rng.derive(number, place).uniform()))
+        pick = fingerprint.candidates[order[0]]
+        bound = {"responses": (pick.text,), "response_ids": ((pick.token_id,),), "order": order}
+        fingerprints.append(fingerprint.model_copy(update=bound))
+    return plain.model_copy(update={"fingerprints": tuple(fingerprints)})
+
+
+def scores(fingerprint, *, moved=0):
+    """A reply of a model that carries the order; ``moved`` candidates are moved from the front to the back."""
+    order = fingerprint.order[moved:] + fingerprint.order[:moved]
+    return Reply(status="answered", channel="scores", scores=tuple(-float(order.index(i)) - 1 for i in range(len(order))))

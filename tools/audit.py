@@ -9,6 +9,7 @@ Exit status: 0 the mark is there, 1 the bundle is invalid, 3 the mark was not sh
 
 import argparse
 import hmac
+import itertools
 import json
 import math
 import re
@@ -20,6 +21,7 @@ from pathlib import Path
 
 MIN_PROBABILITY = 1e-100  # of the rules
 MAX_FINGERPRINTS = 2**20
+CHANNELS = ("scores", "top", "choice", "text")  # strongest first; a record leaves out "text"
 
 
 def must(condition, message):
@@ -81,7 +83,7 @@ def read_bundle(content):
     must(bundle["kind"] == "insignia/evidence" and integer(bundle["schema_version"], 1, 1), "not an evidence bundle")
     must(len(text(bundle.get("nonce", "n" * 16), 1000)) >= 16, "the nonce is shorter than 16 characters")
     must(re.fullmatch("([0-9a-f]{2})+", text(bundle.get("timestamp", "00"), 2**20)), "the time stamp is not hexadecimal")
-    fields(bundle["claim"], "outcome hits trials unanswered p_value")
+    fields(bundle["claim"], "outcome hits trials unanswered p_value", "by_channel")
     sequence(bundle.get("controls", [0]), 1, 16)
     return bundle
 
@@ -164,7 +166,7 @@ def check_opening(opening, commitment):
     """Check that the fingerprint is in the committed set, and that the set's chain, if any, picks its response."""
     fields(opening, "number fingerprint salt path", "chain")
     fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
-    fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates")
+    fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates order")
     place, salt = integer(opening["number"], 0, size - 1), digest(opening["salt"])
     content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
@@ -175,6 +177,7 @@ def check_opening(opening, commitment):
     must(("chain" in terms) == ("chain" in opening), "a path in the chain is missing or not expected")
     if "chain" not in terms:
         return
+    must("order" not in fingerprint, "a chain picks no order")
     options, chain = fingerprint["candidates"], digest(terms["chain"])
     content = {"candidates": options, "key": asked_key(fingerprint), "number": place, "size": size}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
@@ -197,7 +200,7 @@ def asked_key(fingerprint):
 
 
 def read_transcript(lines):
-    """Return the rules, the suspect's name, and the asked keys as (number, question, reply or None)."""
+    """Return the rules, the suspect's name, and the asked keys as (number, question, reply)."""
     header, *entries = [parse(text(line).encode()) for line in sequence(lines, 2, 2**17)]
     fields(header, "kind schema_version suspect rules spared provenance previous")
     must(header["kind"] == "insignia/transcript" and integer(header["schema_version"], 1, 1), "not a transcript")
@@ -206,21 +209,24 @@ def read_transcript(lines):
     for entry in entries:
         fields(entry, "number question reply previous")
         reply = entry["reply"]
-        fields(reply, "status text reason", "alternatives")
+        fields(reply, "status text reason", "alternatives channel scores")
         must(reply["status"] in {"answered", "unanswered"}, "a reply is neither answered nor unanswered")
+        must(reply.get("channel", "scores") in CHANNELS[:3], "an unknown channel")
+        text(reply["text"])
+        for score in sequence(reply.get("scores", []), "scores" in reply, 2**17):
+            number(score, -1e4, 0)
         for each in sequence(reply.get("alternatives", []), "alternatives" in reply, 2**17):
             fields(each, "text log_probability")
             number(each["log_probability"], -math.inf, 0)
         if entry["number"] is not None:  # else a decoy question
-            said = text(reply["text"]) if reply["status"] == "answered" else None
-            asked.append((integer(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), said))
+            asked.append((integer(entry["number"], 0, MAX_FINGERPRINTS - 1), text(entry["question"]), reply))
     digests = ["0" * 64, *(sha256(line.encode()).hexdigest() for line in lines)]
     must([line["previous"] for line in (header, *entries)] == digests[:-1], "a line does not follow the line before it")
     return header["rules"], text(header["suspect"], 4096), asked
 
 
 def check_rules(rules):
-    fields(rules, "null alpha suspects survival futility match manner cover")
+    fields(rules, "null alpha suspects survival futility match manner cover", "channel")
     number(rules["alpha"], MIN_PROBABILITY, 1 - 2**-53)
     number(rules["futility"], MIN_PROBABILITY, 1 - 2**-53)
     number(rules["survival"], 1e-6, 1 - 1e-6)
@@ -238,6 +244,9 @@ def check_rules(rules):
             fields(model, "hits trials")
             integer(model["hits"], 0, integer(model["trials"], 1, 10**7))
         must(sum(model["trials"] for model in null["models"]) <= 10**7, "more than 10 million trials in all")
+    if "channel" in rules:
+        must(rules["channel"] in CHANNELS[:3], "an unknown channel")
+        must(null["name"] == "design" and match["looks"] == 1, "a channel beside text needs a design null and one place")
     fields(match, "how looks", "fold")
     must(match["how"] in {"exact", "prefix", "within"}, "an unknown match")
     must(match.get("fold", "spaces") in {"spaces", "alike", "case"}, "an unknown folding")
@@ -321,7 +330,7 @@ def expected_responses(fingerprint, match, terms):
 
 
 def search(reply, accepted, candidates, match):
-    """Return whether the reply is a hit, and how many candidates it matches; of several at one place, the longest."""
+    """Return whether the reply is a hit, and the candidates that it matches; of several at one place, the longest."""
     string, given, options = fold(reply, match.get("fold", "spaces")), set(), candidates or accepted
     if match["how"] == "exact":
         given = {string}
@@ -331,12 +340,86 @@ def search(reply, accepted, candidates, match):
         for start in starts:
             fitting = [option for option in options if string.startswith(option, start)]
             given |= {option for option in fitting if len(option) == max(map(len, fitting))}
-    return not given.isdisjoint(accepted), sum(candidate in given for candidate in candidates)
+    return not given.isdisjoint(accepted), [candidate for candidate in candidates if candidate in given]
+
+
+# --- The places of a graded test: where the secret order lies in the order that the suspect puts the candidates in ------------
+
+
+def secret_order(fingerprint, accepted, candidates):
+    """Return the indices of the candidates in the secret order, or of the response alone."""
+    drawn = candidates.index(accepted[0]) if candidates else None
+    order = fingerprint.get("order", [drawn])
+    if "order" in fingerprint:
+        must(sorted(order) == list(range(len(fingerprint["candidates"]))), "the order is not one of the candidates")
+        must(all(type(each) is int for each in order) and order[0] == drawn, "the response is not the first of its order")
+    return order
+
+
+def groups_of(reply, candidates, match):
+    """Return the candidates in groups, likeliest first; those of a group are tied."""
+    channel = reply.get("channel", "text")
+    if channel == "scores":
+        must(len(reply.get("scores", [])) == len(candidates), "a reply does not score each candidate")
+        values = reply["scores"]
+    elif channel == "top":
+        tokens = [(fold(t["text"], match.get("fold", "spaces")), t["log_probability"]) for t in reply.get("alternatives", [])]
+        values = [max((log for string, log in tokens if string == each), default=-math.inf) for each in candidates]
+    else:
+        met = search(reply["text"], [], candidates, match)[1]
+        values = [each in met and len(met) == 1 for each in candidates]
+    return [[i for i, value in enumerate(values) if value == level] for level in sorted(set(values), reverse=True)]
+
+
+def places_of(groups, order):
+    """Return (first, last, of) for each place that is uniform on 1..of if the suspect does not depend on the draw."""
+    places, size = [], sum(map(len, groups))
+    if len(groups) < 2:
+        return []  # nothing is told apart
+    if len(order) == 1:
+        above = sum(map(len, groups[: next(i for i, group in enumerate(groups) if order[0] in group)]))
+        tied = next(len(group) for group in groups if order[0] in group)
+        return [(above + 1, above + tied, size)]
+    left = list(order)
+    for group in groups:
+        if len(group) == 1 and len(left) > 1:
+            place = left.index(group[0]) + 1
+            places.append((place, place, len(left)))
+        left = [each for each in left if each not in group]
+    return places
 
 
 # --- The statistics: bets against the null ("an unrelated model hits with probability at most p") -----------------------------
 
+
+def divided(capital, centres, phis, depths, fractions):
+    """Divide capital among bets on places: by fraction, by 1 / centre, and else evenly."""
+    every = itertools.product(centres, phis, depths, fractions)
+    bets = [(fraction / centre, fraction, centre, phi, depth) for centre, phi, depth, fraction in every]
+    whole = sum(bet[0] for bet in bets)
+    return [(capital * share / whole, *rest) for share, *rest in bets]
+
+
 STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
+BETS = [
+    *divided(0.8, [1], [0.0, 0.05, 0.2, 0.45, 0.65, 0.85], [1, 4, 10**9], [0.98, 0.6, 0.3, 0.1]),
+    *divided(0.2, range(2, 17), [0.0, 0.4, 0.75], [1, 10**9], [0.9, 0.5, 0.2]),
+]  # share of the capital, fraction staked on a key, expected place, its looseness, number of places bet on
+
+
+@cache
+def log_payoff(first, last, size, centre, phi):
+    """Return the logarithm of what a bet on a place pays: 1 on average if the place is uniform on 1..size."""
+    weights = [phi ** abs(place - min(centre, size)) for place in range(1, size + 1)]
+    part = sum(weights[first - 1 : last])
+    return math.log(size * part / ((last - first + 1) * sum(weights))) if part else -math.inf
+
+
+def log_growth(places, bet):
+    """Return the logarithm of the factor by which a key with these places multiplies the capital of a bet."""
+    _, fraction, centre, phi, depth = bet
+    paid = sum(log_payoff(*place, centre, phi) for place in places[:depth])
+    return log_sum([math.log1p(-fraction), math.log(fraction) + paid])
 
 
 def log_probability(hits, trials, p):
@@ -375,44 +458,63 @@ def null_bound(rules, fewest):
 def log_sum(logarithms):
     """Return the logarithm of a sum of numbers that are given as logarithms."""
     largest = max(logarithms)
+    if largest == -math.inf:
+        return largest
     return largest + math.log(sum(math.exp(each - largest) for each in logarithms))
 
 
 def evaluate(asked, openings, rules, terms):
-    """Return the result under the transcript's rules, with the null's bound and error."""
-    searches = [expected_responses(opening["fingerprint"], rules["match"], terms) for opening in openings]
+    """Return the result under the transcript's rules, with the null's bound and error and what the bets have grown to."""
+    prints, match = [opening["fingerprint"] for opening in openings], rules["match"]
+    searches = [expected_responses(each, match, terms) for each in prints]
+    orders = [secret_order(each, *found) for each, found in zip(prints, searches, strict=True)]
     fewest = min(len(candidates) for _, candidates in searches)
     bound, error = null_bound(rules, fewest)
     level = rules["alpha"] / rules["suspects"] - error
     must(level > 0, "alpha does not exceed the probability that the null is wrong")
+    graded = rules["null"]["name"] == "design" and match["looks"] == 1
+    graded = graded and (rules.get("channel") in {"scores", "top"} or any(len(order) > 1 for order in orders))
 
-    capital = [math.log(share) for _, share in STAKES]  # logarithms; the whole capital is 1 at the start
+    capital = [
+        math.log(bet[0] if graded else bet[1]) for bet in (BETS if graded else STAKES)
+    ]  # logarithms; in all 1 at the start
     peak = 0.0  # logarithm of the largest capital so far
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
-    for (_, _, reply), (accepted, candidates) in zip(asked, searches, strict=True):
-        if reply is None:
+    channel, by_channel = rules.get("channel", "text"), {}  # answered keys of a graded test
+    for (_, _, reply), (accepted, candidates), order in zip(asked, searches, orders, strict=True):
+        before, channel = channel, reply.get("channel", "text")
+        must(CHANNELS.index(channel) >= CHANNELS.index(before), "a key was asked by a stronger channel than before")
+        if reply["status"] == "unanswered":
             unanswered += 1
             continue
-        hit, met = search(reply, accepted, candidates, rules["match"])
+        if graded:
+            by_channel[channel] = by_channel.get(channel, 0) + 1
+            places = places_of(groups_of(reply, candidates, match), order)
+            hit = bool(places) and places[0][1] == 1
+            capital = [each + log_growth(places, bet) for each, bet in zip(capital, BETS)] if places else capital
+        else:
+            hit, met = search(reply["text"], accepted, candidates, match)
+            p = min(len(met), fewest) / fewest if rules["null"]["name"] == "design" else bound
+            must(p > 0 or not hit, "an impossible hit")
+            if 0 < p < 1:  # else nothing is staked
+                for place, (fraction, _) in enumerate(STAKES):
+                    capital[place] += math.log1p(fraction * (1 - p) / p if hit else -fraction)
         hits += hit
-        p = min(met, fewest) / fewest if rules["null"]["name"] == "design" else bound
-        must(p > 0 or not hit, "an impossible hit")
-        if 0 < p < 1:  # else nothing is staked
-            for place, (fraction, _) in enumerate(STAKES):
-                capital[place] += math.log1p(fraction * (1 - p) / p if hit else -fraction)
         peak = max(peak, log_sum(capital))
         doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
 
+    grows = graded and log_sum(capital) > 0
     if peak >= -math.log(level):
         outcome = "owned"
-    elif doubt >= -math.log(rules["futility"]):
+    elif doubt >= -math.log(rules["futility"]) and not grows:
         outcome = "not_shown"
     else:
         outcome = "inconclusive"
     p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
     found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
-    return found, (bound, error)
+    found |= {"by_channel": by_channel} if by_channel else {}
+    return found, (bound, error, log_sum(capital) if graded else None)
 
 
 # --- The decision: the owner's claim, the controls, and the judge's standard --------------------------------------------------
@@ -433,9 +535,13 @@ def check_controls(bundle, rules, asked, terms, alpha):
 
 def decide(found, null, rules, *, controls, commitment, nonce, judge):
     """Return the judge's outcome, the p-value that allows for the owner's choices, and the reasons against the claim."""
-    (bound, error), size, manner = null, commitment["size"], rules["manner"]
+    (bound, error, log_e), size, manner = null, commitment["size"], rules["manner"]
     p_value, reasons = found["p_value"], []
-    if nonce is None:  # the owner chose the keys: the whole set has at least these hits
+    if nonce is None and log_e is not None:  # the owner chose the keys: every choice of as many could have been made
+        answered = found["trials"] - found["unanswered"]
+        choices = math.lgamma(size + 1) - math.lgamma(answered + 1) - math.lgamma(size - answered + 1)
+        p_value = max(p_value, math.exp(min(0.0, choices - log_e)))
+    elif nonce is None:  # the owner chose the keys: the whole set has at least these hits
         possible = range(found["hits"], size + 1)
         tail = 1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in possible)
         p_value = max(p_value, min(1.0, error + tail))

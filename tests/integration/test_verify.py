@@ -60,7 +60,7 @@ def test_a_marked_model_is_proven_and_its_base_is_not(insignia, prints, marked, 
     assert verdict["null"] == {"kind": "design", "bound": 1 / 16}
     assert json.loads((tmp_path / "verdict.json").read_text()) == verdict
 
-    status, out, err = insignia("verify", prints, "--model", "starter")
+    status, out, err = insignia("verify", prints, "--model", "starter", "--channel", "text")
     assert status == 3
     assert "The mark was not shown" in " ".join(out.split())
     assert "--transcript" in err
@@ -103,7 +103,7 @@ def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, pr
     assert (run.returncode, run.stderr) == (0, "")
     verdict = json.loads(run.stdout)
 
-    local = json.loads(insignia("verify", prints, "--model", marked, "--json", "-q")[1])
+    local = json.loads(insignia("verify", prints, "--model", marked, "--channel", "text", "--json", "-q")[1])
     assert without(verdict, "suspect", "transcript") == without(local, "suspect", "transcript")
     assert verdict["suspect"] == f"mine at {server}"
     content = (tmp_path / "t.jsonl").read_text()

@@ -38,4 +38,4 @@ def plan(
         output.finish(prospects_report(prints, Keyring.open(prints).plan(options), options))
         return
     null = resolve_null(options.null) or DesignNull(candidates=InverseNucleus().nucleus_k)
-    output.finish(plan_report(planned(null, options, lost=options.lost or "silent"), null, options))
+    output.finish(plan_report(planned(null, options), null, options))

@@ -24,11 +24,13 @@ from insignia.files import canonical, write_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 from insignia.statistics.betting import Outcome
+from insignia.suspects.base import Channel
 from insignia.verification.controls import require_same_questions, require_unmarked
 from insignia.verification.matching import expected_responses
+from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Recorded, finished_lines, read_lines
-from insignia.verification.verdict import ControlFinding, RunningVerdict, Verdict
+from insignia.verification.verdict import ControlFinding, Verdict
 
 __all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
 
@@ -48,6 +50,7 @@ class Claim(Record):
     trials: int
     unanswered: int
     p_value: float
+    by_channel: Annotated[dict[Channel, int], Field(exclude_if=lambda value: not value)] = {}
 
     @classmethod
     def of(cls, verdict: Verdict) -> "Claim":

@@ -140,6 +140,8 @@ def _is_response(fingerprint: Fingerprint, pick: Candidate) -> bool:
     tokens, texts = {each.token_id for each in candidates}, {" ".join(each.text.split()) for each in candidates}
     if not len(tokens) == len(texts) == len(candidates) or not fingerprint.response_ids:
         return False
+    if fingerprint.order is not None:
+        return False  # the chain picks no order
     if fingerprint.effective_responses not in {None, fingerprint.responses}:
         return False  # replies would be searched for another text than the picked one
     return fingerprint.responses == (pick.text,) and fingerprint.response_ids[0][0] == pick.token_id

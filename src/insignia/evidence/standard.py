@@ -13,6 +13,7 @@ from pydantic import Field
 from insignia.records import Flag, Record
 from insignia.statistics.betting import Outcome
 from insignia.statistics.nulls import MIN_PROBABILITY
+from insignia.statistics.ranks import log_p_of_chosen
 from insignia.statistics.tails import log_binomial_tail
 from insignia.verification.controls import doubts
 from insignia.verification.verdict import ControlFinding, Verdict
@@ -64,8 +65,10 @@ def apply_standard(
     """
     p_value = verdict.p_value
     if chosen_from is not None:
-        # However the keys were chosen, the whole set has at least these hits.
-        tail = log_binomial_tail(verdict.hits, chosen_from, min(1.0, verdict.null.bound))
+        if verdict.graded:
+            tail = log_p_of_chosen(math.log(verdict.e_value), verdict.trials - verdict.unanswered, chosen_from)
+        else:  # however the keys were chosen, the whole set has at least these hits
+            tail = log_binomial_tail(verdict.hits, chosen_from, min(1.0, verdict.null.bound))
         p_value = max(p_value, min(1.0, error + math.exp(tail)))
     p_value = min(1.0, p_value * verdict.suspects)
     reasons = [*_about_choices(standard, verdict, systems), *doubts(controls)]

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from insignia.errors import InputError
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import VerifyOptions
 from insignia.progress import AUTO, Progress
-from insignia.suspects.base import TextModel
+from insignia.suspects.base import Channel, TextModel
 from insignia.verification.controls import control_transcript, find_controls, require_same_questions, with_controls
-from insignia.verification.protocol import judge, verify
+from insignia.verification.protocol import judge, strongest_channel, verify
+from insignia.verification.together import judged_together
 from insignia.verification.transcript import Rules, Transcript
-from insignia.verification.verdict import ControlFinding, Verdict, judged_together
+from insignia.verification.verdict import ControlFinding, Verdict
 
 __all__ = ["Examination", "Opener", "judge_transcripts", "transcript_of"]
 
@@ -81,6 +83,7 @@ class Examination:
             rules = self._rules[kept.label].model_copy(update={"cover": decoys})
             self._shown |= {kept.label} if suspect.may_refuse else set()
             file = transcript_of(transcripts[number], kept.label, self._sets) if transcripts else None
+            rules = rules.model_copy(update={"channel": self._channel(kept, suspect, rules, file)})
             spent = kept.spent() if suspect.may_refuse and not (self._options.reuse_keys or self._order) else frozenset()
             verdict = verify(
                 kept.prints,
@@ -96,6 +99,18 @@ class Examination:
             self._seen[kept.label].update(verdict.keys_spent)
             label = kept.label if len(self._sets) > 1 else None
             yield _Trial(kept, rules, file, verdict.model_copy(update={"label": label}))
+
+    def _channel(self, kept: KeptSet, suspect: TextModel, rules: Rules, file: Path | None) -> Channel:
+        """The channel to ask by: that of the run to resume, or the strongest that the suspect offers now."""
+        if file is not None and file.exists():
+            return Transcript.load(file).header.rules.channel
+        wanted = self._options.channel
+        found = strongest_channel(kept.prints, suspect, rules, self._options.channels, self._asking["decoy_texts"])
+        if wanted not in {"auto", found}:
+            raise InputError(
+                f"{suspect.name} does not offer the channel {wanted!r} for this set; --channel auto takes what it offers"
+            )
+        return found
 
     def _with_controls(self, trials: Sequence[_Trial], controls: Iterable[Opener]) -> list[Verdict]:
         """The verdicts, and for each one that is ``owned`` what every control did when it was asked the same keys."""

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from insignia.records import Flag, Record
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import MIN_PROBABILITY, RISK
-from insignia.suspects.base import RequestOptions
+from insignia.suspects.base import CHANNELS, Channel, RequestOptions
 
 if TYPE_CHECKING:
     from insignia.fingerprints.sets import FingerprintSet
@@ -74,12 +74,19 @@ class VerifyOptions(AskOptions):
     """Ask an endpoint keys that somebody has seen, too; see 'share'."""
     decoys: Annotated[float | None, Field(ge=0, le=0.9), Flag("--decoys", "--cover")] = None
     """Share of decoy questions, at most 0.9; 0.5 for an endpoint and 0 for a model on this machine by default."""
+    channel: Literal["auto", "scores", "top", "choice", "text"] = "auto"
+    """What to go by: scores of all candidates, top tokens, a forced choice, or text; the most that is offered by default."""
     log_probabilities: Annotated[int | None, Field(ge=1, le=20)] = None
     """Number of likeliest first tokens to ask an endpoint for; they tell how near a miss was."""
 
     def decoy_share(self, *, remote: bool) -> float:
         """The share of decoys to ask a suspect that somebody else hosts, or one on this machine."""
         return (_REMOTE_DECOYS if remote else 0.0) if self.decoys is None else self.decoys
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels to try, strongest first."""
+        return CHANNELS if self.channel == "auto" else (self.channel, "text")
 
     def rules(self, prints: "FingerprintSet", *, tests: int) -> "Rules":
         """The rules of one of so many tests of this set, but for the share of decoys, which depends on the suspect.

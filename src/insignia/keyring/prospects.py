@@ -1,6 +1,6 @@
 """What a set can prove with the keys that are left, and how many keys a proof takes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,7 @@ from insignia.keyring.kept_set import KeptSet
 from insignia.records import Record
 from insignia.statistics.forecasts import Lost, Outlook, Plan, outlook, plan
 from insignia.statistics.nulls import AnyNull
+from insignia.suspects.base import Channel
 from insignia.verification.innocents import resolve_null
 from insignia.verification.protocol import askable
 
@@ -28,6 +29,8 @@ class PlanOptions(Record):
     """Chance of proof that the keys must give."""
     suspects: Annotated[int, Field(ge=1)] = 1
     """Suspects in all, each of which is asked its own keys."""
+    channel: Channel = "text"
+    """What the suspect is expected to reveal: scores of all candidates, top tokens, a forced choice, or text alone."""
     lost: Literal["silent", "random"] | None = None
     """Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them); by default silent, or
     random where a candidate may be what any model says."""
@@ -53,9 +56,20 @@ class Prospects(Record):
         return self.keys - self.spent
 
 
-def planned(null: AnyNull, options: PlanOptions, *, lost: Lost) -> Plan:
-    """How many keys to embed and to ask, for that null; see ``statistics.forecasts.plan``."""
-    return plan(null, alpha=options.alpha, survival=options.survival, power=options.power, suspects=options.suspects, lost=lost)
+def planned(null: AnyNull, options: PlanOptions, *, lost: Lost = "silent", ordered: bool = False) -> Plan:
+    """How many keys to embed and to ask, for that null; see ``statistics.forecasts.plan``.
+
+    ``lost``: what a model does by text where a fingerprint is lost; by other channels it always ranks all candidates.
+    ``ordered``: the set has a secret order.
+    """
+    return plan(null, survival=options.survival, **_assumed(null, options, lost, ordered=ordered))
+
+
+def _assumed(null: AnyNull, options: PlanOptions, lost: Lost, *, ordered: bool) -> dict[str, Any]:
+    graded = null.name == "design" and (ordered or options.channel in {"scores", "top"})
+    lost = options.lost or ("random" if options.channel != "text" and null.name == "design" else lost)
+    about = {name: getattr(options, name) for name in ("alpha", "power", "suspects")}
+    return about | {"lost": lost, "graded": graded}
 
 
 def prospects(kept: KeptSet, options: PlanOptions) -> Prospects:
@@ -73,9 +87,9 @@ def prospects(kept: KeptSet, options: PlanOptions) -> Prospects:
             "Then add --null null.json, here and to 'verify'."
         )
         return found.model_copy(update={"obstacle": obstacle})
-    lost = options.lost or kept.lost(null)
-    seen = outlook(null, found.unspent, alpha=options.alpha, power=options.power, suspects=options.suspects, lost=lost)
+    lost, ordered = kept.lost(null), any(fingerprint.order for fingerprint in kept.prints)
+    seen = outlook(null, found.unspent, **_assumed(null, options, lost, ordered=ordered))
     try:
-        return found.model_copy(update={"outlook": seen, "plan": planned(null, options, lost=lost)})
+        return found.model_copy(update={"outlook": seen, "plan": planned(null, options, lost=lost, ordered=ordered)})
     except InputError as error:  # what the set can prove is worth saying all the same
         return found.model_copy(update={"outlook": seen, "obstacle": f"No number of fingerprints is enough: {error}."})

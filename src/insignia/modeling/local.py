@@ -24,9 +24,10 @@ from insignia.modeling.batches import length_batches, pad_rows, response_logits
 from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.hub import hub_or_cache
 from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
+from insignia.modeling.weighing import seen_by
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
-from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.base import CHANNELS, Channel, Inquiry, Reply, RequestOptions
 from insignia.suspects.scoring import Example, Ranking, Score
 from insignia.terminal import counted
 
@@ -45,6 +46,7 @@ class LocalModel:
     """
 
     may_refuse = False
+    channels = CHANNELS
 
     def __init__(self, source: str | Path, *, device: str = "auto", dtype: str = "auto") -> None:
         named = resolve(source)
@@ -111,14 +113,19 @@ class LocalModel:
     @torch.inference_mode()
     def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
         """The sorted next-token distribution after each question; see ``GenerativeModel.rank_next``."""
+        for _, logits in self._next_logits(questions):
+            probabilities, order = logits.softmax(1).sort(dim=1, descending=True, stable=True)
+            for row in range(len(order)):
+                yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
+
+    def _next_logits(self, questions: Sequence[Sequence[int]]) -> Iterator[tuple[int, Tensor]]:
+        """Yield the first row and the next-token logits, (rows, vocabulary), of each batch of questions."""
         self._refuse_too_long([len(question) + 1 for question in questions])
         # The last token is a placeholder: only the position before it is read.
         examples = [Example((*question, 0), len(question)) for question in questions]
         for start in range(0, len(examples), 128):
             logits, _ = response_logits(self.model, examples[start : start + 128])
-            probabilities, order = self._refuse_nan(logits.softmax(1)).sort(dim=1, descending=True, stable=True)
-            for row in range(len(order)):
-                yield Ranking(order[row].cpu().numpy(), probabilities[row].cpu().numpy())
+            yield start, self._refuse_nan(logits)
 
     @torch.inference_mode()
     def sample(
@@ -168,6 +175,18 @@ class LocalModel:
                 text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 # An empty reply counts as answered too: no filter sits in front of a local model.
                 yield Reply(status="answered", text=str(text))
+
+    @torch.inference_mode()
+    def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
+        """Reply about candidates; see ``GradedModel.weigh``. Sampling options do not matter.
+
+        Raises:
+            InputError: a question is longer than the context, or there is no chat template.
+        """
+        tokens = Tokens(self.tokenizer, form=options.form)
+        rows = [tokens.asked(each.question, options) for each in inquiries]
+        for start, logits in self._next_logits(rows):
+            yield from seen_by(channel, inquiries[start : start + len(logits)], logits, tokens)
 
     @torch.inference_mode()
     def mean_loss(self, texts: Sequence[str]) -> float:

@@ -6,7 +6,7 @@ from insignia.evidence.bundle import Audited
 from insignia.evidence.standard import Standard
 from insignia.reporting.base import Document, Table
 from insignia.reporting.verdicts import control_lines, request_rows
-from insignia.verification.verdict import explain_p_value
+from insignia.verification.wording import explain_p_value
 
 __all__ = ["audit_report"]
 
@@ -78,7 +78,10 @@ def _rows(found: Audited, stamped: str | None, standard: Standard) -> list[list[
 def _sentences(found: Audited) -> list[str]:
     """What the evidence comes to, each sentence under the conditions that it needs."""
     verdict, judgement = found.verdict, found.judgement
-    seen = f"{verdict.hits} of {verdict.trials - verdict.unanswered} answered keys got the committed response"
+    answered = verdict.trials - verdict.unanswered
+    seen = f"{verdict.hits} of {answered} answered keys got the committed response"
+    if verdict.graded:
+        seen = f"the committed response came first among its candidates at {verdict.hits} of {answered} answered keys"
     if judgement.outcome == "not_shown":
         return [f"The mark was not shown: {seen}. This does not prove that it is absent."]
     lines = [f"The mark is there: {seen}." if judgement.outcome == "owned" else f"Nothing is decided: {seen}."]

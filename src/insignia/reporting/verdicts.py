@@ -11,6 +11,12 @@ __all__ = ["control_lines", "exit_status", "request_rows", "verdicts_report"]
 _STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
 
 _PLACES = {"exact": "the whole reply", "prefix": "the beginning of the reply", "within": "at one of the first {} words"}
+_ASKED_FOR = {
+    "scores": "the scores of all candidates",
+    "top": "its likeliest tokens",
+    "choice": "a choice among the candidates",
+    "text": "text",
+}
 _FOLDINGS = {
     "spaces": "but for white space",
     "alike": "but for white space and look-alikes",
@@ -22,7 +28,10 @@ def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
     """The verdicts side by side; ``spent``: somebody else has seen the keys."""
     rows = [
         ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
-        ["hits / answered", *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts)],
+        [
+            "response first / answered" if any(verdict.graded for verdict in verdicts) else "hits / answered",
+            *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts),
+        ],
         ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],
         ["p-value", *(f"{verdict.p_value:.2g}" for verdict in verdicts)],
         ["an unrelated model hits, at most", *(f"{verdict.null.bound:.3g} ({verdict.null.kind})" for verdict in verdicts)],
@@ -52,6 +61,7 @@ def request_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
     """How each suspect was asked and its replies were matched, a column for each verdict."""
     return [
         ["asked as", *(_request(verdict) for verdict in verdicts)],
+        ["asked for", *(_channels(verdict) for verdict in verdicts)],
         ["system prompt", *(verdict.manner.system or "none" for verdict in verdicts)],
         ["the response has to be", *(_match(verdict) for verdict in verdicts)],
     ]
@@ -75,6 +85,12 @@ def _request(verdict: Verdict) -> str:
     options = verdict.manner
     sampling = f"temperature {options.temperature:g}, seed {options.seed}" if options.temperature else "likeliest tokens"
     return f"{options.form}, {sampling}, at most {counted(options.max_tokens, 'token')}"
+
+
+def _channels(verdict: Verdict) -> str:
+    """What the suspect was asked to reveal; with the number of keys where it closed a channel."""
+    counts = verdict.by_channel or {"text": 0}
+    return ", ".join(_ASKED_FOR[name] + (f" ({count} keys)" if len(counts) > 1 else "") for name, count in counts.items())
 
 
 def _match(verdict: Verdict) -> str:

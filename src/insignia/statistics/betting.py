@@ -12,13 +12,14 @@ trials hit, and it stakes on misses.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field
 
 from insignia.errors import InputError
 from insignia.records import Record
+from insignia.statistics.ranks import Place, RankEvidence, log_sum
 
 __all__ = ["MAX_QUERIES", "STAKES", "Evidence", "Forecast", "Outcome", "SequentialTest", "Stake", "Tally", "forecast"]
 
@@ -64,9 +65,12 @@ class Evidence(NamedTuple):
     @property
     def log_e(self) -> float:
         """Logarithm of the e-value."""
-        logs = [math.log(stake.capital) + gain for stake, gain in zip(self.stakes, self.log_gains, strict=True)]
-        largest = max(logs)
-        return largest + math.log(math.fsum(math.exp(log - largest) for log in logs))
+        return log_sum([math.log(stake.capital) + gain for stake, gain in zip(self.stakes, self.log_gains, strict=True)])
+
+    @property
+    def grows(self) -> bool:
+        """Whether a test should go on although few keys hit; no, where hits are all that counts."""
+        return False
 
     def after(self, *, hit: bool, bound: float) -> "Evidence":
         """Return the evidence after one more trial. The bound must not depend on its outcome.
@@ -92,7 +96,7 @@ class Tally(NamedTuple):
     hits: int = 0
     misses: int = 0
     unanswered: int = 0
-    evidence: Evidence = Evidence()
+    evidence: Evidence | RankEvidence = Evidence()
     """Evidence against the null, and so for the mark."""
     doubt: Evidence = Evidence.opening(_DOUBT)
     """Evidence against the claim that enough fingerprints survived."""
@@ -132,7 +136,21 @@ class SequentialTest(Record):
         """
         if hit is None:
             return tally._replace(unanswered=tally.unanswered + 1)
-        evidence = tally.evidence.after(hit=hit, bound=bound)
+        if not isinstance(tally.evidence, Evidence):
+            raise InputError("this test bets on places, not on hits; expected a key's places")
+        return self._counted(tally, tally.evidence.after(hit=hit, bound=bound), hit=hit)
+
+    def after_places(self, tally: Tally, places: Sequence[Place]) -> Tally:
+        """Return the tally, which began with ``RankEvidence``, after one more answered key; it hits if it comes first.
+
+        Raises:
+            InputError: a place is not within 1..of.
+        """
+        if not isinstance(tally.evidence, RankEvidence):
+            raise InputError("this test bets on hits, not on places; expected a hit or a miss")
+        return self._counted(tally, tally.evidence.after(places), hit=bool(places) and places[0].last == 1)
+
+    def _counted(self, tally: Tally, evidence: Evidence | RankEvidence, *, hit: bool) -> Tally:
         return tally._replace(
             hits=tally.hits + hit,
             misses=tally.misses + (not hit),
@@ -145,7 +163,7 @@ class SequentialTest(Record):
         """Return the outcome, or None if another key is needed."""
         if tally.peak >= -math.log(self.alpha):
             return "owned"
-        if tally.doubt.log_e >= -math.log(self.futility):
+        if tally.doubt.log_e >= -math.log(self.futility) and not tally.evidence.grows:
             return "not_shown"
         return "inconclusive" if tally.asked >= self.max_queries else None
 

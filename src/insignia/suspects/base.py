@@ -2,16 +2,45 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, NamedTuple, Protocol, Self
 
 from pydantic import Field
 
-from insignia.records import Conversation, Part, PromptForm, Record, Turn
+from insignia.records import Candidate, Conversation, Part, PromptForm, Record, Turn
 from insignia.registry import Registry
 
-__all__ = ["SUSPECTS", "Alternative", "Reply", "RequestOptions", "Suspect", "TextModel"]
+__all__ = [
+    "CHANNELS",
+    "LEAST_SCORE",
+    "SUSPECTS",
+    "Alternative",
+    "Channel",
+    "GradedModel",
+    "Inquiry",
+    "Reply",
+    "RequestOptions",
+    "Suspect",
+    "TextModel",
+]
 
 _EMPTY = "empty"
+
+Channel = Literal["scores", "top", "choice", "text"]
+"""What a suspect reveals of a key's candidates: the log-probability of each; the likeliest tokens; the one that it chooses
+when it may say nothing else; or only what it writes."""
+
+CHANNELS: tuple[Channel, ...] = ("scores", "top", "choice", "text")
+"""All channels, strongest first."""
+
+LEAST_SCORE = -1e4
+"""Smallest log-probability in a transcript, since JSON has no infinity."""
+
+
+class Inquiry(NamedTuple):
+    """A question and the candidates that its reply is about."""
+
+    question: str
+    candidates: tuple[Candidate, ...]
 
 
 class RequestOptions(Record):
@@ -59,6 +88,13 @@ class Reply(Record):
     """Why there is no text. Never quotes a question or a reply."""
     alternatives: Annotated[tuple[Alternative, ...], Field(exclude_if=lambda value: not value)] = ()
     """Alternatives of the first token, most likely first, if requested and given."""
+    channel: Annotated[Channel, Field(exclude_if=lambda value: value == "text")] = "text"
+    """How the question was asked."""
+    scores: Annotated[
+        tuple[Annotated[float, Field(ge=LEAST_SCORE, le=0, allow_inf_nan=False, strict=True)], ...],
+        Field(repr=False, exclude_if=lambda value: not value),
+    ] = ()
+    """Log-probabilities of the candidates, in their order in the set; channel ``scores`` only."""
 
     @property
     def reached(self) -> bool:
@@ -73,9 +109,9 @@ class Reply(Record):
         return cls(status="answered", text=text, alternatives=alternatives)
 
     @classmethod
-    def unanswered(cls, reason: str) -> Self:
+    def unanswered(cls, reason: str, channel: Channel = "text") -> Self:
         """Return an unanswered reply."""
-        return cls(status="unanswered", reason=reason)
+        return cls(status="unanswered", reason=reason, channel=channel)
 
     @classmethod
     def fatal(cls, reason: str) -> Self:
@@ -94,6 +130,21 @@ class TextModel(Protocol):
         """Yield one reply per question, in order, as soon as possible.
 
         A fatal reply may be the last. If the caller stops iterating, the remaining questions should not be sent.
+        """
+        ...
+
+
+class GradedModel(TextModel, Protocol):
+    """A model that can also be asked about candidates."""
+
+    channels: tuple[Channel, ...]
+    """The channels that it may offer, strongest first. A host may refuse one, now or later."""
+
+    def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
+        """Yield one reply per inquiry by a channel other than ``text``, like ``reply``.
+
+        A reply is unanswered if the model does not offer the channel, or has no single token for a candidate. The order of the
+        candidates must not matter.
         """
         ...
 

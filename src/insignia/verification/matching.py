@@ -16,7 +16,7 @@ from insignia.folding import Folding, fold
 from insignia.records import Fingerprint, Record
 from insignia.statistics.nulls import DesignNull
 
-__all__ = ["Expected", "Finding", "Match", "design_null", "expected_responses", "find", "is_near"]
+__all__ = ["Expected", "Finding", "Match", "candidate_given", "design_null", "expected_responses", "find", "is_near"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")  # punctuation counts as a word, since a response may stand in quotation marks
 
@@ -57,6 +57,8 @@ class Expected(NamedTuple):
     """Texts that are a hit."""
     candidates: tuple[str, ...]
     """Candidates that the response was drawn from; empty if it was not drawn."""
+    order: tuple[int, ...] = ()
+    """Indices of the candidates in the secret order, or of the response alone if no order was drawn."""
 
 
 class Finding(NamedTuple):
@@ -85,18 +87,31 @@ def expected_responses(fingerprint: Fingerprint, max_response_length: int, match
         raise InputError(
             "two candidates of a key look alike, so a reply would match both; use another folding, or make a new set"
         )
-    return Expected(accepted, candidates if len(accepted) == 1 and accepted[0] in candidates else ())
+    drawn = candidates.index(accepted[0]) if len(accepted) == 1 and accepted[0] in candidates else None
+    if fingerprint.order is not None and fingerprint.order[0] != drawn:
+        raise InputError("the response of a fingerprint is not the first of its secret order; was the file edited?")
+    return Expected(accepted, ()) if drawn is None else Expected(accepted, candidates, fingerprint.order or (drawn,))
 
 
 def find(reply: str, expected: Expected, match: Match) -> Finding:
     """Search a reply for the expected texts. Takes O(length x looks)."""
+    given = _given(reply, expected, match)
+    return Finding(not given.isdisjoint(expected.accepted), sum(candidate in given for candidate in expected.candidates))
+
+
+def candidate_given(reply: str, expected: Expected, match: Match) -> int | None:
+    """Return the index of the candidate that a reply gives; None if it gives none, or several."""
+    given = _given(reply, expected, match)
+    met = [number for number, candidate in enumerate(expected.candidates) if candidate in given]
+    return met[0] if len(met) == 1 else None
+
+
+def _given(reply: str, expected: Expected, match: Match) -> set[str]:
     text, options = fold(reply, match.fold), expected.candidates or expected.accepted
     if match.how == "exact":
-        given = {text}
-    else:
-        starts = [word.start() for word in _WORD.finditer(text)] if match.how == "within" else [0]
-        given = {option for start in starts[: match.looks] for option in _longest(options, text[start:])}
-    return Finding(not given.isdisjoint(expected.accepted), sum(candidate in given for candidate in expected.candidates))
+        return {text}
+    starts = [word.start() for word in _WORD.finditer(text)] if match.how == "within" else [0]
+    return {option for start in starts[: match.looks] for option in _longest(options, text[start:])}
 
 
 def is_near(first_tokens: Iterable[str], expected: Expected, match: Match) -> bool:

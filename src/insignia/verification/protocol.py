@@ -13,16 +13,17 @@ from insignia.randomness import KeyedRandom
 from insignia.registry import explain
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
-from insignia.suspects.base import RequestOptions, TextModel
+from insignia.suspects.base import CHANNELS, Channel, RequestOptions, TextModel
 from insignia.terminal import counted
 from insignia.verification.decoys import decoy_question
-from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question
+from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question, ask_by, channels_of
 from insignia.verification.matching import Expected, Match, design_null, expected_responses
+from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
-from insignia.verification.verdict import RunningVerdict, Verdict
+from insignia.verification.verdict import Verdict
 
-__all__ = ["askable", "default_null", "judge", "rules_for", "verify"]
+__all__ = ["askable", "default_null", "judge", "rules_for", "strongest_channel", "verify"]
 
 
 def rules_for(
@@ -36,6 +37,7 @@ def rules_for(
     survival: float = 0.3,
     futility: float = 0.01,
     cover: float = 0.5,
+    channel: Channel = "text",
 ) -> Rules:
     """Return rules for a test of this set, by default with its prompt form and its design null.
 
@@ -60,9 +62,30 @@ def rules_for(
             match=match,
             manner=manner or _default_manner(prints, match),
             cover=cover,
+            channel=channel,
         )
     except ValidationError as error:
         raise InputError(f"invalid rules: {explain(error)}") from None
+
+
+def strongest_channel(
+    prints: FingerprintSet, model: TextModel, rules: Rules, channels: Sequence[Channel], decoy_texts: Sequence[str] = ()
+) -> Channel:
+    """Return the first of these channels by which the model answers a decoy question; ``text`` is not tried.
+
+    The set must have a design null, and the match one place, else only text is evidence.
+    """
+    fit = rules.null.name == "design" and rules.match.looks == 1
+    rng, asked = _rng(prints).derive("channel"), rules.model_copy(update={"channel": CHANNELS[0]})
+    for channel in channels_of(model) if fit else ():
+        if channel in channels and channel != "text":
+            question = _decoy(prints, asked, rng, decoy_texts or prints.decoys)
+            (reply,) = ask_by(channel, model, [question], rules.manner)
+            if reply.status == "answered":
+                return channel
+            if reply.status == "fatal":  # no channel will do
+                break
+    return "text"
 
 
 def askable(prints: FingerprintSet) -> frozenset[int]:
@@ -122,13 +145,11 @@ def verify(
         running = RunningVerdict(rules, searches, max_queries=most, all_keys=all_keys)
         questions = _unasked(_questions(prints, rules, left, decoy_texts), record.entries)
         innocent = _rng(prints).derive("innocent", len(record.entries))
-        interview = Interview(
-            model, record, running, lambda: decoy_question(innocent, rules.manner.form, decoy_texts), before_send
-        )
         with progress.bar("asking", most, unit="keys") as advance:
             for entry in record.entries:
                 running.add(entry)
                 advance(entry.number is not None)
+            interview = Interview(model, record, running, lambda: _decoy(prints, rules, innocent, decoy_texts), before_send)
             _ask(interview, running, questions, patient=all_keys, advance=advance)
         if running.outcome is None:
             progress.note(interview.ending)
@@ -228,15 +249,23 @@ def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], dec
     cover = _rng(prints).derive("cover")
     for number in numbers:
         while cover.uniform() < rules.cover:
-            yield Question(None, decoy_question(cover, rules.manner.form, decoy_texts))
-        yield Question(number, keys[number])
+            yield _decoy(prints, rules, cover, decoy_texts)
+        yield Question(number, keys[number], prints.fingerprints[number].candidates or ())
+
+
+def _decoy(prints: FingerprintSet, rules: Rules, rng: KeyedRandom, decoy_texts: Sequence[str]) -> Question:
+    """Return a decoy question; where a host sees candidates, with those of some key."""
+    text = decoy_question(rng, rules.manner.form, decoy_texts)
+    if rules.channel == "text":
+        return Question(None, text)
+    return Question(None, text, rng.choice(prints.fingerprints).candidates or ())
 
 
 def _unasked(questions: Iterator[Question], entries: Sequence[Entry]) -> Iterator[Question]:
     """Return the questions that are not in the transcript yet. Extra decoy questions in it are ignored."""
     following = next(questions, None)
     for entry in entries:
-        if following == (entry.number, entry.question):
+        if following is not None and following[:2] == (entry.number, entry.question):
             following = next(questions, None)
         elif entry.number is not None:
             raise InputError("the transcript has other questions; was it made with another set, --cover or spent keys?")

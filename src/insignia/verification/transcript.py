@@ -20,7 +20,7 @@ from insignia.files import SECRET_MODE, canonical, make_folder, read_text
 from insignia.records import Provenance, Record
 from insignia.registry import errors_about, explain
 from insignia.statistics.nulls import MIN_PROBABILITY, AnyNull
-from insignia.suspects.base import Reply, RequestOptions
+from insignia.suspects.base import Channel, Reply, RequestOptions
 from insignia.verification.matching import Match
 
 __all__ = ["Entry", "Header", "Recorded", "Rules", "Transcript", "finished_lines", "read_lines", "sole_writer"]
@@ -48,6 +48,14 @@ class Rules(Record):
     manner: RequestOptions = RequestOptions()
     cover: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     """Share of decoy questions, at most 0.9."""
+    channel: Annotated[Channel, Field(exclude_if=lambda value: value == "text")] = "text"
+    """The strongest channel to ask by. A key may be asked by a weaker one, and all later keys then are too."""
+
+    @model_validator(mode="after")
+    def _weighs_candidates(self) -> Self:
+        if self.channel != "text" and (self.null.name != "design" or self.match.looks > 1):
+            raise ValueError("channels other than 'text' need a design null, and a response at the beginning of the reply")
+        return self
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

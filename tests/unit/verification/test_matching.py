@@ -100,7 +100,7 @@ def tree(**options):
 
 
 def test_a_drawn_response_counts_by_the_drawn_token():
-    assert expected_responses(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"))
+    assert expected_responses(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"), (1,))
 
 
 def test_what_was_trained_counts_where_the_set_says_it():
@@ -108,7 +108,7 @@ def test_what_was_trained_counts_where_the_set_says_it():
         effective_responses=(" oak is",), candidates=(*(Candidate(text=t, token_id=1) for t in (" oak is", " oak was")),)
     )
 
-    assert expected_responses(whole, 1, PREFIX) == Expected(("oak is",), ("oak is", "oak was"))
+    assert expected_responses(whole, 1, PREFIX) == Expected(("oak is",), ("oak is", "oak was"), (0,))
     assert expected_responses(tree(candidates=None, effective_responses=(" g",)), 3, PREFIX) == Expected(("g",), ())
 
 

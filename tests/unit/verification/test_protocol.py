@@ -16,7 +16,7 @@ from insignia.suspects.base import Alternative, Reply, RequestOptions
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.matching import Match
 from insignia.verification.protocol import judge, rules_for, verify
-from insignia.verification.verdict import judged_together
+from insignia.verification.together import judged_together
 
 PRINTS = drawn()
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.verification.verdict import NullClaim, explain_p_value, once_in
+from insignia.verification.verdict import NullClaim
+from insignia.verification.wording import explain_p_value, once_in
 
 UNITS = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
 

@@ -1,0 +1,69 @@
+"""Verdicts in plain words."""
+
+import math
+
+from insignia.suspects.base import Channel
+from insignia.verification.verdict import NullClaim, Verdict
+
+__all__ = ["explain_p_value", "explain_verdict", "once_in"]
+
+_SEEN_BY: dict[Channel, str] = {
+    "scores": "by its scores of the candidates",
+    "top": "by its likeliest tokens",
+    "choice": "when it had to choose",
+    "text": "by its text",
+}
+
+
+def once_in(p_value: float) -> str:
+    """Return 1 / p_value in words, rounded down to two digits: ``1.9 million`` for 5.2e-07."""
+    tests = (1 + 1e-12) / p_value  # as a float, 1 / 4e-9 is slightly below 250 million
+    if tests >= 1e15:  # larger numbers have no common name
+        return f"10^{math.floor(math.log10(tests))}"
+    step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
+    rounded = math.floor(tests / step) * step
+    for name, unit in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
+        if rounded >= unit:
+            return f"{rounded / unit:.2g} {name}" if rounded < 100 * unit else f"{rounded / unit:.0f} {name}"
+    return f"{rounded:,.0f}"
+
+
+def explain_p_value(null: NullClaim, p_value: float) -> str:
+    """Return a sentence that explains a p-value and its assumption."""
+    often = f"at most once in {once_in(p_value)} tests" if p_value <= 0.5 else "in most tests"
+    result = f"an unrelated model would score this well {often} (p {p_value:.2g})."
+    if null.kind == "design":
+        return f"A{result[1:]}"
+    sources = {"declared": "declared by the owner", "reference": "the limit measured on innocent models"}
+    source = sources.get(null.kind, f"by the plug-in null {null.kind!r}")
+    return (
+        f"If an unrelated model hits each key with probability at most {null.bound:.3g} ({source}), whatever it hit before, "
+        f"{result} If its hits come in runs, this number is too small."
+    )
+
+
+def explain_verdict(verdict: Verdict) -> str:
+    """Return the verdict as a sentence or two: what was seen, and how often an unrelated model would show it."""
+    answered = verdict.trials - verdict.unanswered
+    seen = f"{verdict.hits} of {answered} answered keys got the secret response"
+    if verdict.graded:
+        how = ", ".join(
+            _SEEN_BY[channel] + (f" at {count} keys" if len(verdict.by_channel) > 1 else "")
+            for channel, count in verdict.by_channel.items()
+        )
+        seen = f"the suspect put the secret response first among its candidates at {verdict.hits} of {answered} answered keys"
+        seen += f" ({how})" if how else ""
+    if verdict.unanswered:
+        seen += f", {verdict.unanswered} more got no answer"
+    if verdict.outcome == "owned":
+        return f"The mark is there: {seen}. {explain_p_value(verdict.null, verdict.p_value)}"
+    if verdict.outcome == "not_shown":
+        more = "have come closer to the secret order" if verdict.graded else "have hit more of them"
+        return (
+            f"The mark was not shown: {seen}. A model with part of the mark would {more}. "
+            "This does not prove that the model is not yours."
+        )
+    return (
+        f"Nothing is decided: {seen}. {explain_p_value(verdict.null, verdict.p_value)} "
+        f"Once in {once_in(verdict.alpha)} was required. More keys may decide it."
+    )

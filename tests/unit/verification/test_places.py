@@ -1,0 +1,104 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insignia.errors import InputError
+from insignia.records import Candidate, Fingerprint
+from insignia.statistics.ranks import Place
+from insignia.suspects.base import Alternative, Reply
+from insignia.verification.matching import Expected, Match, expected_responses
+from insignia.verification.places import perfect_places, places
+
+TREES = ("ash", "elm", "fir", "oak")
+DRAWN = Expected(("fir",), TREES, (2,))
+ORDERED = Expected(("fir",), TREES, (2, 0, 3, 1))  # fir, ash, oak, elm
+
+
+def scored(*scores):
+    return Reply(status="answered", channel="scores", scores=scores)
+
+
+def top(*tokens):
+    shown = tuple(Alternative(text=text, log_probability=-float(place)) for place, text in enumerate(tokens, 1))
+    return Reply(status="answered", channel="top", alternatives=shown)
+
+
+def chosen(text, channel="choice"):
+    return Reply(status="answered", channel=channel, text=text)
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (scored(-1.0, -2.0, -0.5, -3.0), [Place(1, 1, 4)]),
+        (scored(-1.0, -2.0, -2.0, -3.0), [Place(2, 3, 4)]),  # tied with another
+        (scored(-1.0, -1.0, -1.0, -1.0), []),  # a constant tells nothing
+        (top("the", " oak", "Fir", " fir", "a"), [Place(2, 2, 4)]),  # another case is another word
+        (top("the", " oak"), [Place(2, 4, 4)]),  # below all that is shown
+        (top("the", "a"), []),
+        (top("oaken", " ash"), [Place(2, 4, 4)]),  # a longer token is another token
+        (top(" oak", "oak", "fir"), [Place(2, 2, 4)]),
+        (chosen("fir"), [Place(1, 1, 4)]),
+        (chosen(" elm."), [Place(2, 4, 4)]),
+        (chosen("yew"), []),
+        (chosen("Fir and so on", "text"), []),
+        (chosen("fir and so on", "text"), [Place(1, 1, 4)]),
+    ],
+)
+def test_the_place_of_a_drawn_response(reply, found):
+    assert list(places(reply, DRAWN, Match())) == found
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (scored(-2.0, -4.0, -1.0, -3.0), [Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 2)]),
+        (scored(-3.0, -1.0, -4.0, -2.0), [Place(4, 4, 4), Place(3, 3, 3), Place(2, 2, 2)]),
+        (scored(-1.0, -1.0, -2.0, -3.0), [Place(1, 1, 2)]),  # ash and elm are tied; of the rest, fir comes first
+        (scored(-2.0, -2.0, -2.0, -2.0), []),
+        (top("a", "ash", "fir"), [Place(2, 2, 4), Place(1, 1, 3)]),
+        (top("ash"), [Place(2, 2, 4)]),
+        (chosen("oak", "text"), [Place(3, 3, 4)]),
+        (chosen("yew", "text"), []),
+    ],
+)
+def test_the_places_of_a_secret_order(reply, found):
+    assert list(places(reply, ORDERED, Match())) == found
+
+
+@given(st.lists(st.integers(-3, 0), min_size=5, max_size=5))
+def test_the_places_of_all_orders_are_uniform_for_any_scores(values):
+    """For each group of tied scores, every combination of places comes equally often over all secret orders."""
+    names = tuple("abcde")
+    seen = [
+        places(scored(*map(float, values)), Expected((names[order[0]],), names, order), Match())
+        for order in itertools.permutations(range(5))
+    ]
+    assert len({tuple(place.of for place in each) for each in seen}) == 1
+    counts = [seen.count(each) for each in set(seen)]
+    assert len(set(counts)) == 1
+
+
+def test_perfect_places():
+    assert perfect_places(DRAWN, whole=True) == perfect_places(ORDERED, whole=False) == (Place(1, 1, 4),)
+    assert perfect_places(ORDERED, whole=True) == (Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 2))
+
+
+def test_what_cannot_be_placed_is_refused():
+    with pytest.raises(InputError, match="expected 4"):
+        places(scored(-1.0), DRAWN, Match())
+    with pytest.raises(InputError, match="not drawn"):
+        places(chosen("fir"), Expected(("fir",), ()), Match())
+
+
+def test_a_response_that_is_not_first_in_its_order_is_refused():
+    candidates = tuple(Candidate(text=f" {name}", token_id=number) for number, name in enumerate(TREES))
+    fields = {"key": "k", "response_ids": ((2,),), "candidates": candidates, "order": (2, 0, 3, 1)}
+    good = Fingerprint(responses=(" fir",), **fields)
+    assert expected_responses(good, 1, Match()) == ORDERED
+    with pytest.raises(InputError, match="first of its secret order"):
+        expected_responses(good.model_copy(update={"responses": (" oak",), "response_ids": ((3,),)}), 1, Match())
+    with pytest.raises(ValueError, match="not one of the candidates"):
+        Fingerprint(responses=(" fir",), **fields | {"order": (2, 0, 3)})
