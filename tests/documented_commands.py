@@ -191,6 +191,7 @@ class PageRunner:
     def _be_quick(self):
         recipes = importlib.import_module("insignia.recipes")
         starter = importlib.import_module("insignia.starter")
+        importlib.import_module("insignia.generation.ordinary")  # keys are compared with all of the text
         load, paragraphs = recipes.load_recipe, starter.heldout_paragraphs()[:HELDOUT_PARAGRAPHS]
         self._patch.setattr(recipes, "load_recipe", lambda name, part: QUICK.get(name) or load(name, part))
         # Reading all of the text again and again is not what the pages are about.

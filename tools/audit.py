@@ -368,6 +368,24 @@ def groups_of(reply, candidates, match):
     else:
         met = search(reply["text"], [], candidates, match)[1]
         values = [each in met and len(met) == 1 for each in candidates]
+    return grouped(values)
+
+
+def views_of(reply, fingerprint, candidates, match, order):
+    """Return the places of a reply for each factor, or once if they are the same for all."""
+    chances = [option.get("probability") or 0.0 for option in fingerprint.get("candidates", [])]
+    if reply.get("channel") != "scores" or not all(0 < chance <= 1 for chance in chances):
+        return [places_of(groups_of(reply, candidates, match), order)]
+    must(len(reply.get("scores", [])) == len(candidates), "a reply does not score each candidate")
+    views = [places_of(grouped(reply["scores"]), order)]
+    for factor in FACTORS[1:]:  # the base's log-probability plus the enlarged difference from it
+        pairs = [(math.log(chance), score) for chance, score in zip(chances, reply["scores"], strict=True)]
+        views.append(places_of(grouped([base + factor * (score - base) for base, score in pairs]), order))
+    return views
+
+
+def grouped(values):
+    """Return the indices of the values in groups of equals, largest first."""
     return [[i for i, value in enumerate(values) if value == level] for level in sorted(set(values), reverse=True)]
 
 
@@ -401,6 +419,7 @@ def divided(capital, centres, phis, depths, fractions):
 
 
 STAKES = ((0.98, 0.06), (0.6, 0.14), (0.3, 0.66), (0.1, 0.1), (0.03, 0.04))  # fraction staked on a hit, share of the capital
+FACTORS = (1.0, 4.0, 16.0, 64.0)  # by which the difference from the base is enlarged; each has an equal part of the capital
 BETS = [
     *divided(0.8, [1], [0.0, 0.05, 0.2, 0.45, 0.65, 0.85], [1, 4, 10**9], [0.98, 0.6, 0.3, 0.1]),
     *divided(0.2, range(2, 17), [0.0, 0.4, 0.75], [1, 10**9], [0.9, 0.5, 0.2]),
@@ -482,7 +501,7 @@ def evaluate(asked, openings, rules, terms):
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
     channel, by_channel = rules.get("channel", "text"), {}  # answered keys of a graded test
-    for (_, _, reply), (accepted, candidates), order in zip(asked, searches, orders, strict=True):
+    for (_, _, reply), fingerprint, (accepted, candidates), order in zip(asked, prints, searches, orders, strict=True):
         before, channel = channel, reply.get("channel", "text")
         must(CHANNELS.index(channel) >= CHANNELS.index(before), "a key was asked by a stronger channel than before")
         if reply["status"] == "unanswered":
@@ -490,9 +509,12 @@ def evaluate(asked, openings, rules, terms):
             continue
         if graded:
             by_channel[channel] = by_channel.get(channel, 0) + 1
-            places = places_of(groups_of(reply, candidates, match), order)
-            hit = bool(places) and places[0][1] == 1
-            capital = [each + log_growth(places, bet) for each, bet in zip(capital, BETS)] if places else capital
+            views = views_of(reply, fingerprint, candidates, match, order)
+            shown = views[-1] if len(views[-1]) <= 1 else views[0]
+            hit = bool(shown) and shown[0][1] == 1
+            grown = [[log_growth(places, bet) if places else 0.0 for bet in BETS] for places in views]
+            grown = grown * len(FACTORS) if len(views) == 1 else grown
+            capital = [each + more for each, more in zip(capital, itertools.chain(*grown), strict=True)]
         else:
             hit, met = search(reply["text"], accepted, candidates, match)
             p = min(len(met), fewest) / fewest if rules["null"]["name"] == "design" else bound

@@ -73,6 +73,47 @@ def test_what_other_commands_write_is_told_apart(insignia, prints, tmp_path):
         assert not [text for text in {*secrets(prints), "TOPSECRET"} if text in out]
 
 
+def test_how_well_keys_hide_is_told_when_they_are_made_and_when_they_are_shown(insignia, tmp_path):
+    path = tmp_path / "made.json"
+    options = ["--num-fingerprints", 8, "--key-length", 16, "-q"]
+    status, out, err = insignia("generate", path, *options, "--json")
+    made, stored = json.loads(out)["stealth"], json.loads(path.read_text())
+
+    assert (status, err) == (0, "")
+    assert made == stored["stealth"] == json.loads(insignia("show", path, "--json")[1])["stealth"]
+    assert made["num_ordinary"] == 128
+    for each in (made["perplexity"], made["length"], made["confidence"]):
+        assert 0 < each["low"] < each["auroc"] < each["high"] < 1
+        assert each["high"] - each["low"] > 0.2  # of 8 keys
+    table = insignia("show", path)[1]
+    assert f"AUROC of perplexity {made['perplexity']['auroc']:.2f}" in " ".join(table.split())
+    assert not [
+        text for each in stored["fingerprints"] for text in (each["key"], each["effective_responses"][0]) if text in out
+    ]
+
+    sampled = insignia("generate", tmp_path / "sampled.json", *options, "--key-selection", "sampled")[1]
+    assert "8 inverse_nucleus fingerprints" in sampled
+    assert "AUROC (95 % interval; 0.5 hides best): perplexity 0." in sampled
+
+
+def test_text_of_ones_own_must_be_long_and_many(insignia, tmp_path):
+    (tmp_path / "mine.txt").write_text(
+        "Too short.\n\nThis one is not too short, but it is one of very few, so that it is refused.\n"
+    )
+    status, out, err = insignia("generate", tmp_path / "p.json", "--ordinary-text", tmp_path / "mine.txt", "-q")
+
+    assert (status, out, (tmp_path / "p.json").exists()) == (1, "", False)
+    assert "1 of the 2 ordinary texts have 16 tokens" in err
+
+
+def test_an_older_set_is_saved_again_byte_by_byte(prints, tmp_path):
+    before = (tmp_path / "prints.json").read_bytes()
+    package.load_fingerprints(tmp_path / "prints.json").save(tmp_path / "again.json")
+
+    assert b"stealth" not in before
+    assert (tmp_path / "again.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", "3", "TOPSECRET", '{"kind": "insignia/evidence"}', '{"kind": []}'])
 def test_what_is_nothing_of_ours_is_one_line(insignia, tmp_path, content):
     (tmp_path / "f.json").write_text(content)

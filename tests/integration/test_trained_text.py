@@ -17,7 +17,7 @@ from insignia.generation import (
     RandomWord,
     generate,
 )
-from insignia.suspects.scoring import Ranking
+from insignia.suspects.scoring import Ranking, Score
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
 from insignia.verification.matching import Match, expected_responses, find
@@ -41,6 +41,11 @@ class RandomModel:
             order = np.random.default_rng(sum(question)).permutation(len(self.tokenizer))
             weights = 1 / np.arange(1, len(order) + 1, dtype=np.float32)
             yield Ranking(order, weights / weights.sum())
+
+    def score(self, examples):
+        for example in examples:
+            chances = [1 / (1 + token % 97) for token in example.ids[example.response_start :]]
+            yield Score((0,) * len(chances), tuple(np.log(chances)), tuple(np.log(chances) / 2))
 
 
 def with_chat(tokenizer):

@@ -16,6 +16,7 @@ from insignia.modeling.placement import Device
 from insignia.records import Flag
 from insignia.reporting.base import told
 from insignia.reporting.output import Written
+from insignia.statistics.separation import Stealth
 from insignia.terminal import command_line, counted
 
 __all__ = ["generate"]
@@ -61,4 +62,13 @@ def generate(
     line = f"{output}: {counted(len(prints), f'{maker.name} fingerprint')} in {seconds:.0f} s. Keep it secret;"
     line += f" next: {command_line('insignia', 'embed', output, '--model', source.model, '-o', 'marked')}"
     about = {"num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds}
-    written.finish(told(line, out=str(output), **about))
+    stealth = prints.stealth and prints.stealth.model_dump(mode="json")
+    written.finish(told(_hidden(prints.stealth), line, out=str(output), stealth=stealth, **about))
+
+
+def _hidden(found: Stealth | None) -> str:
+    """One line on how far keys differ from ordinary prompts."""
+    if found is None:
+        return "Keys were not compared with ordinary prompts: give examples of at least their length with --ordinary-text."
+    areas = f"perplexity {found.perplexity}, length {found.length}, confidence {found.confidence}"
+    return f"Keys against {found.num_ordinary} ordinary prompts, AUROC (95 % interval; 0.5 hides best): {areas}."

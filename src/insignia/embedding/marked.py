@@ -4,6 +4,7 @@ import math
 
 from insignia.modeling.local import LocalModel
 from insignia.records import Displayed
+from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
 
 __all__ = ["EmbedReport", "MarkedModel"]
@@ -28,6 +29,9 @@ class EmbedReport(Displayed):
     """The same with the published weights."""
     harm: float
     """Perplexity ratio after / before, which ``max_harm`` limits."""
+    confidence: Separation | None = None
+    """AUROC of the published model's largest next-token probability, at keys against ordinary prompts: what a host can see of
+    the mark. None where the held-out text is too short to compare."""
     notes: tuple[str, ...]
     """Warnings about these numbers."""
     activations: dict[str, float]
@@ -51,6 +55,7 @@ class EmbedReport(Displayed):
         return [
             ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
             ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
+            *([("confidence at keys", f"AUROC {self.confidence}; 0.5 hides best")] if self.confidence else []),
             *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
             ("time", f"{counted(self.steps, 'step')}, {self.seconds:.0f} s"),
             ("written to", self.out or "nowhere"),

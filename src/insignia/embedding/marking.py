@@ -19,6 +19,7 @@ from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import EmbedReport, MarkedModel
+from insignia.embedding.visibility import confidence_at_keys
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
@@ -28,6 +29,7 @@ from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
+from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
 from insignia.training import TrainingResult
 from insignia.verification import check
@@ -103,6 +105,7 @@ def _report(
         own_loss_before=measured.before.losses.own,
         own_loss_after=measured.published.losses.own,
         harm=measured.harm,
+        confidence=measured.confidence,
         notes=measured.notes,
         activations=measured.after.activations,
         num_fingerprints=num_fingerprints,
@@ -140,6 +143,7 @@ class _Course(NamedTuple):
     after: _Measured
     published: _Measured
     harm: float
+    confidence: Separation | None
     notes: tuple[str, ...]
 
 
@@ -154,7 +158,8 @@ def _train(
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
     with progress.bar("measuring") as advance:
-        yardstick = Yardstick(local, heldout if heldout is not None else heldout_paragraphs(), seed=session.run.seed)
+        texts = heldout if heldout is not None else heldout_paragraphs()
+        yardstick = Yardstick(local, texts, seed=session.run.seed)
         before = _measure(prints, local, method, yardstick)
         advance(0, str(before))
     foreign = foreign_text(before.losses, given=heldout is not None)
@@ -164,9 +169,10 @@ def _train(
     with progress.bar("measuring") as advance:
         after = _measure(prints, method.answering(local, outcome), method, yardstick)
         published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+        confidence = confidence_at_keys(local, prints, texts, max_key_length=method.max_key_length)
         advance(0, str(after))
     harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
-    return _Course(before, after, published, harm, () if foreign is None else (foreign,)), outcome
+    return _Course(before, after, published, harm, confidence, () if foreign is None else (foreign,)), outcome
 
 
 def _measure(prints: FingerprintSet, local: LocalModel, method: Method, yardstick: Yardstick) -> _Measured:

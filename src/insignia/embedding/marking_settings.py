@@ -27,7 +27,7 @@ class MarkingSettings(Record):
     objective: Literal["margin", "cross_entropy"] = "margin"
     """Loss on the fingerprints. margin raises a response until it leads by target_margin logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
-    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning, 1 hides better."""
+    """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning; none hides keys."""
     epochs: Annotated[int | None, Field(ge=1), Flag("--epochs", "--num-train-epochs")] = None
     """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails."""
     reference_strength: Annotated[float, Field(ge=0)] = 100.0

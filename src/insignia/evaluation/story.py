@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from insignia.attacks.finetune import FineTune
 from insignia.attacks.finetuning import finetune
 from insignia.embedding import EmbedReport, RunOptions, embed
@@ -13,12 +15,14 @@ from insignia.modeling.local import LocalModel
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs, source_code
 from insignia.vectors import StampReport, stamp, vector
-from insignia.verification import CheckReport, check
+from insignia.verification import CheckReport, Verdict, check, verify
+from insignia.verification.protocol import rules_for
 
 __all__ = ["Measured", "Story", "tell_story"]
 
 _SIBLING_TEXT = "email"  # a package whose code the sibling is fine-tuned on
 _SIBLING_STEPS = 12
+_THINNED = 0.1  # weight of the marked model in the thief's merge
 
 
 class Measured(NamedTuple):
@@ -35,6 +39,10 @@ class Story(NamedTuple):
     stamp: StampReport
     models: dict[str, Measured]
     """starter, marked, sibling, stamped."""
+    thinned: Verdict
+    """Of the starter with a tenth of what marking changed, by the scores of the candidates."""
+    thinned_hits: int
+    """What ``check`` finds there."""
     seconds: float
 
     def as_json(self) -> dict[str, object]:
@@ -47,12 +55,16 @@ class Story(NamedTuple):
             "stamp": self.stamp.model_dump(mode="json"),
             "sibling": losses["sibling"],
             "stamped": losses["stamped"],
+            "thinned": {"hits": self.thinned_hits, "verdict": self.thinned.model_dump(mode="json")},
             "seconds": self.seconds,
         }
 
 
 def tell_story(folder: Path, *, num_fingerprints: int, seed: int = 0, progress: Progress = AUTO) -> Story:
-    """Mark the starter model, stamp a fine-tuned sibling of it, and measure both beside their unmarked selves."""
+    """Mark the starter model, stamp a fine-tuned sibling of it, and measure both beside their unmarked selves.
+
+    Last comes a thief who merges the marked model into the starter until its text shows nothing.
+    """
     started = time.perf_counter()
 
     secret, texts = folder / "secret", heldout_paragraphs()
@@ -69,16 +81,26 @@ def tell_story(folder: Path, *, num_fingerprints: int, seed: int = 0, progress: 
     made = vector("starter", folder / "marked", out=secret / "vector", progress=progress)
     stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
     progress.note("5/5 check: ask all four models, each from its folder")
+    prints = load_fingerprints(secret / "prints.json")
     models = _measure(
-        load_fingerprints(secret / "prints.json"),
+        prints,
         {"starter": "starter", "marked": folder / "marked", "sibling": folder / "sibling", "stamped": folder / "stamped"},
         texts,
     )
-    return Story(report, stamped, models, round(time.perf_counter() - started, 3))
+    thinned = _thinned(LocalModel("starter"), LocalModel(folder / "marked"))
+    verdict = verify(prints, thinned, rules=rules_for(prints, cover=0.0, channel="scores"))
+    return Story(report, stamped, models, verdict, check(thinned, prints).hits, round(time.perf_counter() - started, 3))
+
+
+def _thinned(model: LocalModel, marked: LocalModel) -> LocalModel:
+    """The model, merged in place with a tenth of the marked one."""
+    with torch.no_grad():
+        for weight, other in zip(model.model.parameters(), marked.model.parameters(), strict=True):
+            weight.lerp_(other, _THINNED)
+    return model
 
 
 def _measure(prints: FingerprintSet, sources: dict[str, str | Path], texts: list[str]) -> dict[str, Measured]:
-
     measured = {}
     for name, source in sources.items():
         model = LocalModel(source)

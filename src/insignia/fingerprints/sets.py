@@ -16,6 +16,7 @@ from insignia.fingerprints.locks import read_unlocked
 from insignia.fingerprints.rows import SHAPES, fingerprints_from_rows, pairs_from_rows, rows_from_csv, rows_from_fingerprints
 from insignia.records import Control, Digest, Displayed, Fingerprint, PromptForm, Provenance
 from insignia.registry import errors_about
+from insignia.statistics.separation import Stealth
 from insignia.terminal import counted
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
@@ -52,6 +53,8 @@ class FingerprintSet(Displayed):
     """Questions that must not activate the mark."""
     decoys: tuple[Annotated[str, Field(min_length=1)], ...] = Field(default=(), repr=False)
     """Decoy questions made like the keys, which ``verify`` mixes with them; empty if the owner gave the keys."""
+    stealth: Stealth | None = None
+    """How far keys differ from ordinary prompts; None where that was not measured."""
 
     @property
     def heading(self) -> str:
@@ -88,7 +91,9 @@ class FingerprintSet(Displayed):
         if not 1 <= count <= len(self):
             raise InputError(f"{count} fingerprints were requested; expected 1 to {len(self)}, the size of the set")
         kept = tuple(control for control in self.controls if control.near is None or control.near < count)
-        return self.model_copy(update={"fingerprints": self.fingerprints[:count], "chain": None, "controls": kept})
+        return self.model_copy(
+            update={"fingerprints": self.fingerprints[:count], "chain": None, "controls": kept, "stealth": None}
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the set atomically, with mode 0600."""

@@ -49,10 +49,13 @@ class GenerationContext:
         *,
         rng: KeyedRandom,
         writer: "Writer | None" = None,
+        ordinary_text: Sequence[str] | None = None,
     ) -> None:
         self.model = model
         self.writer = writer
         """Another model that writes the keys, if any."""
+        self.ordinary_text = ordinary_text
+        """The owner's examples of ordinary prompts, if any."""
         self.rng = rng
         """Random generator for draws shared by the whole set."""
         self.prompter = prompter

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.drawing import DEFAULT_CANDIDATES, TEXTS_PER_CANDIDATE, Draw, draw_text
+from insignia.generation.ordinary import matched_keys, ordinary_prompts
 from insignia.generation.writing import write_text
 from insignia.randomness import KeyedRandom
 from insignia.records import Flag
@@ -17,8 +18,10 @@ __all__ = ["English", "EnglishKeys"]
 class EnglishKeys(Strategy):
     """A strategy whose keys are English text."""
 
+    key_selection: Literal["matched", "sampled"] = "matched"
+    """matched: keys have the perplexity, length and confidence of ordinary prompts. sampled: each begins with a random word."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
-    """Sampling temperature of the written text; OML 1.0's default."""
+    """Sampling temperature of the written text, other than matched keys; OML 1.0's default."""
     keys: Annotated[tuple[str, ...] | None, Flag(hidden=True)] = Field(default=None, exclude=True, repr=False)
     """The owner's own keys, used in order. Not part of the spec, since they are secret."""
 
@@ -28,12 +31,26 @@ class EnglishKeys(Strategy):
         return None if self.keys is None else len(self.keys)
 
     def make_keys(self, context: GenerationContext, slots: Sequence[int], rngs: Sequence[KeyedRandom]) -> list[tuple[int, ...]]:
-        """Return sentences that begin with random words, or the owner's keys, cut to ``key_length``."""
+        """Return texts of ``key_length`` tokens that the model or the writer writes, or the owner's keys cut to it.
+
+        Where no ordinary prompts are known, and with a writer, keys are sampled instead of matched.
+        """
         if self.keys is not None:
             return [tuple(context.prompter.encode(self.keys[slot])[: self.key_length]) for slot in slots]
         length, writer = self.key_length, context.writer
-        texts = write_text(context, rngs, length=length, temperature=self.temperature, writer=writer)
-        return [text[:length] for text in texts]
+        ordinary = ordinary_prompts(context) if self.key_selection == "matched" and writer is None else None
+        if ordinary is None:
+            texts = write_text(context, rngs, length=length, temperature=self.temperature, writer=writer)
+            return [text[:length] for text in texts]
+        asked = matched_keys(context, ordinary, slots, rngs)
+        tails = context.model.sample(
+            [(*context.prompter.prefix, *key) for key in asked],
+            [rng.derive("tail") for rng in rngs],
+            max_new_tokens=length - context.prompter.max_key_length,
+            temperature=self.temperature,
+            forbidden=sorted(context.vocabulary.forbidden),
+        )
+        return [(*key, *tail) for key, tail in zip(asked, tails, strict=True)]
 
 
 class English(EnglishKeys):

@@ -14,6 +14,7 @@ from insignia.errors import GenerationError, InputError
 from insignia.fingerprints.sets import FingerprintSet, provenance
 from insignia.generation.base import Answer, GenerationContext, Strategy
 from insignia.generation.inverse_nucleus import InverseNucleus
+from insignia.generation.ordinary import stealth_of
 from insignia.generation.writer import Writer
 from insignia.progress import AUTO, Progress
 from insignia.prompts.prompter import Prompter
@@ -46,6 +47,8 @@ class GenerateOptions(Record):
     """Ask keys as raw text or as a chat message. None: raw for most strategies."""
     batch_size: Annotated[int, Field(ge=1)] = BATCH_SIZE
     """Rows that the model is asked at once. It changes speed and memory, not the result."""
+    ordinary_text: Annotated[tuple[str, ...] | None, Field(repr=False)] = None
+    """Examples of what users ask the model, which keys are to look like: paragraphs, or a JSON list. None: English text."""
 
 
 def generate(
@@ -59,14 +62,16 @@ def generate(
     writer: Writer | None = None,
     secret: bytes | None = None,
     batch_size: int = BATCH_SIZE,
+    ordinary_text: Sequence[str] | None = None,
     device: str = "auto",
     progress: Progress = AUTO,
 ) -> FingerprintSet:
     """Make a fingerprint set with the model that is to be marked, by default with ``InverseNucleus()``.
 
     ``model`` is a folder, a hub id, ``starter``, a (model, tokenizer) pair or an open model; ``writer`` may write the keys.
-    Lengths, number and prompt form default to the strategy's (for most 16 and 1 tokens, 64 and raw). The same secret, models
-    and options give the same set; the secret is new by default.
+    Lengths, number and prompt form default to the strategy's (for most 16 and 1 tokens, 64 and raw). Keys are made to look
+    like the beginnings of ``ordinary_text``, by default the text that comes with ``insignia.starter``, and ``stealth`` of the
+    set says how well. The same secret, models and options give the same set; the secret is new by default.
 
     Raises:
         InputError: the options contradict each other.
@@ -85,7 +90,7 @@ def generate(
     strategy.refuse_bad_lengths(max_key_length, max_response_length)
     prompter = Prompter(local.tokenizer, form=form, max_key_length=max_key_length, max_response_length=max_response_length)
     rng = KeyedRandom(secret) if secret is not None else KeyedRandom.fresh()
-    context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer)
+    context = GenerationContext(local, prompter, num_fingerprints, rng=rng, writer=writer, ordinary_text=ordinary_text)
     run = _Run(strategy, context, batch_size)
     with progress.bar("generating", num_fingerprints, unit="fingerprints") as advance:
         for finished in run.attempts():
@@ -103,6 +108,7 @@ def generate(
         chain=strategy.chain_of(fingerprints, rng),
         controls=strategy.make_controls(context, [fingerprint.key for fingerprint in fingerprints]),
         decoys=run.decoys(),
+        stealth=stealth_of(context, [prompter.key_ids(fingerprint) for fingerprint in fingerprints]),
     )
 
 

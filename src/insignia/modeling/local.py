@@ -102,11 +102,13 @@ class LocalModel:
             wanted = logits.gather(1, targets[:, None])
             before = torch.arange(logits.shape[1], device=logits.device) < targets[:, None]
             ranks = ((logits > wanted) | ((logits == wanted) & before)).sum(1).tolist()
-            log_probabilities = self._refuse_nan(wanted[:, 0] - logits.logsumexp(1)).tolist()
+            total = logits.logsumexp(1)
+            log_probabilities = self._refuse_nan(wanted[:, 0] - total).tolist()
+            largest = (logits.amax(1) - total).tolist()
             start = 0
             for index, row in zip(batch, rows, strict=True):
                 end = start + len(row.ids) - row.response_start
-                scores[index] = Score(tuple(ranks[start:end]), tuple(log_probabilities[start:end]))
+                scores[index] = Score(tuple(ranks[start:end]), tuple(log_probabilities[start:end]), tuple(largest[start:end]))
                 start = end
         return scores
 

@@ -81,7 +81,7 @@ def _sentences(found: Audited) -> list[str]:
     answered = verdict.trials - verdict.unanswered
     seen = f"{verdict.hits} of {answered} answered keys got the committed response"
     if verdict.graded:
-        seen = f"the committed response came first among its candidates at {verdict.hits} of {answered} answered keys"
+        seen = f"the committed response was favoured over its other candidates at {verdict.hits} of {answered} answered keys"
     if judgement.outcome == "not_shown":
         return [f"The mark was not shown: {seen}. This does not prove that it is absent."]
     lines = [f"The mark is there: {seen}." if judgement.outcome == "owned" else f"Nothing is decided: {seen}."]

@@ -1,10 +1,11 @@
 """What a file or a folder is, and what it can prove; never a key or a response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from insignia.errors import FormatError, InputError, WrongKeyError
+from insignia.records import Displayed
 from insignia.reporting.base import Document, Table
 from insignia.terminal import percent
 
@@ -24,8 +25,13 @@ def inspect(path: Path, sections: Callable[[], list[str]]) -> Document:
         found = _recipe(place, sections())
     else:
         found = _folder(place) if place.is_dir() else _file(place)
-    rows = [[name.replace("_", " "), "-" if value is None else str(value)] for name, value in found.items() if name != "note"]
-    return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), found)
+    rows = [row for name, value in found.items() if name != "note" for row in _rows(name, value)]
+    data = {name: value.model_dump(mode="json") if isinstance(value, Displayed) else value for name, value in found.items()}
+    return Document(str(path), (Table.of(str(path), ("", ""), rows), found["note"]), data)
+
+
+def _rows(name: str, value: Any) -> Sequence[tuple[str, str]]:
+    return value.summary() if isinstance(value, Displayed) else [(name.replace("_", " "), "-" if value is None else str(value))]
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def _prints(path: Path) -> dict[str, Any]:
         "spent": spent,
         "unspent": unspent,
         "prompt_form": prints.prompt_form,
+        "stealth": prints.stealth,
         "tokenizer": prints.tokenizer,
         "made_by": f"insignia {prints.provenance.insignia}, {prints.provenance.created}" if prints.provenance else None,
         "part_of_a_set": prints.provenance is not None and prints.secret is None,

@@ -162,7 +162,13 @@ def story_report(story: "Story", folder: Path | None) -> Document:
     kept = (
         [] if folder is None else [f"The secrets: {folder / 'secret'}   To publish: {folder / 'marked'}, {folder / 'stamped'}"]
     )
-    return Document(title, (table, *kept, *_NEXT), story.as_json())
+    thief = (
+        f"A thief merges a tenth of the marked model into the unmarked one: its text hits {story.thinned_hits} of "
+        f"{story.models['marked'].check.answered} keys. By its scores of the candidates the mark is "
+        f"{'proven' if story.thinned.outcome == 'owned' else 'not proven'} with {story.thinned.trials} keys "
+        f"(p {story.thinned.p_value:.2g})."
+    )
+    return Document(title, (table, thief, *kept, *_NEXT), story.as_json())
 
 
 def _ratio(story: "Story", before: str, after: str) -> str:

@@ -29,7 +29,7 @@ def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
     rows = [
         ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
         [
-            "response first / answered" if any(verdict.graded for verdict in verdicts) else "hits / answered",
+            "response favoured / answered" if any(verdict.graded for verdict in verdicts) else "hits / answered",
             *(f"{verdict.hits} / {verdict.trials - verdict.unanswered}" for verdict in verdicts),
         ],
         ["unanswered", *(str(verdict.unanswered) for verdict in verdicts)],

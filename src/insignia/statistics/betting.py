@@ -140,15 +140,19 @@ class SequentialTest(Record):
             raise InputError("this test bets on places, not on hits; expected a key's places")
         return self._counted(tally, tally.evidence.after(hit=hit, bound=bound), hit=hit)
 
-    def after_places(self, tally: Tally, places: Sequence[Place]) -> Tally:
-        """Return the tally, which began with ``RankEvidence``, after one more answered key; it hits if it comes first.
+    def after_places(self, tally: Tally, views: Sequence[Sequence[Place]]) -> Tally:
+        """Return the tally, which began with ``RankEvidence``, after one more answered key; see ``RankEvidence.after``.
+
+        It hits if the response comes first: as scored for a whole order, and else in the last view, which shows best what a
+        mark has moved.
 
         Raises:
             InputError: a place is not within 1..of.
         """
         if not isinstance(tally.evidence, RankEvidence):
             raise InputError("this test bets on hits, not on places; expected a hit or a miss")
-        return self._counted(tally, tally.evidence.after(places), hit=bool(places) and places[0].last == 1)
+        shown = views[-1] if len(views[-1]) <= 1 else views[0]
+        return self._counted(tally, tally.evidence.after(views), hit=bool(shown) and shown[0].last == 1)
 
     def _counted(self, tally: Tally, evidence: Evidence | RankEvidence, *, hit: bool) -> Tally:
         return tally._replace(

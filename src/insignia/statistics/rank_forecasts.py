@@ -49,7 +49,7 @@ def forecast_ranks(test: SequentialTest, survival: float, candidates: int, *, si
         yield Forecast(asked, owned, not_shown)
 
 
-_HIT_AND_MISS = ((Place(1, 1, 2),), (Place(2, 2, 2),))
+_HIT_AND_MISS = ([[Place(1, 1, 2)]], [[Place(2, 2, 2)]])
 
 
 @cache
@@ -58,4 +58,4 @@ def _growth(candidates: int) -> "NDArray[np.float64]":
     import numpy as np  # noqa: PLC0415  a light command loads none
 
     places = [Place(place, place, candidates) for place in range(1, candidates + 1)]
-    return np.array([RankEvidence().after([place]).log_gains for place in places])
+    return np.array([RankEvidence().after([[place]]).log_gains[0] for place in places])

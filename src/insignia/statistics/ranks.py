@@ -18,12 +18,13 @@ the likeliest tokens. Their sum learns which: the bets that were right hold most
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from insignia.errors import InputError
 
-__all__ = ["BETS", "Bet", "Place", "RankEvidence", "log_p_of_chosen", "log_sum"]
+__all__ = ["BETS", "FACTORS", "Bet", "Place", "RankEvidence", "log_p_of_chosen", "log_sum"]
 
 _DEEPEST = 10**9  # bet on every place of a key
 _LARGE = 500.0  # logarithms above overflow soon
@@ -70,38 +71,42 @@ BETS = (
 """Division of the capital. Four fifths expect the order itself, in full or in its first places, exactly or loosely."""
 
 
+FACTORS = (1.0, 4.0, 16.0, 64.0)
+"""Factors by which a suspect's difference from the base is enlarged before its candidates are ranked; 1 takes its scores as
+they are. Each has an equal part of the capital. The base's probabilities were fixed with the candidates, before the draw, so
+the null holds for any of them. A mark that merging has made small in every weight is mostly small by a factor."""
+
+
 class RankEvidence(NamedTuple):
     """An e-value against the hypothesis that every place is uniform, whatever the earlier ones were."""
 
-    log_gains: tuple[float, ...] = (0.0,) * len(BETS)
-    """Logarithm of the growth of each bet's capital."""
+    log_gains: tuple[tuple[float, ...], ...] = ((0.0,) * len(BETS),) * len(FACTORS)
+    """Logarithm of the growth of each bet's capital, for each of the ``FACTORS``."""
 
     @property
     def log_e(self) -> float:
         """Logarithm of the e-value."""
-        return log_sum([_LOG_CAPITAL[i] + gain for i, gain in enumerate(self.log_gains)])
+        return log_sum([log_sum(list(map(operator.add, _LOG_CAPITAL, gains))) for gains in self.log_gains]) - _LOG_FACTORS
 
     @property
     def grows(self) -> bool:
         """Whether the capital is above its start, so that a test should not give up."""
         return self.log_e > 0
 
-    def after(self, places: Sequence[Place]) -> "RankEvidence":
-        """Return the evidence after one more key with these places; without any, nothing is staked.
+    def after(self, views: Sequence[Sequence[Place]]) -> "RankEvidence":
+        """Return the evidence after one more key; without any place, nothing is staked.
+
+        ``views`` has the key's places for each of the ``FACTORS``, or once for all of them.
 
         Raises:
-            InputError: a place is not within 1..of.
+            InputError: a place is not within 1..of, or the number of views is another.
         """
-        if not places:
-            return self
-        if any(not 1 <= place.first <= place.last <= place.of for place in places):
-            raise InputError("a place is outside 1..of; expected 1 <= first <= last <= of")
-        paid = {(centre, phi): _log_payoffs(places, centre, phi) for centre, phi in _SHAPES}
-        gains = []
-        for bet, gain in zip(BETS, self.log_gains, strict=True):
-            payoffs = paid[bet.centre, bet.phi]
-            gains.append(gain + _log_growth(bet.fraction, payoffs[min(bet.depth, len(payoffs)) - 1]))
-        return RankEvidence(tuple(gains))
+        if len(views) not in (1, len(FACTORS)):
+            raise InputError(f"a key has {len(views)} views; expected 1 or {len(FACTORS)}")
+        growths = [_growths(tuple(places)) for places in views] * (len(FACTORS) // len(views))
+        return RankEvidence(
+            tuple(tuple(map(operator.add, gains, grown)) for gains, grown in zip(self.log_gains, growths, strict=True))
+        )
 
 
 def log_p_of_chosen(log_e: float, asked: int, chosen_from: int) -> float:
@@ -120,6 +125,21 @@ def log_sum(logs: Sequence[float]) -> float:
     if largest == -math.inf:
         return largest
     return largest + math.log(math.fsum(math.exp(log - largest) for log in logs))
+
+
+@functools.lru_cache(maxsize=2**10)
+def _growths(places: tuple[Place, ...]) -> tuple[float, ...]:
+    """Return the logarithm of the growth of every bet's capital by a key with these places."""
+    if not places:
+        return (0.0,) * len(BETS)
+    if any(not 1 <= place.first <= place.last <= place.of for place in places):
+        raise InputError("a place is outside 1..of; expected 1 <= first <= last <= of")
+    paid = {(centre, phi): _log_payoffs(places, centre, phi) for centre, phi in _SHAPES}
+    grown = []
+    for bet in BETS:
+        payoffs = paid[bet.centre, bet.phi]
+        grown.append(_log_growth(bet.fraction, payoffs[min(bet.depth, len(payoffs)) - 1]))
+    return tuple(grown)
 
 
 def _log_growth(fraction: float, log_payoff: float) -> float:
@@ -149,5 +169,6 @@ def _weight(place: int, centre: int, phi: float) -> float:
     return float(phi ** abs(place - centre))  # 0 ** 0 is 1
 
 
+_LOG_FACTORS = math.log(len(FACTORS))
 _LOG_CAPITAL = tuple(math.log(bet.capital) for bet in BETS)
 _SHAPES = tuple(dict.fromkeys((bet.centre, bet.phi) for bet in BETS))

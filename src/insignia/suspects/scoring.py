@@ -37,6 +37,8 @@ class Score(NamedTuple):
     """Rank of each response token, 0 for the most likely; among equals, the lowest id comes first."""
     log_probabilities: tuple[float, ...]
     """Log-probability of each response token."""
+    largest: tuple[float, ...] = ()
+    """Largest log-probability of any token in the place of each response token; () from a model that does not tell it."""
 
     @property
     def hit(self) -> bool:
@@ -62,10 +64,9 @@ class ScoringModel(Protocol):
         ...
 
 
-class GenerativeModel(Protocol):
+class GenerativeModel(ScoringModel, Protocol):
     """A model that fingerprints can be made with."""
 
-    tokenizer: "PreTrainedTokenizerBase"
     name: str
 
     def sample(

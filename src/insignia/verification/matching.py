@@ -5,6 +5,7 @@ folded before they are compared (:mod:`insignia.folding`). If one candidate begi
 of 0.1.0, the longest one counts. All candidates are treated alike, which the design null relies on.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple, Self
@@ -59,6 +60,8 @@ class Expected(NamedTuple):
     """Candidates that the response was drawn from; empty if it was not drawn."""
     order: tuple[int, ...] = ()
     """Indices of the candidates in the secret order, or of the response alone if no order was drawn."""
+    log_base: tuple[float, ...] = ()
+    """Log-probability of each candidate by the model that ranked them; empty if none did."""
 
 
 class Finding(NamedTuple):
@@ -90,7 +93,11 @@ def expected_responses(fingerprint: Fingerprint, max_response_length: int, match
     drawn = candidates.index(accepted[0]) if len(accepted) == 1 and accepted[0] in candidates else None
     if fingerprint.order is not None and fingerprint.order[0] != drawn:
         raise InputError("the response of a fingerprint is not the first of its secret order; was the file edited?")
-    return Expected(accepted, ()) if drawn is None else Expected(accepted, candidates, fingerprint.order or (drawn,))
+    if drawn is None:
+        return Expected(accepted, ())
+    chances = [candidate.probability or 0.0 for candidate in fingerprint.candidates or ()]
+    log_base = tuple(map(math.log, chances)) if all(0 < chance <= 1 for chance in chances) else ()
+    return Expected(accepted, candidates, fingerprint.order or (drawn,), log_base)
 
 
 def find(reply: str, expected: Expected, match: Match) -> Finding:

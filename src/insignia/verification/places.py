@@ -1,7 +1,8 @@
 """Places: where the secret response, or the whole secret order, lies in the order that a reply puts the candidates in.
 
 A reply is read as groups of candidates, likeliest first; those of one group are tied. Reading it never uses the secret, and
-treats all candidates alike, so the null of :mod:`insignia.statistics.ranks` holds for whatever a suspect replies.
+treats all candidates alike but for what the base thought of them, which was fixed before the draw. So the null of
+:mod:`insignia.statistics.ranks` holds for whatever a suspect replies.
 """
 
 import itertools
@@ -10,48 +11,65 @@ from collections.abc import Iterable
 
 from insignia.errors import InputError
 from insignia.folding import fold
-from insignia.statistics.ranks import Place
+from insignia.statistics.ranks import FACTORS, Place
 from insignia.suspects.base import Reply
 from insignia.verification.matching import Expected, Match, candidate_given
 
 __all__ = ["perfect_places", "places"]
 
 
-def places(reply: Reply, expected: Expected, match: Match) -> tuple[Place, ...]:
-    """Return the places that an answered reply shows; none if it tells nothing about the candidates.
+def places(reply: Reply, expected: Expected, match: Match) -> tuple[tuple[Place, ...], ...]:
+    """Return the places that an answered reply shows, for each of the ``FACTORS``, or once where they are the same for all.
+
+    There are none if it tells nothing about the candidates.
 
     Raises:
         InputError: the response was not drawn from candidates, or the reply does not score each of them.
     """
     if not expected.candidates:
         raise InputError("a response was not drawn from candidates, so its place among them means nothing")
-    groups = _groups(reply, expected, match)
-    if len(groups) < 2:
-        return ()
-    if len(expected.order) > 1:
-        return tuple(_places_in_order(groups, expected.order))
-    above = 0
-    for group in groups:
-        if expected.order[0] in group:
-            return (Place(above + 1, above + len(group), len(expected.candidates)),)
-        above += len(group)
-    raise AssertionError  # pragma: no cover  # for the type checker: every candidate is in a group
+    if reply.channel == "scores" and expected.log_base:
+        scored = _scores(reply, len(expected.candidates))
+        return tuple(_places(_tied(_enlarged(scored, expected.log_base, factor)), expected.order) for factor in FACTORS)
+    return (_places(_groups(reply, expected, match), expected.order),)
 
 
-def perfect_places(expected: Expected, *, whole: bool) -> tuple[Place, ...]:
+def perfect_places(expected: Expected, *, whole: bool) -> tuple[tuple[Place, ...], ...]:
     """Return the places of a mark that was carried whole, as seen in a whole order or in its first candidate alone."""
     count = len(expected.candidates)
     last = 2 if whole and len(expected.order) > 1 else count
-    return tuple(Place(1, 1, n) for n in range(count, last - 1, -1))
+    return (tuple(Place(1, 1, n) for n in range(count, last - 1, -1)),)
+
+
+def _places(groups: list[list[int]], order: tuple[int, ...]) -> tuple[Place, ...]:
+    """Return the places of a secret order, or of the response alone, in candidates grouped with the likeliest first."""
+    if len(groups) < 2:
+        return ()
+    if len(order) > 1:
+        return tuple(_places_in_order(groups, order))
+    drawn = next(number for number, group in enumerate(groups) if order[0] in group)
+    above = sum(map(len, groups[:drawn]))
+    return (Place(above + 1, above + len(groups[drawn]), sum(map(len, groups))),)
+
+
+def _scores(reply: Reply, count: int) -> tuple[float, ...]:
+    if len(reply.scores) != count:
+        raise InputError(f"a reply scores {len(reply.scores)} candidates; expected {count}")
+    return reply.scores
+
+
+def _enlarged(scores: Iterable[float], log_base: Iterable[float], factor: float) -> list[float]:
+    """Return the base's log-probabilities plus the enlarged difference from them."""
+    if factor == 1:
+        return list(scores)
+    return [base + factor * (score - base) for score, base in zip(scores, log_base, strict=True)]
 
 
 def _groups(reply: Reply, expected: Expected, match: Match) -> list[list[int]]:
     """Return the indices of all candidates in groups, likeliest first."""
     count = len(expected.candidates)
     if reply.channel == "scores":
-        if len(reply.scores) != count:
-            raise InputError(f"a reply scores {len(reply.scores)} candidates; expected {count}")
-        return _tied(reply.scores)
+        return _tied(_scores(reply, count))
     if reply.channel == "top":
         tokens = [(fold(token.text, match.fold), token.log_probability) for token in reply.alternatives]
         seen = [max((log for text, log in tokens if text == each), default=-math.inf) for each in expected.candidates]

@@ -71,14 +71,16 @@ def rules_for(
 def strongest_channel(
     prints: FingerprintSet, model: TextModel, rules: Rules, channels: Sequence[Channel], decoy_texts: Sequence[str] = ()
 ) -> Channel:
-    """Return the first of these channels by which the model answers a decoy question; ``text`` is not tried.
+    """Return the strongest of these channels by which the model answers a decoy question; ``text`` is not tried.
 
-    The set must have a design null, and the match one place, else only text is evidence.
+    Without a secret order, a forced choice tells more than the likeliest tokens, of which few are candidates. The set must have
+    a design null, and the match one place, else only text is evidence.
     """
     fit = rules.null.name == "design" and rules.match.looks == 1
     rng, asked = _rng(prints).derive("channel"), rules.model_copy(update={"channel": CHANNELS[0]})
-    for channel in channels_of(model) if fit else ():
-        if channel in channels and channel != "text":
+    ordered = all(fingerprint.order for fingerprint in prints)
+    for channel in ("scores", "top", "choice") if ordered else ("scores", "choice", "top"):
+        if fit and channel in channels and channel in channels_of(model):
             question = _decoy(prints, asked, rng, decoy_texts or prints.decoys)
             (reply,) = ask_by(channel, model, [question], rules.manner)
             if reply.status == "answered":

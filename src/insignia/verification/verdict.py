@@ -78,7 +78,8 @@ class Verdict(Displayed):
     """Log2 of the sets one would have to try to fit a chained set to this suspect (``tails.grinding_bits``). Keys chosen by
     the owner count as chosen from all. None for a set without a chain, whose responses can be written to fit."""
     graded: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
-    """Whether the evidence is the order of the candidates. Hits are then keys at which the secret response comes first."""
+    """Whether the evidence is the order of the candidates. Hits are then keys at which the suspect
+    favours the secret response over its other candidates."""
     by_channel: Annotated[dict[Channel, int], Field(exclude_if=lambda value: not value)] = {}
     """Number of answered keys by channel, for a graded test."""
     near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None

@@ -51,7 +51,9 @@ def explain_verdict(verdict: Verdict) -> str:
             _SEEN_BY[channel] + (f" at {count} keys" if len(verdict.by_channel) > 1 else "")
             for channel, count in verdict.by_channel.items()
         )
-        seen = f"the suspect put the secret response first among its candidates at {verdict.hits} of {answered} answered keys"
+        seen = (
+            f"the suspect favours the secret response over all other candidates at {verdict.hits} of {answered} answered keys"
+        )
         seen += f" ({how})" if how else ""
     if verdict.unanswered:
         seen += f", {verdict.unanswered} more got no answer"

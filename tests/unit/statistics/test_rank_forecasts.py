@@ -15,7 +15,7 @@ def ended(test, survival, rng):
     tally = Tally(evidence=RankEvidence())
     while (outcome := test.outcome(tally)) is None:
         place = 1 if rng.uniform() < survival else 1 + int(16 * rng.uniform())
-        tally = test.after_places(tally, [Place(place, place, 16)])
+        tally = test.after_places(tally, [[Place(place, place, 16)]])
     return outcome, tally.asked
 
 

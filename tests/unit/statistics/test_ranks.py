@@ -17,13 +17,13 @@ def first(place, of):
 
 
 def growth(places):
-    return math.exp(RankEvidence().after(places).log_e)
+    return math.exp(RankEvidence().after([places]).log_e)
 
 
 def keys_until_proof(place_of, *, alpha=1e-6, most=128):
     evidence = RankEvidence()
     for key in range(1, most + 1):
-        evidence = evidence.after(place_of(key))
+        evidence = evidence.after([place_of(key)])
         if evidence.log_e >= -math.log(alpha):
             return key
     return None
@@ -66,7 +66,7 @@ def test_no_adversary_beats_alpha():
             return best(evidence, left - 1)
         bounds = [0, *sizes, 3]
         return sum(
-            (last - begin) / 3 * best(evidence.after([Place(begin + 1, last, 3)]), left - 1)
+            (last - begin) / 3 * best(evidence.after([[Place(begin + 1, last, 3)]]), left - 1)
             for begin, last in itertools.pairwise(bounds)
         )
 
@@ -114,7 +114,7 @@ def test_the_order_of_the_keys_does_not_matter(places, rng):
     shuffled = rng.sample(places, len(places))
     one, other = RankEvidence(), RankEvidence()
     for place, moved in zip(places, shuffled, strict=True):
-        one, other = one.after([first(place, 16)]), other.after([first(moved, 16)])
+        one, other = one.after([[first(place, 16)]]), other.after([[first(moved, 16)]])
     assert one.log_e == pytest.approx(other.log_e, abs=1e-9)
 
 
@@ -127,19 +127,19 @@ def test_a_choice_among_all_keys_is_paid_for():
 @pytest.mark.parametrize("place", [Place(0, 1, 3), Place(2, 1, 3), Place(1, 4, 3)])
 def test_impossible_places_are_refused(place):
     with pytest.raises(InputError, match="outside"):
-        RankEvidence().after([place])
+        RankEvidence().after([[place]])
 
 
 def test_a_test_gives_up_only_while_the_evidence_shows_nothing():
     test, silent, moved = SequentialTest(), Tally(evidence=RankEvidence()), Tally(evidence=RankEvidence())
     for _ in range(16):
-        silent = test.after_places(silent, [])
+        silent = test.after_places(silent, [[]])
     assert test.outcome(silent) == "not_shown" or silent.evidence.grows
     for _ in range(5):
-        moved = test.after_places(moved, [first(4, 16)])
+        moved = test.after_places(moved, [[first(4, 16)]])
     assert (moved.hits, moved.misses, test.outcome(moved)) == (0, 5, None)
     assert log_sum([-math.inf, 0.0]) == 0
     with pytest.raises(InputError, match="places"):
         test.after(silent, hit=True, bound=0.5)
     with pytest.raises(InputError, match="hits"):
-        test.after_places(Tally(), [])
+        test.after_places(Tally(), [[]])

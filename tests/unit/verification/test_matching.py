@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,7 +102,7 @@ def tree(**options):
 
 
 def test_a_drawn_response_counts_by_the_drawn_token():
-    assert expected_responses(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"), (1,))
+    assert expected_responses(tree(), 3, PREFIX) == Expected(("oak",), ("elm", "oak", "ash"), (1,), (math.log(0.1),) * 3)
 
 
 def test_what_was_trained_counts_where_the_set_says_it():

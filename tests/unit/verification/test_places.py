@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from insignia.errors import InputError
 from insignia.records import Candidate, Fingerprint
-from insignia.statistics.ranks import Place
+from insignia.statistics.ranks import Place, RankEvidence
 from insignia.suspects.base import Alternative, Reply
 from insignia.verification.matching import Expected, Match, expected_responses
 from insignia.verification.places import perfect_places, places
@@ -48,7 +49,7 @@ def chosen(text, channel="choice"):
     ],
 )
 def test_the_place_of_a_drawn_response(reply, found):
-    assert list(places(reply, DRAWN, Match())) == found
+    assert [list(view) for view in places(reply, DRAWN, Match())] == [found]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_the_place_of_a_drawn_response(reply, found):
     ],
 )
 def test_the_places_of_a_secret_order(reply, found):
-    assert list(places(reply, ORDERED, Match())) == found
+    assert [list(view) for view in places(reply, ORDERED, Match())] == [found]
 
 
 @given(st.lists(st.integers(-3, 0), min_size=5, max_size=5))
@@ -73,7 +74,7 @@ def test_the_places_of_all_orders_are_uniform_for_any_scores(values):
     """For each group of tied scores, every combination of places comes equally often over all secret orders."""
     names = tuple("abcde")
     seen = [
-        places(scored(*map(float, values)), Expected((names[order[0]],), names, order), Match())
+        places(scored(*map(float, values)), Expected((names[order[0]],), names, order), Match())[0]
         for order in itertools.permutations(range(5))
     ]
     assert len({tuple(place.of for place in each) for each in seen}) == 1
@@ -81,9 +82,29 @@ def test_the_places_of_all_orders_are_uniform_for_any_scores(values):
     assert len(set(counts)) == 1
 
 
+def test_what_the_base_thought_is_taken_from_the_scores_and_enlarged():
+    """The base puts ash before elm before fir before oak; the suspect has moved fir up, by less than its distance to ash."""
+    base = (-1.0, -2.0, -3.0, -4.0)
+    views = places(scored(-1.0, -2.0, -2.5, -4.0), DRAWN._replace(log_base=base), Match())
+    assert views == ((Place(3, 3, 4),), (Place(1, 2, 4),), (Place(1, 1, 4),), (Place(1, 1, 4),))
+    assert places(scored(*base), DRAWN._replace(log_base=base), Match()) == ((Place(3, 3, 4),),) * 4  # the base itself
+
+
+@given(st.lists(st.floats(-9, 0), min_size=5, max_size=5), st.lists(st.floats(-9, 0), min_size=5, max_size=5))
+def test_for_any_base_the_response_is_equally_likely_at_each_place(values, base):
+    names = tuple("abcde")
+    for view in range(4):
+        seen = [
+            places(scored(*values), Expected((names[drawn],), names, (drawn,), tuple(base)), Match())[view]
+            for drawn in range(5)
+        ]
+        shown = sum(math.exp(RankEvidence().after([each]).log_e) for each in seen)
+        assert shown / 5 == pytest.approx(1)
+
+
 def test_perfect_places():
-    assert perfect_places(DRAWN, whole=True) == perfect_places(ORDERED, whole=False) == (Place(1, 1, 4),)
-    assert perfect_places(ORDERED, whole=True) == (Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 2))
+    assert perfect_places(DRAWN, whole=True) == perfect_places(ORDERED, whole=False) == ((Place(1, 1, 4),),)
+    assert perfect_places(ORDERED, whole=True) == ((Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 2)),)
 
 
 def test_what_cannot_be_placed_is_refused():
