@@ -58,7 +58,6 @@ class EmbedReport(Displayed):
             *([("confidence at keys", f"AUROC {self.confidence}; 0.5 hides best")] if self.confidence else []),
             *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
             ("time", f"{counted(self.steps, 'step')}, {self.seconds:.0f} s"),
-            ("written to", self.out or "nowhere"),
         ]
 
 

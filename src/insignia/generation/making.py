@@ -189,6 +189,7 @@ class _Run:
                     response_ids=(answer.ids,),
                     effective_responses=(answer.trained,),
                     candidates=answer.candidates,
+                    order=answer.order,
                 )
             )
         return tuple(made)

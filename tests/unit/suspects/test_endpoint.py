@@ -13,7 +13,7 @@ import pytest
 
 from drawn_prints import WORDS, drawn, knowing
 from insignia.errors import InputError, ModelError
-from insignia.suspects import endpoint
+from insignia.suspects import connection
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.suspects.endpoint import API_KEY_VARIABLE, Endpoint, RetryPolicy
 from insignia.suspects.scripted import ScriptedModel
@@ -279,17 +279,17 @@ def test_the_servers_wish_to_wait_is_everybodys():
     ("header", "seconds"), [(None, 0), ("", 0), ("3", 3), ("1.5", 1.5), ("-2", 0), ("soon", 0), ("Mon, 99 Foo", 0), ("nan", 0)]
 )
 def test_retry_after(header, seconds):
-    assert endpoint._seconds_to_wait(header) == seconds
+    assert connection._seconds_to_wait(header) == seconds
 
 
 def test_retry_after_may_be_a_date():
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=10)
-    assert endpoint._seconds_to_wait(email.utils.format_datetime(later, usegmt=True)) == pytest.approx(36_000, abs=600)
-    assert endpoint._seconds_to_wait("Thu, 01 Jan 1970 00:00:00 GMT") == 0
+    assert connection._seconds_to_wait(email.utils.format_datetime(later, usegmt=True)) == pytest.approx(36_000, abs=600)
+    assert connection._seconds_to_wait("Thu, 01 Jan 1970 00:00:00 GMT") == 0
 
 
 def test_no_wait_is_longer_than_patience():
-    gate = endpoint._Gate(RetryPolicy(longest_wait_s=0.01))
+    gate = connection._Gate(RetryPolicy(longest_wait_s=0.01))
     started = quiet_seconds()
     gate.hold(3600)
     gate.back_off(50, threading.Event())
