@@ -258,7 +258,7 @@ class PageRunner:
 
     def _answer(self, path, headers, asked):
         """The server that pages ask: its models are the folders beside; "busy", "locked" and "guarded" are none."""
-        name = asked["model"]
+        name = asked.get("model")  # a question about the server itself names none
         if refused := {"busy": 429, "locked": 401, "guarded": 400}.get(name):
             return refused, {"error": {"message": "no"}}
         if path != "/v1/completions" or not Path(name).is_dir():
