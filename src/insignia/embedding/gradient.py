@@ -13,6 +13,7 @@ from insignia.progress import Phases, Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
 from insignia.records import Flag
 from insignia.suspects.scoring import Example
+from insignia.terminal import counted
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,7 @@ class GradientMethod(Method, MarkingSettings):
         )
         fingerprints = list(distinct(prints, prompter).values())
         if len(fingerprints) < len(prints):
-            progress.note(f"{len(prints) - len(fingerprints)} fingerprints skipped: another one has the same key")
+            progress.note(f"{counted(len(prints) - len(fingerprints), 'fingerprint')} skipped: another one has the same key")
         templates = self.templates
         curriculum = Curriculum(
             fingerprints,

@@ -283,8 +283,8 @@ def test_retry_after(header, seconds):
 
 
 def test_retry_after_may_be_a_date():
-    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=30)
-    assert connection._seconds_to_wait(email.utils.format_datetime(later, usegmt=True)) == pytest.approx(30, abs=2)
+    later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=10)
+    assert connection._seconds_to_wait(email.utils.format_datetime(later, usegmt=True)) == pytest.approx(36_000, abs=600)
     assert connection._seconds_to_wait("Thu, 01 Jan 1970 00:00:00 GMT") == 0
 
 
@@ -294,7 +294,7 @@ def test_no_wait_is_longer_than_patience():
     gate.hold(3600)
     gate.back_off(50, threading.Event())
     gate.enter(threading.Event())
-    assert quiet_seconds() - started < 1
+    assert quiet_seconds() - started < 60
 
 
 def test_the_rate_is_kept():
@@ -425,9 +425,9 @@ def test_no_more_questions_are_open_than_patience_allows():
 
 def test_who_stops_listening_stops_the_asking():
     server = Server()
-    replies = model(server, RetryPolicy(concurrency=1, requests_per_second=5)).reply(list("abcdefgh"), RequestOptions())
+    replies = model(server, RetryPolicy(concurrency=1, requests_per_second=0.5)).reply(list("abcdefgh"), RequestOptions())
     assert next(replies) == Reply.said("I do not know.")
     started = quiet_seconds()
     replies.close()
-    assert quiet_seconds() - started < 1
+    assert quiet_seconds() - started < 6
     assert sum(server.attempts.values()) < 4
