@@ -149,6 +149,8 @@ def test_few_liars_are_accused_no_oftener_than_alpha(grading, tmp_path, monkeypa
     arguments = [
         "innocents",
         "--quick",
+        "--keys",
+        "8",
         "--redraws",
         "20",
         "--strategies",
