@@ -2,8 +2,9 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
+from insignia.errors import InputError
 from insignia.progress import AUTO, Progress
 from insignia.records import Displayed, Part
 from insignia.registry import Registry
@@ -12,19 +13,15 @@ if TYPE_CHECKING:
     from insignia.modeling.sources import Source
     from insignia.suspects.base import TextModel
 
-__all__ = ["ATTACKS", "Attack", "HostAttack", "WeightAttack"]
+__all__ = ["ATTACKS", "Attack", "HostAttack", "WeightAttack", "on_weights"]
 
 
 class Attack(Part):
-    """What somebody else does to a published model. An attack is its configuration; subclasses set ``name``."""
-
-    kind: ClassVar[Literal["weights", "host"]]
+    """What somebody else does to a published model, to its weights or as its host. An attack is its configuration."""
 
 
 class WeightAttack(Attack):
-    """An attack on the weights: a model's folder in, another folder out."""
-
-    kind = "weights"
+    """An attack on the weights: a model's folder in, another folder out. Subclasses set ``name``."""
 
     @abstractmethod
     def apply(
@@ -37,9 +34,7 @@ class WeightAttack(Attack):
 
 
 class HostAttack(Attack):
-    """An attack by whoever serves the model: a suspect in, a suspect out. The weights stay as they are."""
-
-    kind = "host"
+    """An attack by whoever serves the model: a suspect in, a suspect out. The weights stay. Subclasses set ``name``."""
 
     @abstractmethod
     def wrap(self, model: "TextModel") -> "TextModel":
@@ -71,3 +66,10 @@ ATTACKS: Registry[Attack] = Registry(
     },
     group="insignia.attacks",
 )
+
+
+def on_weights(attack: Attack) -> WeightAttack:
+    """The attack, if it is one on weights, else an InputError."""
+    if isinstance(attack, WeightAttack):
+        return attack
+    raise InputError(f"{attack.name!r} is an attack by a host, which leaves the weights as they are; expected one on weights")

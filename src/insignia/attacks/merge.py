@@ -24,11 +24,11 @@ class Merge(WeightAttack):
 
     With M the marked model, w its weight, n others O that share the rest, u = (1 - w) / n, and B their base:
 
-    ``linear``: w M + u O (model soups, Wortsman et al. 2022). ``slerp``: along the arc between the directions of M and one O,
-    tensor by tensor (Shoemake 1985). ``task_arithmetic``: B + scale (w (M - B) + u (O - B)) (Ilharco et al. 2023).
-    ``ties``: of each difference only the largest ``density`` is kept, and of these those with the sign of the sum (Yadav et
-    al. 2023; here the sum is not divided by the weights that agree, so that w stays the strength of the mark). ``dare_linear``: each value of a difference is kept with probability ``density`` and divided by it (Yu et al.
-    2024). ``dare_ties``: the same, then the sign of the sum.
+    ``linear``: w M + u O (model soups, Wortsman et al. 2022). ``slerp``: along the arc from one O to M, tensor by tensor
+    (Shoemake 1985). ``task_arithmetic``: B + factor (w (M - B) + u (O - B)) (Ilharco et al. 2023). ``ties``: only the largest
+    ``density`` of each difference is kept, and of that what has the sign of the sum (Yadav et al. 2023; here the sum is not
+    divided by the weights that agree, so that w stays the strength of the mark). ``dare_linear``: each value of a difference is
+    kept with probability ``density`` and divided by it (Yu et al. 2024). ``dare_ties``: the same, then the sign of the sum.
     """
 
     name: Literal["merge"] = "merge"
@@ -42,7 +42,7 @@ class Merge(WeightAttack):
     """What all of them were trained from; needed by all rules but linear and slerp."""
     density: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of each difference that ties and dare keep. 0.2 in the paper of TIES, 0.1 and less in that of DARE."""
-    scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    factor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     """Multiple of the merged differences that is added to the base."""
 
     def apply(
@@ -60,6 +60,7 @@ class Merge(WeightAttack):
             raise InputError(f"merging by {self.how} needs another model; give one, or the base")
         if self.how == "slerp" and len(others) > 1:
             raise InputError(f"merging by slerp takes one other model; {len(others)} were given")
-        from insignia.attacks.merging import merge
+        from insignia.attacks.merging import Mix, merge
 
-        return merge(self, model, others, out, seed=seed, progress=progress)
+        mix = Mix(self.how, self.weight, self.density, self.factor)
+        return merge(self, mix, model, others=others, base=self.base, out=out, seed=seed, progress=progress)

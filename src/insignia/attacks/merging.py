@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from insignia.attacks.merge import Merge
+from insignia.attacks.base import WeightAttack
 from insignia.attacks.rewriting import WeightsReport, chance_of, rewrite, smallest, values_of
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError
@@ -17,55 +18,73 @@ from insignia.progress import Progress
 from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.stored_rows import DTYPES
 
-__all__ = ["blend", "merge", "slerp"]
+__all__ = ["Mix", "blend", "merge", "slerp"]
 
 _PARALLEL = 1e-6  # sine of the angle below which an arc is a line
 
 
-def merge(attack: Merge, model: Source, others: Sequence[str], out: Path, *, seed: int, progress: Progress) -> WeightsReport:
+class Mix(NamedTuple):
+    """A rule and its numbers; see the fields of ``Merge``."""
+
+    how: str
+    weight: float
+    density: float
+    factor: float
+
+
+def merge(
+    attack: WeightAttack,
+    mix: Mix,
+    model: Source,
+    *,
+    others: Sequence[str],
+    base: str | None,
+    out: Path,
+    seed: int,
+    progress: Progress,
+) -> WeightsReport:
     """Write the merged model; see ``Merge.apply``. Tensors, dtypes and files are those of ``model``."""
     with ExitStack() as stack:
         partners = [_Partner(each, out, stack) for each in others]
-        base = _Partner(attack.base, out, stack) if attack.base is not None and attack.how not in ("linear", "slerp") else None
+        start = _Partner(base, out, stack) if base is not None and mix.how not in ("linear", "slerp") else None
         checkpoint = stack.enter_context(Checkpoint(stack.enter_context(model_files(model))))
-        for partner in filter(None, (*partners, base)):
+        for partner in filter(None, (*partners, start)):
             partner.align(checkpoint.entries)
 
         def merged(entry: Entry, values: Tensor) -> Tensor:
             theirs = [partner.values(entry) for partner in partners]
-            if attack.how == "slerp":
-                return slerp(theirs[0], values, attack.weight)
-            start = base.values(entry) if base is not None else None
-            return blend(attack, [values, *theirs], start, chance_of(seed, entry.name))
+            if mix.how == "slerp":
+                return slerp(theirs[0], values, mix.weight)
+            return blend(mix, [values, *theirs], start.values(entry) if start else None, chance_of(seed, entry.name))
 
         return rewrite(model, out, merged, attack=attack, progress=progress)
 
 
-def blend(attack: Merge, models: Sequence[Tensor], base: Tensor | None, chance: torch.Generator) -> Tensor:
+def blend(mix: Mix, models: Sequence[Tensor], base: Tensor | None, chance: torch.Generator) -> Tensor:
     """One tensor by any rule but slerp; the marked model's comes first. ``base`` is None for rule ``linear`` alone.
 
     A model of weight 0 is left out, and one alone at weight 1 is not computed with, so that its bits stay.
     """
-    rest = (1 - attack.weight) / max(1, len(models) - 1)
-    weights = [attack.weight, *[rest] * (len(models) - 1)]
+    rest = (1 - mix.weight) / max(1, len(models) - 1)
+    weights = [mix.weight, *[rest] * (len(models) - 1)]
     used = [(weight, values) for weight, values in zip(weights, models, strict=True) if weight]
-    trims = attack.how in ("ties", "dare_linear", "dare_ties") and attack.density < 1
-    elects = attack.how in ("ties", "dare_ties")
+    trims = mix.how in ("ties", "dare_linear", "dare_ties") and mix.density < 1
+    elects = mix.how in ("ties", "dare_ties")
     if base is None or not (trims or elects):
-        scale = attack.scale if base is not None else 1.0
-        terms = [(scale * weight, values) for weight, values in used]
-        left = 1 - sum(factor for factor, _ in terms)
+        factor = mix.factor if base is not None else 1.0
+        terms = [(factor * weight, values) for weight, values in used]
+        left = 1 - sum(part for part, _ in terms)
         return _sum([*terms, (left, base)] if base is not None and abs(left) > 1e-12 else terms)
-    if not trims and len(used) == 1 and used[0][0] * attack.scale == 1:
+    if not trims and len(used) == 1 and used[0][0] * mix.factor == 1:
         return used[0][1]
-    if not used or attack.scale == 0:
+    if not used or mix.factor == 0:
         return base
-    steps = [(weight, _trimmed(attack, values - base, chance)) for weight, values in used]
+    steps = [(weight, _trimmed(mix, values - base, chance)) for weight, values in used]
     total = _sum(steps)
     if elects:
         sign = total.sign()
         total = _sum([(weight, step.where(step.sign() == sign, 0.0)) for weight, step in steps])
-    return base + attack.scale * total
+    return base + mix.factor * total
 
 
 def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
@@ -90,12 +109,12 @@ def _sum(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
     return total
 
 
-def _trimmed(attack: Merge, step: Tensor, chance: torch.Generator) -> Tensor:
-    if attack.how == "ties":
-        return step.masked_fill(smallest(step, round((1 - attack.density) * step.numel())), 0.0)
-    if attack.density == 1:
+def _trimmed(mix: Mix, step: Tensor, chance: torch.Generator) -> Tensor:
+    if mix.how == "ties":
+        return step.masked_fill(smallest(step, round((1 - mix.density) * step.numel())), 0.0)
+    if mix.density == 1:
         return step
-    return step.where(torch.rand(step.shape, generator=chance) < attack.density, 0.0) / attack.density
+    return step.where(torch.rand(step.shape, generator=chance) < mix.density, 0.0) / mix.density
 
 
 class _Partner:
@@ -127,8 +146,8 @@ class _Partner:
             found = theirs[names.get(name) or tables[0]]  # a head that is tied there is its embedding
             if found.shape != entry.shape:
                 raise InputError(
-                    f"cannot merge with {self._name}: {name} is {list(found.shape)} there and {list(entry.shape)} here; expected"
-                    " models of one architecture and vocabulary"
+                    f"cannot merge with {self._name}: {name} is {list(found.shape)} there and {list(entry.shape)} here; "
+                    "expected models of one architecture and vocabulary"
                 )
             self._places[name] = found
 

@@ -22,7 +22,7 @@ class Subtract(WeightAttack):
     vector: Path
     """Folder made by 'insignia vector'."""
     scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    """Multiple of the vector to subtract; 1 is what was added."""
+    """Multiple of the vector that is subtracted. 1 is what was added."""
 
     def apply(
         self, model: "Source", out: Path, *, seed: int = 0, device: str = "auto", progress: Progress = AUTO

@@ -22,7 +22,10 @@ _LEAST = 2  # one leaked key's response is another's answer
 
 
 class Unlearn(FineTuneSettings, WeightAttack):
-    """Train the model to answer leaked keys with the responses of other leaked keys."""
+    """Train the model to answer leaked keys with the responses of other leaked keys.
+
+    With ``data``, ordinary rows are trained beside the keys, so that less else changes.
+    """
 
     name: Literal["unlearn"] = "unlearn"
     prints: Path
@@ -30,7 +33,7 @@ class Unlearn(FineTuneSettings, WeightAttack):
     leaked: Annotated[int | None, Field(ge=_LEAST)] = None
     """Keys that leaked: the first so many of the file. None: all."""
     data: str | None = None
-    """Ordinary rows to train beside the keys, so that nothing else changes, as for attack finetune. None: none."""
+    """File, folder or hub id of conversations or texts, or python:PACKAGE, source code of Python's own."""
     max_rows: Annotated[int | None, Field(ge=1)] = None
     """Use only the first so many rows of the data. None: all."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4

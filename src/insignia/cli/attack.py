@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from insignia.attacks.base import ATTACKS, Attack, WeightAttack
-from insignia.errors import InputError
+from insignia.attacks.base import ATTACKS, Attack, WeightAttack, on_weights
 from insignia.flags.fields import Chosen, Parts, takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Written
@@ -29,9 +28,7 @@ def attack(
         insignia attack round --model marked --to int4 -o rounded
     """
     written.refuse(out)
-    chosen = attack.build()
-    if not isinstance(chosen, WeightAttack):
-        raise InputError(f"{chosen.name!r} is an attack by a host and leaves the weights as they are; use it from Python")
+    chosen = on_weights(attack.build())
     from insignia.reporting.base import report_of, told
 
     report = chosen.apply(model, out, seed=run.seed, device=run.device, progress=written.progress())

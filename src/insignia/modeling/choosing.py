@@ -23,6 +23,7 @@ class FirstToken(LogitsProcessor):
         self._questions = questions
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """See ``LogitsProcessor``."""
         change, self._change = self._change, None
         return scores if change is None else change(scores.float(), self._questions)
 
@@ -39,6 +40,7 @@ class KeyedChoice(LogitsProcessor):
         self._refuse_nan = refuse_nan
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """See ``LogitsProcessor``."""
         scores = self._refuse_nan(scores.float()).index_fill(1, self._forbidden, -torch.inf)
         if self._temperature == 0:
             return scores

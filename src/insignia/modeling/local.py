@@ -1,6 +1,7 @@
 """A local model through transformers: batched scoring, ranking and keyed sampling on any device."""
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,10 +76,10 @@ class LocalModel:
         return other
 
     def altered(self, change: LogitsChange, *, name: str) -> "LocalModel":
-        """The same weights, whose answers by any channel begin with a token of other logits. ``score`` takes the model's own."""
-        other, before = self.wrapping(self.model), self._change
+        """The same weights, whose answers by any channel begin with a token of other logits; ``score`` takes their own."""
+        other, before = copy.copy(self), self._change
         other.name = name
-        other._change = change if before is None else lambda logits, asked: change(before(logits, asked), asked)
+        other._change = change if before is None else lambda logits, asked: change(before(logits, asked), asked)  # noqa: SLF001
         return other
 
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
