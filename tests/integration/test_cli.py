@@ -100,7 +100,10 @@ def test_version(insignia):
     assert insignia("--version")[1].startswith("insignia 0.")
 
 
-@pytest.mark.parametrize("script", ["generate_cli_reference.py", "generate_api_reference.py", "draw_life_of_a_mark.py"])
+@pytest.mark.parametrize(
+    "script",
+    ["generate_cli_reference.py", "generate_api_reference.py", "generate_attack_reference.py", "draw_life_of_a_mark.py"],
+)
 def test_what_scripts_wrote_for_the_docs_is_current(script):
     done = subprocess.run([sys.executable, str(DOCS / script), "--check"], check=False)
     assert done.returncode == 0, "run 'make docs'"
