@@ -12,12 +12,13 @@ from insignia.docstrings import sentence
 from insignia.flags.parameters import fields
 
 TARGET = Path(__file__).parent / "reference" / "attacks.md"
+LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 INTRODUCTION = """# Attacks
 
 Written by `docs/generate_attack_reference.py` from docstrings.
 
-What others do to a marked model, to see what is left of the mark. An attack is a frozen record: its fields are its options. A name
-and its fields build one in Python, and in a grid of `insignia evaluate`:
+What others do to a marked model, to see what is left of the mark. An attack is a frozen record: its fields are its options. A
+name and its fields build one in Python:
 
 ```python
 from insignia.attacks.base import ATTACKS
@@ -43,8 +44,8 @@ insignia check prints.json --model merged
     ),
     "By the host": (
         HostAttack,
-        """Whoever serves the model changes what it is asked, what it says, or the probabilities of the first token. `wrap` takes a
-suspect and gives a suspect that offers the same channels:
+        """Whoever serves the model changes what it is asked, what it says, or the probabilities of the first token. `wrap` takes
+a suspect and gives a suspect that offers the same channels:
 
 ```python
 import insignia
@@ -69,8 +70,7 @@ def render() -> str:
 
 def _entry(name: str, part: type[Attack]) -> str:
     rows = [
-        f"| `{field}` | {_range(info)} | {_default(info)} | {sentence(part, field).replace('|', '\\|')} |"
-        for field, info in fields(part).items()
+        f"| `{field}` | {_range(info)} | {_default(info)} | {sentence(part, field)} |" for field, info in fields(part).items()
     ]
     table = ["| field | range | default | |", "|---|---|---|---|", *rows, ""]
     return "\n".join([f"### `{name}`\n", prose(inspect.getdoc(part) or ""), *table])
@@ -79,14 +79,8 @@ def _entry(name: str, part: type[Attack]) -> str:
 def _range(info: Any) -> str:
     if get_origin(info.annotation) is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(info.annotation))
-    signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    return ", ".join(
-        f"{signs[name]} {limit:g}" for bound in info.metadata for name in signs if (limit := _limit(bound, name)) is not None
-    )
-
-
-def _limit(bound: Any, name: str) -> float | None:
-    return getattr(bound, name, None)
+    limits = ((word, getattr(bound, name, None)) for bound in info.metadata for name, word in LIMITS.items())
+    return ", ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
 
 
 def _default(info: Any) -> str:
