@@ -44,13 +44,14 @@ insignia check prints.json --model merged
     ),
     "By the host": (
         HostAttack,
-        """Whoever serves the model changes what it is asked, what it says, or the probabilities of the first token. `wrap` takes
-a suspect and gives a suspect that offers the same channels:
+        """Whoever serves the model changes what it is asked, what it says, or the probabilities of the first token. `wrap`
+takes a suspect and gives a suspect that offers the same channels:
 
 ```python
 import insignia
 
 suspect = ATTACKS.build({"name": "suppress_topk", "confidence": 0.9}).wrap(insignia.LocalModel("starter"))
+verdict = insignia.Keyring.open("prints.json").verify(suspect)
 ```
 
 Attacks that need probabilities take a model on this machine; the others go around any suspect, an attacked one too.

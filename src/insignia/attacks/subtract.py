@@ -16,7 +16,7 @@ __all__ = ["Subtract"]
 
 
 class Subtract(WeightAttack):
-    """Subtract a stolen fingerprint vector (Xu et al. 2025, FP-VEC), perhaps with the wrong scale."""
+    """Subtract a stolen fingerprint vector (Xu et al. 2024, FP-VEC), perhaps with the wrong scale."""
 
     name: Literal["subtract"] = "subtract"
     vector: Path
