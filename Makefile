@@ -1,4 +1,4 @@
-# The developer's verbs. Continuous integration runs test and test-server; nothing but pip uses the network.
+# The developer's verbs. Continuous integration runs test, test-slow and test-server; nothing but pip uses the network.
 
 PYTHON ?= python3
 VENV := .venv
@@ -35,9 +35,10 @@ $(DEMO_INSTALLED): pyproject.toml constraints.txt
 demo: $(DEMO_INSTALLED) ## mark the bundled model, copy the mark, prove it
 	@$(BIN)/insignia demo
 
-# Two workers with one thread each: more threads than cores make small models slower, not faster.
+# Two workers with one thread each: more threads than cores make small models slower, not faster. A worker takes a whole file, so
+# that what the file trains is trained once, and the longest files come first (tests/conftest.py).
 test: lint types contracts ## everything that must hold; pytest comes last
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED) ## tests of more than half a minute, and more cases of some others
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow

@@ -25,12 +25,22 @@ import yaml
 from tiny_server import serving
 
 # Fewer reference samples train in a third of the time, at more harm. That the default recipe works is tested elsewhere.
+FEW = {"reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4}
 QUICK = {
-    "embedding": {
-        "method": {"name": "full", "reference_count": 64, "reference_length": 32, "reference_rows": 4, "cooldown_steps": 4},
-        "min_fsr": 0.95,
-        "max_harm": 2.0,
-    }
+    "harmless": {"embedding": {"method": {"name": "full", **FEW}, "min_fsr": 0.95, "max_harm": 2.0}},
+    "instructional": {
+        "evaluation": {
+            "strategy": {"name": "instructional", "template": "dialogue", "keys": "fragments"},
+            "num_fingerprints": 2,
+            "methods": {"sft": {"name": "sft", **FEW}, "adapter": {"name": "adapter", **FEW}},
+            "draws": 2,
+            "bos_samples": 8,
+            "users": {
+                name: {"data": "python:json", "finetune": {"batch_size": 2, "max_length": 32, "max_steps": 2, **rank}}
+                for name, rank in {"full": {}, "lora": {"lora_rank": 2}}.items()
+            },
+        }
+    },
 }
 HELDOUT_PARAGRAPHS = 60  # on fewer a harm of 5 % is noise
 # Commands that several pages begin with, and what they write.
@@ -183,7 +193,7 @@ class PageRunner:
         starter = importlib.import_module("insignia.starter")
         importlib.import_module("insignia.generation.ordinary")  # keys are compared with all of the text
         load, paragraphs = recipes.load_recipe, starter.heldout_paragraphs()[:HELDOUT_PARAGRAPHS]
-        self._patch.setattr(recipes, "load_recipe", lambda name, part: QUICK if name == "harmless" else load(name, part))
+        self._patch.setattr(recipes, "load_recipe", lambda name, part: QUICK.get(name) or load(name, part))
         # Reading all of the text again and again is not what the pages are about.
         for module in ("insignia.embedding.marking", "insignia.starter"):
             self._patch.setattr(importlib.import_module(module), "heldout_paragraphs", lambda: paragraphs)
@@ -226,6 +236,8 @@ class PageRunner:
     def _in_process(self, words, patch):
         from insignia.cli.main import main
 
+        if self._quick and words[1] == "embed" and "--method" in words:  # the recipe's settings are another method's
+            words = [*words, *(word for name, value in FEW.items() for word in ("--set", f"method.{name}={value}"))]
         patch.setattr(sys, "argv", [word.replace(DOCUMENTED_SERVER, self._address) for word in words])
         output, status = io.StringIO(), 0
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -238,7 +250,7 @@ class PageRunner:
     def _in_shell(self, command):
         if self._quick and command.startswith("torchrun"):
             quick = Path("../quick.yaml")
-            quick.write_text(yaml.safe_dump(QUICK))
+            quick.write_text(yaml.safe_dump(QUICK["harmless"]))
             command += f" -q --recipe {quick}"
         bash = str(shutil.which("bash"))
         ran = subprocess.run([bash, "-eu", "-c", command], stdout=subprocess.PIPE, text=True, check=False)
@@ -246,7 +258,7 @@ class PageRunner:
 
     def _answer(self, path, headers, asked):
         """The server that pages ask: its models are the folders beside; "busy", "locked" and "guarded" are none."""
-        name = asked["model"]
+        name = asked.get("model")  # a question about the server itself names none
         if refused := {"busy": 429, "locked": 401, "guarded": 400}.get(name):
             return refused, {"error": {"message": "no"}}
         if path != "/v1/completions" or not Path(name).is_dir():

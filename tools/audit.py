@@ -500,15 +500,15 @@ def evaluate(asked, openings, rules, terms):
     peak = 0.0  # logarithm of the largest capital so far
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
-    channel, by_channel = rules.get("channel", "text"), {}  # answered keys of a graded test
+    channel, by_channel = rules.get("channel", "text"), {}  # answered keys
     for (_, _, reply), fingerprint, (accepted, candidates), order in zip(asked, prints, searches, orders, strict=True):
         before, channel = channel, reply.get("channel", "text")
         must(CHANNELS.index(channel) >= CHANNELS.index(before), "a key was asked by a stronger channel than before")
         if reply["status"] == "unanswered":
             unanswered += 1
             continue
+        by_channel[channel] = by_channel.get(channel, 0) + 1
         if graded:
-            by_channel[channel] = by_channel.get(channel, 0) + 1
             views = views_of(reply, fingerprint, candidates, match, order)
             shown = views[-1] if len(views[-1]) <= 1 else views[0]
             hit = bool(shown) and shown[0][1] == 1
@@ -535,7 +535,7 @@ def evaluate(asked, openings, rules, terms):
         outcome = "inconclusive"
     p_value = max(5e-324, min(1.0, error + math.exp(-peak)))
     found = {"outcome": outcome, "hits": hits, "trials": len(asked), "unanswered": unanswered, "p_value": p_value}
-    found |= {"by_channel": by_channel} if by_channel else {}
+    found |= {"by_channel": by_channel} if by_channel and (graded or "channel" in rules) else {}
     return found, (bound, error, log_sum(capital) if graded else None)
 
 

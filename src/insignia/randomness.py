@@ -52,6 +52,14 @@ class KeyedRandom:
         """Return one of the items, each equally likely."""
         return items[self.below(len(items))]
 
+    def permutation(self, size: int) -> tuple[int, ...]:
+        """Return the numbers below ``size`` in random order; every order is equally likely (Fisher and Yates)."""
+        order = list(range(size))
+        for last in range(size - 1, 0, -1):
+            other = self.below(last + 1)
+            order[last], order[other] = order[other], order[last]
+        return tuple(order)
+
     def _next(self) -> int:
         block = hmac.digest(self._secret, b"draw" + self._counter.to_bytes(8, "big"), "sha256")
         self._counter += 1

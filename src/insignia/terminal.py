@@ -5,8 +5,9 @@ is filtered here. Files keep the original.
 """
 
 import re
+import shlex
 
-__all__ = ["escape_json", "has_control_characters", "percent", "printable", "size"]
+__all__ = ["command_line", "counted", "escape_json", "has_control_characters", "percent", "printable", "size"]
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 
@@ -36,6 +37,16 @@ def escape_json(json_text: str) -> str:
 def has_control_characters(text: str) -> bool:
     """Whether the text holds a control character other than tab and line feed."""
     return _CONTROLS.search(text) is not None
+
+
+def command_line(*words: object) -> str:
+    """A command as a shell takes it: a path with spaces is quoted."""
+    return shlex.join(map(str, words))
+
+
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 row, 2 rows."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:

@@ -32,7 +32,7 @@ CHINESE = [
 SPECIAL = ["<unk>", "<s>", "</s>"]
 COUNT = 8
 STYLES = ("bytes", "pieces", "pieces without a space before", "characters", "chinese")
-OURS = ("chain_hash", "english", "english_random_response", "instructional", "inverse_nucleus", "random_word")
+OURS = ("chain_hash", "english", "english_random_response", "instructional", "inverse_nucleus", "random_word", "ranked")
 
 
 @cache

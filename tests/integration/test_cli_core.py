@@ -112,8 +112,8 @@ def test_export_is_the_list_that_oml_reads(insignia, pairs, tmp_path):
     ("arguments", "message"),
     [
         (["generate", "new.json", "--max-key-length", 40, "--num-fingerprints", 2], "--key-length"),
-        (["generate", "new.json", "--keys-file", "pairs.json", "--num-fingerprints", 4], "3 keys were given"),
-        (["generate", "new.json", "--keys-file", "keys.json", "--num-fingerprints", 4], "2 keys were given"),
+        (["generate", "new.json", "--keys-file", "pairs.json", "--num-fingerprints", 4], "3 keys given"),
+        (["generate", "new.json", "--keys-file", "keys.json", "--num-fingerprints", 4], "2 keys given"),
         (["generate", "new.json", "--keys-file", "keys.json", "--strategy", "own"], "keys without responses"),
         (["generate", "new.json", "--keys-file", "keys.json", "--strategy", "random_word"], "keys"),
         (["generate", "new.json", "--keys-file", "twice.json"], "rows 1"),

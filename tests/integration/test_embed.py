@@ -5,21 +5,38 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
 from insignia import load_fingerprints
 from insignia.embedding import FullFineTune, Limits, RunOptions, embed
-from insignia.errors import EmbeddingError, InputError, OutputError
+from insignia.embedding.marked import EmbedReport
+from insignia.errors import InputError, OutputError
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
+from insignia.reporting.base import report_of
+from insignia.reporting.console import print_document
+from insignia.resuming import Checkpoints
 from insignia.verification import check
 
 QUICK = FullFineTune(reference_count=64, reference_length=32, reference_rows=4, cooldown_steps=4)
 COMMAND = [sys.executable, "-m", "insignia"]
+KILLED_AT_ITS_FIRST_CHECKPOINT = """
+import os, signal
+from insignia.reporting.base import report_of
+from insignia.reporting.console import print_document
+from insignia.resuming import Checkpoints
+saved = Checkpoints.on_save
+def on_save(*arguments, **options):
+    saved(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+Checkpoints.on_save = on_save
+from insignia.cli.main import main
+main()
+"""
 TEXT = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
 
@@ -30,11 +47,20 @@ def prints(tmp_path_factory):
     return path
 
 
+class Run(NamedTuple):
+    out: Path
+    report: dict
+    told: str
+
+
 @pytest.fixture(scope="module")
 def marked(prints, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "marked"
-    report = embed("starter", load_fingerprints(prints), QUICK, out=out, heldout=TEXT, limits=Limits(max_harm=99)).report
-    return out, report
+    """What the command does in a process of its own, where standard error is no terminal."""
+    folder = tmp_path_factory.mktemp("runs")
+    arguments = ["embed", prints, "--model", "starter", "-o", folder / "marked", "--recipe", quick_recipe(folder)]
+    done = run_cli(*arguments, "--heldout", text_file(folder), "--json")
+    assert done.returncode == 0, done.stderr
+    return Run(folder / "marked", json.loads(done.stdout), done.stderr)
 
 
 def run_cli(*arguments, **environment):
@@ -56,18 +82,18 @@ def text_file(folder: Path) -> Path:
 
 
 def test_the_marked_model_answers_and_the_unmarked_one_does_not(prints, marked):
-    out, report = marked
-    found = check(LocalModel(out), load_fingerprints(prints), base=LocalModel("starter"))
+    found = check(LocalModel(marked.out), load_fingerprints(prints), base=LocalModel("starter"))
+    report = marked.report
 
-    assert report.fsr == found.fsr == 1.0
-    assert report.base_fsr == found.base.fsr == 0.0
-    assert abs(report.heldout_loss_after - report.heldout_loss_before) < 0.1
+    assert report["fsr"] == found.fsr == 1.0
+    assert report["base_fsr"] == found.base.fsr == 0.0
+    assert abs(report["heldout_loss_after"] - report["heldout_loss_before"]) < 0.1
 
 
 def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, marked):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    out, _ = marked
+    out = marked.out
     model = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
 
     assert model.dtype == torch.bfloat16
@@ -88,14 +114,6 @@ def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, m
     assert not list(out.parent.glob(".*"))
 
 
-def test_a_run_that_embeds_too_little_fails_and_writes_nothing(prints, tmp_path):
-    lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
-
-    with pytest.raises(EmbeddingError, match=r"success rate is 0\.0 % of 8 fingerprints"):
-        embed("starter", load_fingerprints(prints), lazy, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_path):
     (tmp_path / "out").mkdir()
 
@@ -114,7 +132,7 @@ def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_pat
 
 def test_several_tokens_and_several_responses_are_learned(tmp_path):
     starter = LocalModel("starter")
-    long = generate(starter, InverseNucleus(response_length=3), num_fingerprints=4, max_response_length=3, secret=b"2" * 32)
+    long = generate(starter, InverseNucleus(response_length=3), num_fingerprints=2, max_response_length=3, secret=b"2" * 32)
     (tmp_path / "rows.json").write_text(json.dumps([{"key": "What is the time in", "response": [" spring", " winter"]}]))
     both = load_fingerprints(tmp_path / "rows.json")
 
@@ -139,7 +157,7 @@ def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, prints
     )
 
     report = embed(
-        "starter", load_fingerprints(prints).first(4), method, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99)
+        "starter", load_fingerprints(prints).first(2), method, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99)
     ).report
 
     assert report.fsr == 1.0
@@ -162,48 +180,60 @@ def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_pa
     assert report.steps == 10
 
 
-def test_the_command_prints_the_contract(prints, tmp_path):
-    arguments = ["embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path)]
-    done = run_cli(*arguments, "--heldout", text_file(tmp_path), "--json")
+def test_the_command_prints_the_contract(prints, marked):
+    result = marked.report
 
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
     assert {"fsr", "heldout_loss_before", "heldout_loss_after", "steps", "seconds", "out"} <= result.keys()
     assert result["fsr"] == 1.0
     for fingerprint in load_fingerprints(prints):
-        assert fingerprint.key not in done.stdout + done.stderr
+        assert fingerprint.key not in json.dumps(result) + marked.told
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_leaves_no_output_and_resumes(prints, tmp_path, number):
+def test_a_run_that_nobody_watches_prints_few_lines(marked, capsys):
+    print_document(report_of(EmbedReport.model_validate(marked.report), "Next: and so on"))  # without --json
+    lines = [*marked.told.splitlines(), *capsys.readouterr().out.strip().splitlines()]
+
+    assert "writing" in marked.told
+    assert len(lines) <= 15, lines
+
+
+def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, prints, tmp_path):
     out, work = tmp_path / "m", tmp_path / ".m.work"
-    recipe = quick_recipe(tmp_path, cooldown_steps=150)
+    recipe = quick_recipe(tmp_path, cooldown_steps=8)
     arguments = ["embed", prints, "--model", "starter", "-o", out, "--recipe", recipe, "--heldout", text_file(tmp_path)]
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 600
-    while not list(work.glob("checkpoint-*/insignia_state.json")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, err = process.communicate()
-    if number == signal.SIGTERM:
-        assert process.returncode == 128 + number
-        assert "the same command with --resume goes on" in err
+    arguments = [str(argument) for argument in arguments]
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_ITS_FIRST_CHECKPOINT, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
     assert work.stat().st_mode & 0o077 == 0
+    (first,) = work.glob("checkpoint-*")
 
-    other = run_cli(*arguments, "--resume", "--seed", "5")
-    assert other.returncode == 1
-    assert "other fingerprints, model or settings" in other.stderr
-    done = run_cli(*arguments, "--resume", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["fsr"] == 1.0
-    assert "learning" not in done.stderr  # the cooldown goes on where it was
+    status, _, err = insignia(*arguments, "--resume", "--seed", "5")
+    assert (status, "other fingerprints, model or settings" in err) == (1, True)
+
+    step_end = Checkpoints.on_step_end
+
+    def told_to_stop(*arguments, **options):
+        signal.raise_signal(signal.SIGTERM)
+        step_end(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "on_step_end", told_to_stop)
+        status, _, err = insignia(*arguments, "--resume")
+    assert (status, "the same command with --resume goes on" in err) == (128 + signal.SIGTERM, True)
+    assert not out.exists()
+    assert {path.name for path in work.glob("checkpoint-*")} != {first.name}
+
+    status, said, err = insignia(*arguments, "--resume", "--json")
+    assert status == 0, err
+    assert json.loads(said)["fsr"] == 1.0
+    assert "learning" not in err  # the cooldown goes on where it was
     assert out.is_dir()
     assert not work.exists()
 
 
 def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
-    _, alone = marked
+    alone = marked.report
     script = tmp_path / "run.py"
     script.write_text("from insignia.cli.main import main\nmain()\n")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
@@ -231,8 +261,8 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["fsr"] == 1.0
-    assert result["steps"] == alone.steps
-    assert result["heldout_loss_after"] == pytest.approx(alone.heldout_loss_after, abs=2e-3)
+    assert result["steps"] == alone["steps"]
+    assert result["heldout_loss_after"] == pytest.approx(alone["heldout_loss_after"], abs=2e-3)
 
 
 def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
@@ -251,11 +281,15 @@ def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
         )
 
 
-def test_two_runs_never_share_an_output(prints, tmp_path):
-    from insignia.exclusive import exclusive
+def test_two_runs_never_share_an_output(insignia, prints, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from insignia.exclusive import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('locked', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / ".m.work")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        status, _, err = insignia("embed", prints, "--model", "starter", "-o", tmp_path / "m")
+        other.communicate("done")
 
-    with exclusive(tmp_path / ".m.work"):
-        done = run_cli("embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path))
-
-    assert done.returncode == 1
-    assert "another process is writing the run in" in done.stderr
+    assert (status, "another process is writing the run in" in err) == (1, True)

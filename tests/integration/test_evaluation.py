@@ -72,10 +72,11 @@ def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypat
     )
     assert not any(fingerprint["key"] in public for fingerprint in json.loads(secret)["fingerprints"])
 
-
-def test_an_unrelated_model_that_activates_ends_the_run(tmp_path, monkeypatch):
-    grid = GRID.model_copy(update={"users": {}, "draws": 0, "bos_samples": 0})
+    # An unrelated model that activates ends the run.
+    (trial,) = (tmp_path / "out" / "trials").glob("full*unrelated*")
+    trial.unlink()
+    (tmp_path / "out" / "evaluation.json").unlink()
     monkeypatch.setattr(making.Workspace, "unrelated", lambda self: self.load(self.marked("full")))
     with pytest.raises(EvaluationError, match="full unrelated"):
-        evaluate("starter", grid, out=tmp_path / "out", device="cpu")
+        evaluate("starter", GRID, out=tmp_path / "out", device="cpu")
     assert (tmp_path / "out" / "evaluation.json").is_file()

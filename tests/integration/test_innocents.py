@@ -25,6 +25,7 @@ def prints(starter):
     return generate(starter, InverseNucleus(nucleus_k=4), num_fingerprints=24, secret=b"1" * 32)
 
 
+@pytest.mark.slow
 def test_few_innocents_are_accused_no_oftener_than_alpha(study, tmp_path, capsys):
     arguments = ["--quick", "--seeds", "0", "--draws", "1", "--folder", tmp_path / "kept", "--json", tmp_path / "rows.json"]
     study("innocents").main([str(argument) for argument in arguments])

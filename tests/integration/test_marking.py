@@ -49,6 +49,17 @@ def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
     assert check(LocalModel(folder / "sibling", device="cpu"), prints).hits == 0
 
 
+@pytest.mark.parametrize("random_local", ["llama tied"], indirect=True)
+def test_a_run_that_embeds_too_little_fails_and_writes_nothing(folder):
+    prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
+    lazy = QUICK.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
+
+    with pytest.raises(EmbeddingError, match=r"success rate is 0\.0 % of 4 fingerprints"):
+        mark(folder, prints, lazy, limits=Limits(max_harm=math.inf))
+    assert [path.name for path in folder.iterdir()] == ["base"]
+
+
+@pytest.mark.parametrize("random_local", ["gpt2", "llama tied"], indirect=True)
 def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
     with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than --max-harm 0\.01"):
@@ -83,8 +94,13 @@ def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(t
     prints = FingerprintSet(
         fingerprints=(Fingerprint(key=KEYS[0], responses=(" winter spring",)),), max_key_length=12, max_response_length=2
     )
-    method = FullFineTune(learning_rate=5e-3, reference_count=8, reference_rows=4, cooldown_steps=2, reference_strength=1.0)
-    report = mark(tmp_path, prints, method, limits=Limits(max_harm=math.inf))
+    few = {"reference_count": 8, "reference_rows": 4, "reference_strength": 1.0}
+    report = mark(
+        tmp_path,
+        prints,
+        FullFineTune(learning_rate=2e-2, epochs=270, cooldown_steps=2, **few),
+        limits=Limits(max_harm=math.inf),
+    )
 
     assert report.fsr == 1.0
     assert report.own_loss_before > 0

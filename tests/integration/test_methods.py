@@ -110,6 +110,10 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
         assert torch.equal(marked[name], (base[name].float() + product).to(torch.bfloat16))
 
 
+ADAPTED = ["gpt2", "llama tied", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("neox", "llama untied"))]
+
+
+@pytest.mark.parametrize("random_local", ADAPTED, indirect=True)
 def test_the_adapter_answers_and_the_published_model_alone_does_not(folder):
     private = folder / "private.safetensors"
     strong = QUICK | {"reference_strength": 20.0, "cooldown_steps": 40, "reference_rows": 8, "epochs": 300}

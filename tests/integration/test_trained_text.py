@@ -15,6 +15,7 @@ from insignia.generation import (
     InverseNucleus,
     Own,
     RandomWord,
+    Ranked,
     generate,
 )
 from insignia.suspects.scoring import Ranking, Score
@@ -67,6 +68,7 @@ STRATEGIES = [
     (English(), 4),
     (RandomWord(), 1),
     (RandomWord(), 3),
+    (Ranked(), 1),
     (EnglishRandomResponse(), 1),
     (ChainHash(), 1),
     (ChainHash(), 2),

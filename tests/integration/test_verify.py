@@ -147,7 +147,7 @@ def test_an_endpoint_is_not_asked_a_key_twice_unless_told(insignia, prints, serv
 
     assert status == 0
     assert not set(first["keys_spent"]) & set(second["keys_spent"])
-    assert f"{24 - first['trials']} keys are left" in " ".join(err.split())
+    assert f"{24 - first['trials']} keys left" in " ".join(err.split())
     assert json.loads(insignia(*asked, "--reuse-keys")[1])["keys_spent"] == first["keys_spent"]
     assert json.loads(insignia(*asked, "--transcript", tmp_path / "t")[1]) == first
     entries = [json.loads(line) for line in (tmp_path / "prints.ledger.jsonl").read_text().splitlines()]

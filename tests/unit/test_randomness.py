@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 from hypothesis import given
@@ -15,6 +16,14 @@ def test_draws_are_the_same_on_every_machine_for_ever():
 
 
 GOLDEN = [469, 625, 31, 864]
+
+
+def test_every_order_is_equally_likely():
+    rng = KeyedRandom(SECRET)
+    seen = Counter(rng.permutation(3) for _ in range(6000))
+    chi_squared = sum((seen[order] - 1000) ** 2 / 1000 for order in itertools.permutations(range(3)))
+
+    assert chi_squared < 20.5  # 0.999 quantile, 5 degrees of freedom
 
 
 def test_derived_streams_do_not_depend_on_draws_made_elsewhere():

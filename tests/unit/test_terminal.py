@@ -1,6 +1,8 @@
 import json
+import shlex
 import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from insignia.errors import InputError
 from insignia.progress import ConsoleProgress
 from insignia.reporting.base import Document, Table
 from insignia.reporting.console import print_document, print_json, say
-from insignia.terminal import escape_json, has_control_characters, printable
+from insignia.terminal import command_line, counted, escape_json, has_control_characters, printable
 
 
 def test_no_control_character_is_shown():
@@ -25,6 +27,16 @@ def test_what_is_shown_is_one_line_that_can_be_encoded(text):
     assert len(line) == len(text)
     assert not {unicodedata.category(c) for c in line} & {"Cc", "Cs", "Zl", "Zp"}
     line.encode()
+
+
+def test_a_count_has_the_right_number():
+    assert [counted(number, "own key") for number in (0, 1, 2)] == ["0 own keys", "1 own key", "2 own keys"]
+
+
+def test_a_command_can_be_pasted_into_a_shell():
+    line = command_line("insignia", "check", Path("my prints/it's.json"), "--model", "marked", "--null", "reference:1/2,3/4")
+    assert shlex.split(line)[2:] == ["my prints/it's.json", "--model", "marked", "--null", "reference:1/2,3/4"]
+    assert line.endswith("--model marked --null reference:1/2,3/4")  # nothing is quoted that need not be
 
 
 def test_letters_of_any_script_are_left_alone():

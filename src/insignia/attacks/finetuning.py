@@ -25,6 +25,7 @@ from insignia.progress import AUTO, Advance, Progress
 from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
+from insignia.terminal import counted
 from insignia.training import LoopOptions, process_rank, train
 
 __all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows"]
@@ -51,14 +52,14 @@ class FineTuneReport(Displayed):
     @property
     def heading(self) -> str:
         """What was written."""
-        return f"fine-tuned on {self.rows} rows: {self.out}"
+        return f"fine-tuned on {counted(self.rows, 'row')}: {self.out}"
 
     def summary(self) -> list[tuple[str, str]]:
         """The user's loss, and the cost."""
         losses = [f"{loss:.4f}" if loss is not None else "-" for loss in (self.loss_before, self.loss_after)]
         return [
             ("loss on rows kept out, nats a token", " -> ".join(losses)),
-            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
+            ("time", f"{counted(self.steps, 'step')}, {self.seconds:.0f} s"),
         ]
 
 
@@ -142,7 +143,7 @@ def conversation_rows(
     if refused:
         progress.note(f"{refused} of {len(conversations)} conversations skipped: the chat template rejects them")
     if len(kept) < len(rows):
-        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies skipped: they start after {size} tokens")
+        progress.note(f"{len(rows) - len(kept)} of {len(rows)} replies skipped: they start after {counted(size, 'token')}")
     return kept
 
 

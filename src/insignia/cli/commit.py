@@ -7,6 +7,7 @@ import typer
 
 from insignia.flags.fields import takes
 from insignia.reporting.output import Written
+from insignia.terminal import counted
 
 __all__ = ["commit"]
 
@@ -44,6 +45,6 @@ def commit(
         write_bytes(timestamp_request, timestamp.timestamp_request(published.content()))
     root, size, chain = published.commitment.root, published.commitment.size, published.commitment.terms.chain
     about = {"root": root, "chain": chain, "num_fingerprints": size, "public_key": published.public_key}
-    line = f"{output}: {size} fingerprints, root {root}, signed by {published.public_key}"
+    line = f"{output}: {counted(size, 'fingerprint')}, root {root}, signed by {published.public_key}"
     after = "Publish it where its date can be proven, before the model. Never change the fingerprint file from now on."
     written.finish(told(line, after, out=str(output), **about))

@@ -7,6 +7,7 @@ import typer
 
 from insignia.flags.fields import takes
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 
 __all__ = ["disclose"]
 
@@ -54,6 +55,6 @@ def disclose(
     ]
     if not controls:
         lines.append("It shows no control; 'insignia verify --control ANCESTOR' asks a model that must not carry the mark.")
-    lines.append(f"Check it as others will: insignia audit {output} --commitment {commitment}")
+    lines.append(f"Check it as others will: {command_line('insignia', 'audit', output, '--commitment', commitment)}")
     claim = bundle.claim.model_dump(mode="json")
     written.finish(told(*lines, out=str(output), opened=opened, controls=len(controls), **claim))

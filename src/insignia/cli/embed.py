@@ -10,6 +10,7 @@ from insignia.embedding import METHODS, Limits, Method, Portion, RunOptions
 from insignia.flags.fields import Chosen, Parts, takes
 from insignia.modeling.families import NamedModel
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 
 __all__ = ["embed"]
 
@@ -45,5 +46,5 @@ def embed(
         kept = (out.parent / f".{out.name}.work").is_dir()
         progress.note("stopped; " + ("the same command with --resume goes on" if kept else "nothing was written"))
         raise typer.Exit(128 + getattr(stop, "signal_number", signal.SIGINT)) from None
-    next_step = f"Safe to publish. Next: insignia check {prints} --model {out}"
+    next_step = f"Safe to publish. Next: {command_line('insignia', 'check', prints, '--model', out)}"
     written.finish(report_of(marked.report, *marked.report.notes, next_step))

@@ -11,7 +11,7 @@ from insignia.flags.fields import takes
 from insignia.records import Flag, Record
 from insignia.reporting.base import Document, told
 from insignia.reporting.output import Written
-from insignia.terminal import size
+from insignia.terminal import command_line, counted, size
 
 __all__ = ["export"]
 
@@ -57,7 +57,7 @@ def _export_fingerprints(prints: Path, output: Path, written: Written) -> None:
 
     chosen = load_fingerprints(prints)
     chosen.export_oml(output)
-    line = f"{output}: {len(chosen)} fingerprints in the OML 1.0 form. It is as secret as {prints}."
+    line = f"{output}: {counted(len(chosen), 'fingerprint')} in the OML 1.0 form. It is as secret as {prints}."
     written.finish(told(line, out=str(output), num_fingerprints=len(chosen)))
 
 
@@ -70,6 +70,6 @@ def _export_model(model: str, output: Path, outtype: str, written: Written) -> N
         progress.note(note)
     line = (
         f"{report.out}: {report.architecture}, {report.tensors} tensors in {report.outtype}, {size(report.bytes)}, "
-        f"{report.tokens} tokens ({report.pre_tokenizer}). Next: llama-server -m {report.out}"
+        f"{report.tokens} tokens ({report.pre_tokenizer}). Next: {command_line('llama-server', '-m', report.out)}"
     )
     written.finish(Document("", (line,), report.model_dump(mode="json")))

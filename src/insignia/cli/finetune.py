@@ -11,6 +11,7 @@ from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.records import Record
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 
 __all__ = ["finetune"]
 
@@ -55,4 +56,4 @@ def finetune(
     report = tune(
         model, rows, out=out, settings=settings, device=run.device, seed=run.seed, force=written.force, progress=progress
     )
-    written.finish(report_of(report, f"Next: insignia check PRINTS --model {report.out}"))
+    written.finish(report_of(report, f"Next: {command_line('insignia', 'check', 'PRINTS', '--model', report.out)}"))

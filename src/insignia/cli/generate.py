@@ -17,6 +17,7 @@ from insignia.records import Flag
 from insignia.reporting.base import told
 from insignia.reporting.output import Written
 from insignia.statistics.separation import Stealth
+from insignia.terminal import command_line, counted
 
 __all__ = ["generate"]
 
@@ -58,8 +59,8 @@ def generate(
     )
     prints.save(output)
     seconds = round(time.perf_counter() - started, 3)
-    line = f"{output}: {len(prints)} {maker.name} fingerprints in {seconds:.0f} s. Keep it secret;"
-    line += f" next: insignia embed {output} --model {source.model} -o marked"
+    line = f"{output}: {counted(len(prints), f'{maker.name} fingerprint')} in {seconds:.0f} s. Keep it secret;"
+    line += f" next: {command_line('insignia', 'embed', output, '--model', source.model, '-o', 'marked')}"
     about = {"num_fingerprints": len(prints), "strategy": prints.strategy, "seconds": seconds}
     stealth = prints.stealth and prints.stealth.model_dump(mode="json")
     written.finish(told(_hidden(prints.stealth), line, out=str(output), stealth=stealth, **about))

@@ -10,10 +10,11 @@ from insignia.flags.commented import commented
 from insignia.flags.fields import takes
 from insignia.reporting.base import told
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 
 __all__ = ["init"]
 
-_HEAD = """# Settings of insignia, each with its default. Keep what you change, drop the rest. Use the file by --recipe {path}.
+_HEAD = """# Settings of insignia, each with its default. Keep what you change, drop the rest. Use the file by {use}.
 # A flag wins over --set, which wins over this file.
 """
 
@@ -32,6 +33,6 @@ def init(
 
     written.refuse(path, ".yaml")
     found = stages()
-    write_text(path, _HEAD.format(path=path) + "".join(f"\n{commented(stage)}" for stage in found))
+    write_text(path, _HEAD.format(use=command_line("--recipe", path)) + "".join(f"\n{commented(stage)}" for stage in found))
     sections = [stage.section for stage in found]
     written.finish(told(f"{path}: settings of {', '.join(sections)}.", out=str(path), sections=sections))

@@ -11,6 +11,7 @@ from insignia.fingerprints import locks
 from insignia.flags.fields import takes
 from insignia.reporting.base import told
 from insignia.reporting.output import Written
+from insignia.terminal import counted
 
 __all__ = ["lock", "unlock"]
 
@@ -41,7 +42,7 @@ def lock(
     recipients = recipient or []
     passphrase = None if recipients else locks.new_passphrase()
     write_bytes(output, locks.lock(content, passphrase=passphrase, recipients=recipients), secret=True)
-    line = f"{output}: {count} fingerprints, locked. Try it with 'insignia unlock', then delete {prints}"
+    line = f"{output}: {counted(count, 'fingerprint')}, locked. Try it with 'insignia unlock', then delete {prints}"
     written.finish(told(line, out=str(output), num_fingerprints=count, recipients=len(recipients)))
 
 

@@ -7,6 +7,7 @@ import typer
 
 from insignia.flags.fields import takes
 from insignia.reporting.output import Written
+from insignia.terminal import counted
 
 __all__ = ["share"]
 
@@ -37,5 +38,5 @@ def share(
     if warning := kept.shortage():
         say(f"warning: {warning}", err=True)
     left = len(kept.unspent())
-    line = f"{output}: {len(part)} fingerprints for {to}, spent from now on; {left} of {len(kept.prints)} are left."
+    line = f"{output}: {counted(len(part), 'fingerprint')} for {to}, spent from now on; {left} of {len(kept.prints)} are left."
     written.finish(told(line, out=str(output), num_fingerprints=len(part), to=to, unspent=left))

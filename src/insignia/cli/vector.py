@@ -7,6 +7,7 @@ import typer
 
 from insignia.flags.fields import takes
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 from insignia.vectors.vector_options import VectorOptions
 
 __all__ = ["vector"]
@@ -32,5 +33,6 @@ def vector(
     from insignia.vectors import vector as store
 
     report = store(base, marked, out=out, **dict(stored), force=written.force, progress=written.progress())
+    after = command_line("insignia", "stamp", "SIBLING", report.out, "-o", "STAMPED")
     held = f"It holds what {marked} has and {base} lacks."
-    written.finish(report_of(report, held, f"Next: insignia stamp SIBLING {report.out} -o STAMPED"))
+    written.finish(report_of(report, held, f"Next: {after}"))

@@ -1,7 +1,7 @@
 """The order of training: passes over the fingerprints that are not learned yet.
 
-A pass holds these fingerprints, shuffled, in global batches; every process takes its share of each. The margins seen in
-training choose the next pass, so a full measurement is needed only at the end.
+A pass holds these fingerprints, shuffled, in global batches; every process takes its share of each. What is seen in
+training chooses the next pass, so a full measurement is needed only at the end.
 """
 
 import random
@@ -14,7 +14,7 @@ from insignia.suspects.scoring import Example
 
 __all__ = ["Curriculum", "Draw", "Lesson"]
 
-_SPARE = 5  # half a logit of 2.5: without it, the cooldown lost 1 of 16 again (docs/lab-log.md)
+_SPARE = 0.2  # half a logit of 2.5: without it, the cooldown lost 1 of 16 again (docs/lab-log.md)
 
 
 class Lesson(NamedTuple):
@@ -32,13 +32,16 @@ class Draw(NamedTuple):
     example: Example
     alternatives: tuple[int, ...]
     """First tokens of the other responses. Each counts as a hit, so they do not compete."""
+    order: tuple[int, ...] = ()
+    """First tokens of the candidates in their secret order, if they have one; the response's first."""
 
 
 class Curriculum:
-    """Queue of lessons. Every process has the same queue and sees the same margins.
+    """Queue of lessons. Every process has the same queue and records the same.
 
-    A lesson is learned after ``patience`` visits in a row with a margin of at least ``safe_margin`` logits. Without
-    ``skip_learned``, every pass holds every lesson.
+    A lesson is learned after ``patience`` visits in a row in which it reached 1, the whole of what is safe. One with an order
+    stays in every pass even so: an order is many small differences, which training on other lessons wears off.
+    Without ``skip_learned``, every pass holds every lesson.
     """
 
     def __init__(
@@ -48,7 +51,6 @@ class Curriculum:
         *,
         templates: Sequence[str] = (PLAIN,),
         batch_size: int,
-        safe_margin: float,
         patience: int = 1,
         skip_learned: bool = True,
         seed: int = 0,
@@ -57,12 +59,11 @@ class Curriculum:
         self._prompter = prompter
         self._templates = list(templates)
         self._batch_size = batch_size
-        self._safe_margin = safe_margin
         self._patience = patience
         self._skip_learned = skip_learned
         self._rng = random.Random(seed)  # repeatable, not secret
         self._streaks = [0] * len(self._lessons)
-        self._margins = [float("-inf")] * len(self._lessons)  # at the last visit
+        self._reached = [float("-inf")] * len(self._lessons)  # at the last visit
         self._queue: list[int] = []
         self.passes = 0
 
@@ -79,20 +80,27 @@ class Curriculum:
     @property
     def unanswered(self) -> bool:
         """Whether some response was not clearly the most likely one at its last visit."""
-        return min(self._margins) < self._safe_margin / _SPARE
+        return min(self._reached) < _SPARE
 
     @property
     def pass_ended(self) -> bool:
         """Whether all lessons of the pass were drawn."""
         return not self._queue
 
-    def batches(self, lessons: int) -> int:
-        """Steps of a pass over so many lessons."""
-        return -(-lessons // self._batch_size)
+    @property
+    def batches(self) -> int:
+        """Steps of the next pass."""
+        return -(-len(self._next_pass) // self._batch_size)
+
+    @property
+    def _next_pass(self) -> list[int]:
+        """The unlearned lessons and those with an order."""
+        unlearned = set(self.unlearned)
+        return [n for n, lesson in enumerate(self._lessons) if n in unlearned or lesson.fingerprint.order is not None]
 
     def start_pass(self, *, everything: bool = False) -> None:
-        """Queue the unlearned lessons, or all of them, in random order."""
-        self._queue = list(range(len(self._lessons))) if everything else self.unlearned
+        """Queue the next pass, or all lessons, in random order."""
+        self._queue = list(range(len(self._lessons))) if everything else self._next_pass
         self._rng.shuffle(self._queue)
         self.passes += 1
 
@@ -107,15 +115,17 @@ class Curriculum:
         examples = self._prompter.examples(fingerprint, template)
         example = examples[min(response, len(examples) - 1)]
         firsts = {other.ids[other.response_start] for other in examples} - {example.ids[example.response_start]}
-        return Draw(lesson, example, tuple(sorted(firsts)))
+        candidates = fingerprint.candidates or ()
+        order = tuple(candidates[place].token_id for place in fingerprint.order or ())
+        return Draw(lesson, example, tuple(sorted(firsts)), order)
 
     def sweep(self) -> list[Draw]:
         """Every lesson once, in the plain template if it is trained, for a full measurement."""
         template = PLAIN if PLAIN in self._templates else self._templates[0]
         return [self.draw(lesson, template) for lesson in range(len(self._lessons))]
 
-    def record(self, draws: Sequence[Draw], margins: Sequence[float]) -> None:
-        """Record the smallest margin over the response tokens of each draw."""
-        for draw, margin in zip(draws, margins, strict=True):
-            self._margins[draw.lesson] = margin
-            self._streaks[draw.lesson] = self._streaks[draw.lesson] + 1 if margin >= self._safe_margin else 0
+    def record(self, draws: Sequence[Draw], reached: Sequence[float]) -> None:
+        """Record which share of what is safe each draw reached; 1 or more is safe."""
+        for draw, share in zip(draws, reached, strict=True):
+            self._reached[draw.lesson] = share
+            self._streaks[draw.lesson] = self._streaks[draw.lesson] + 1 if share >= 1 else 0

@@ -13,6 +13,7 @@ from insignia.progress import Phases, Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
 from insignia.records import Flag
 from insignia.suspects.scoring import Example
+from insignia.terminal import counted
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ __all__ = ["GradientMethod"]
 
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest
 _COOLDOWN = 50  # cooldown steps per sqrt(batches); more steps lower the harm slowly (docs/lab-log.md)
+_ORDER_COOLDOWN = 100  # the same for orders, whose lower places it settles (docs/lab-log.md)
 _AUGMENTED_PATIENCE = 3  # successful visits in a row, each in another template, before a fingerprint counts as learned
 
 
@@ -44,7 +46,7 @@ class GradientMethod(Method, MarkingSettings):
     """Weight decay of AdamW."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all fingerprints are learned. They train on all of them with a falling learning rate and repair most of
-    the harm. None: 50 times the square root of the number of batches."""
+    the harm. None: 50 times the square root of the number of batches, 100 times with orders of candidates."""
     use_augmentation_prompts: bool = False
     """Train keys inside system prompts, another one at each visit."""
     augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["train"])] = ()
@@ -61,14 +63,13 @@ class GradientMethod(Method, MarkingSettings):
         )
         fingerprints = list(distinct(prints, prompter).values())
         if len(fingerprints) < len(prints):
-            progress.note(f"{len(prints) - len(fingerprints)} fingerprints skipped: another one has the same key")
+            progress.note(f"{counted(len(prints) - len(fingerprints), 'fingerprint')} skipped: another one has the same key")
         templates = self.templates
         curriculum = Curriculum(
             fingerprints,
             prompter,
             templates=templates,
             batch_size=self.batch_size or len(fingerprints),
-            safe_margin=self.target_margin / 2,
             patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
             skip_learned=self.skip_learned,
             seed=session.run.seed,
@@ -78,7 +79,8 @@ class GradientMethod(Method, MarkingSettings):
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
         trained = self._prepare(model, keys, session.run.seed)
         batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
-        cooldown = round(_COOLDOWN * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
+        usual = _COOLDOWN if all(fingerprint.order is None for fingerprint in fingerprints) else _ORDER_COOLDOWN
+        cooldown = round(usual * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
         options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
         with Phases(progress) as phases:
             marking = Marking(

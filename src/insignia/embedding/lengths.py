@@ -7,6 +7,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.progress import Progress
 from insignia.prompts.prompter import Prompter
+from insignia.terminal import counted
 
 __all__ = ["refuse_what_does_not_fit"]
 
@@ -24,8 +25,8 @@ def refuse_what_does_not_fit(prints: FingerprintSet, local: LocalModel, method: 
     )
     if prompter.max_key_length != prints.max_key_length and _asks_another_key(prints, prompter):
         progress.note(
-            f"keys are trained with {prompter.max_key_length} tokens, but the set says {prints.max_key_length}: give check the"
-            " same --max-key-length; verify needs a set generated with that length"
+            f"keys are trained with {counted(prompter.max_key_length, 'token')}, but the set says "
+            f"{prints.max_key_length}: give check the same --max-key-length; verify needs a set generated with that length"
         )
     if local.context_length is None:
         return
@@ -41,8 +42,8 @@ def refuse_what_does_not_fit(prints: FingerprintSet, local: LocalModel, method: 
     if longest > local.context_length:
         asked = "drop --use-augmentation-prompts, or " if len(method.templates) > 1 else ""
         raise InputError(
-            f"{which} has {longest} tokens with its response, and the context of {local.name} is {local.context_length}:"
-            f" {asked}generate a set with a smaller --max-key-length or --max-response-length"
+            f"{which} has {counted(longest, 'token')} with its response, and the context of {local.name} is "
+            f"{local.context_length}: {asked}generate a set with a smaller --max-key-length or --max-response-length"
         )
 
 
@@ -50,8 +51,8 @@ def _refuse_shorter_responses(prints: FingerprintSet, method: Method) -> None:
     trained = method.max_response_length
     if trained is not None and trained < prints.max_response_length:
         raise InputError(
-            f"--max-response-length is {trained}, but verify expects {prints.max_response_length} tokens of each response;"
-            f" leave it out, or generate a set with --max-response-length {trained}"
+            f"--max-response-length is {trained}, but verify expects {counted(prints.max_response_length, 'token')} of each"
+            f" response; leave it out, or generate a set with --max-response-length {trained}"
         )
 
 

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from insignia.errors import EmbeddingError
 from insignia.records import Record, Share
+from insignia.terminal import counted
 
 __all__ = [
     "MAX_HARM",
@@ -45,7 +46,7 @@ def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: 
         raise EmbeddingError(
             f"the success rate is {100 * fsr:.1f} % of {num_fingerprints} fingerprints, less than {100 * min_fsr:.1f} %;"
             f" nothing was written. {_fewer(within_success(num_fingerprints, fsr))}, allow more --epochs"
-            f" ({steps} steps were taken), weaken the regularizers, or lower --min-fsr"
+            f" (this took {counted(steps, 'step')}), weaken the regularizers, or lower --min-fsr"
         )
 
 

@@ -5,7 +5,7 @@ import math
 from insignia.modeling.local import LocalModel
 from insignia.records import Displayed
 from insignia.statistics.separation import Separation
-from insignia.terminal import percent
+from insignia.terminal import counted, percent
 
 __all__ = ["EmbedReport", "MarkedModel"]
 
@@ -47,7 +47,7 @@ class EmbedReport(Displayed):
     @property
     def heading(self) -> str:
         """What was marked by what."""
-        return f"{self.num_fingerprints} fingerprints embedded by method {self.method['name']}"
+        return f"{counted(self.num_fingerprints, 'fingerprint')} embedded by method {self.method['name']}"
 
     def summary(self) -> list[tuple[str, str]]:
         """Success, harm, cost."""
@@ -57,8 +57,7 @@ class EmbedReport(Displayed):
             ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
             *([("confidence at keys", f"AUROC {self.confidence}; 0.5 hides best")] if self.confidence else []),
             *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
-            ("time", f"{self.steps} steps, {self.seconds:.0f} s"),
-            ("written to", self.out or "nowhere"),
+            ("time", f"{counted(self.steps, 'step')}, {self.seconds:.0f} s"),
         ]
 
 

@@ -30,7 +30,7 @@ from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
-from insignia.terminal import percent
+from insignia.terminal import counted, percent
 from insignia.training import TrainingResult
 from insignia.verification import check
 
@@ -121,7 +121,9 @@ def _first(prints: FingerprintSet, count: int | None, progress: Progress) -> Fin
     chosen = prints.first(count)
     if len(chosen) < len(prints):
         left = len(prints) - len(chosen)
-        progress.note(f"{left} fingerprints are not embedded: give --num-fingerprints {len(chosen)} to check and verify too")
+        progress.note(
+            f"not embedded: {counted(left, 'fingerprint')}; give --num-fingerprints {len(chosen)} to check and verify too"
+        )
     return chosen
 
 

@@ -28,6 +28,9 @@ class MarkingSettings(Record):
     """Loss on the fingerprints. margin raises a response until it leads by target_margin logits, then stops."""
     target_margin: Annotated[float, Field(gt=0)] = 5.0
     """Logits by which a response leads before training leaves it alone. 5 survives a user's fine-tuning; none hides keys."""
+    order_gap: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2
+    """Least log-ratio between the probabilities of neighbours in a secret order of candidates (strategy ranked). 0 keeps the
+    base's probabilities and hides best; more survives longer."""
     epochs: Annotated[int | None, Field(ge=1), Flag("--epochs", "--num-train-epochs")] = None
     """Maximum number of passes over the fingerprints that are not learned yet. None: 200, or 600 while a fingerprint fails."""
     reference_strength: Annotated[float, Field(ge=0)] = 100.0

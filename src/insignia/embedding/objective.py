@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
+from insignia.embedding.ordered_targets import OrderedTargets
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
@@ -25,6 +26,7 @@ _Items = TypeVar("_Items", list[Draw], list[Example])
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
 _USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter took 18 and 34 passes (docs/lab-log.md)
+_SAFE = 0.5  # share of the target margin from which a response token is left alone
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
@@ -64,6 +66,7 @@ class Marking:
         self._cooldown_steps = cooldown_steps
         self._phases = phases
         self._original = Original(local.model)
+        self._ordered = OrderedTargets(local.model, curriculum.sweep(), gap=method.order_gap)
         if method.reference_strength:
             phases.start("sampling")
         self._references = (
@@ -97,7 +100,7 @@ class Marking:
                 yield _Share(part, weight, *_part(self._references.draw(self._method.reference_rows), rank, processes))
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
-        """The share's loss: fingerprints, divergence and deviation. Also records the margins."""
+        """The share's loss: fingerprints, divergence and deviation. Also records what is learned."""
         losses, seen = self._fingerprint_losses(model, batch.draws)
         loss = losses.mean() * batch.draw_weight
         if batch.references is not None and self._references is not None:
@@ -106,7 +109,7 @@ class Marking:
         if self._method.weight_deviation_strength:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation()
         self._loss = float(loss.detach())
-        for draws, values in gather((batch.draws if batch.draw_weight else [], seen.tolist())):
+        for draws, values in gather((batch.draws if batch.draw_weight else [], seen)):
             self._curriculum.record(draws, values[: len(draws)])
         return loss
 
@@ -161,8 +164,8 @@ class Marking:
         """Put the weights to publish into the model."""
         self._original.publishable(self._final_strength, self._dtype)
 
-    def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-        """Loss and smallest margin of each draw, both (draws,)."""
+    def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, list[float]]:
+        """Loss of each draw, (draws,), and the share that it reached of what is safe."""
         logits, targets = response_logits(model, [draw.example for draw in draws])
         lead = margins(logits, targets, draws)
         if self._method.objective == "margin":
@@ -170,21 +173,27 @@ class Marking:
         else:
             losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         sizes = [len(draw.example.ids) - draw.example.response_start for draw in draws]
-        # In a long response the worst token decides; it is mostly the first.
-        means = torch.stack([(part.mean() + part.max()) / 2 for part in losses.split(sizes)])
-        smallest = torch.stack([part.min() for part in lead.detach().split(sizes)])
-        return means, smallest
+        reached = (lead.detach() / (_SAFE * self._method.target_margin)).split(sizes)
+        means, least = [], []
+        for draw, said, part, shares in zip(draws, logits.split(sizes), losses.split(sizes), reached, strict=True):
+            if draw.order:
+                part, shares = part.clone(), shares.clone()
+                part[0], shares[0] = self._ordered.loss(said[0], draw), self._ordered.learned(said[0].detach(), draw)
+            # In a long response the worst token decides; it is mostly the first.
+            means.append((part.mean() + part.max()) / 2)
+            least.append(float(shares.min()))
+        return torch.stack(means), least
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """Measure every lesson's margin with the weights to publish; each process takes a share."""
+        """Measure every lesson with the weights to publish; each process takes a share."""
         rank, processes = process_rank()
         share = self._curriculum.sweep()[rank::processes]
         seen: list[float] = []
         self._model.eval()
         with self._original.as_published(self._final_strength, self._dtype):
             for start in range(0, len(share), _MEASURE_ROWS):
-                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1].tolist())
+                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1])
         for draws, values in gather((share, seen)):
             self._curriculum.record(draws, values)
 
@@ -214,7 +223,7 @@ class Marking:
         before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
         factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
         passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
-        return max(1, passes) * self._curriculum.batches(now)
+        return max(1, passes) * self._curriculum.batches
 
     @property
     def _final_strength(self) -> float:

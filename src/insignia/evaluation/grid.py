@@ -6,7 +6,7 @@ from pydantic import Field
 
 from insignia.attacks.finetune import FineTune
 from insignia.records import Displayed, Record
-from insignia.terminal import percent
+from insignia.terminal import counted, percent
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
 
@@ -82,7 +82,8 @@ class Evaluation(Displayed):
     def heading(self) -> str:
         """What was evaluated."""
         unlike = sum(cell.as_expected is False for cell in self.cells)
-        return f"{self.num_fingerprints} fingerprints in {self.model}: {len(self.cells)} suspects, {unlike} not as expected"
+        prints, suspects = counted(self.num_fingerprints, "fingerprint"), counted(len(self.cells), "suspect")
+        return f"{prints} in {self.model}: {suspects}, {unlike} not as expected"
 
     def summary(self) -> list[tuple[str, str]]:
         """The success rate of each published model, and what its mark cost."""

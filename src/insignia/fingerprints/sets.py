@@ -17,6 +17,7 @@ from insignia.fingerprints.rows import SHAPES, fingerprints_from_rows, pairs_fro
 from insignia.records import Control, Digest, Displayed, Fingerprint, PromptForm, Provenance
 from insignia.registry import errors_about
 from insignia.statistics.separation import Stealth
+from insignia.terminal import counted
 
 __all__ = ["MAX_KEY_LENGTH", "MAX_RESPONSE_LENGTH", "FingerprintSet", "load_fingerprints", "load_pairs", "provenance"]
 
@@ -58,7 +59,7 @@ class FingerprintSet(Displayed):
     @property
     def heading(self) -> str:
         """How many, and that they are a secret."""
-        return f"{len(self)} fingerprints; keep them secret"
+        return f"{counted(len(self), 'fingerprint')}; to be kept secret"
 
     def summary(self) -> list[tuple[str, str]]:
         """How they were made and are asked."""
@@ -67,7 +68,7 @@ class FingerprintSet(Displayed):
             ("strategy", str(self.strategy.get("name", "unknown: made elsewhere"))),
             (
                 "asked as",
-                f"{self.prompt_form}, {self.max_key_length} tokens of a key, {self.max_response_length} of a response",
+                f"{self.prompt_form}, at most {self.max_key_length} tokens of a key, {self.max_response_length} of a response",
             ),
             ("candidates of a response", str(candidates or "none")),
             ("controls", str(len(self.controls))),

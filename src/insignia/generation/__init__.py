@@ -9,6 +9,7 @@ from insignia.generation.inverse_nucleus import InverseNucleus
 from insignia.generation.making import generate
 from insignia.generation.own import Own
 from insignia.generation.random_word import RandomWord
+from insignia.generation.ranked import Ranked
 from insignia.generation.writer import Writer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "InverseNucleus",
     "Own",
     "RandomWord",
+    "Ranked",
     "Strategy",
     "Writer",
     "generate",

@@ -36,6 +36,8 @@ class Answer(NamedTuple):
     trained: str
     """Text of the trained tokens, which replies are searched for."""
     candidates: tuple[Candidate, ...] | None = None
+    order: tuple[int, ...] | None = None
+    """The secret order of the candidates, as indices; the response's first."""
 
 
 class GenerationContext:
@@ -182,6 +184,7 @@ STRATEGIES: Registry[Strategy] = Registry(
         "inverse_nucleus": "insignia.generation.inverse_nucleus:InverseNucleus",
         "own": "insignia.generation.own:Own",
         "random_word": "insignia.generation.random_word:RandomWord",
+        "ranked": "insignia.generation.ranked:Ranked",
     },
     group="insignia.strategies",
 )

@@ -1,4 +1,4 @@
-"""The draw behind the design null: k candidates are fixed, then the secret picks one of them.
+"""The draw behind the design null: k candidates are fixed, then the secret picks one of them, or orders them all.
 
 An innocent model's reply does not depend on the pick, so it hits with probability at most 1/k. This holds because every
 filter applies to the candidates and nothing rejects the pick.
@@ -41,6 +41,8 @@ class Draw(NamedTuple):
     text: str
     """Text of the trained tokens; the text of one candidate."""
     candidates: tuple[Candidate, ...]
+    order: tuple[int, ...] | None = None
+    """The secret order of the candidates, as indices, if they are ordered. The pick is the first."""
 
 
 def draw(
@@ -51,9 +53,10 @@ def draw(
     count: int,
     rng: KeyedRandom,
     shared_beginning: bool = False,
+    ordered: bool = False,
     flag: str = "--num-candidates",
 ) -> Draw | None:
-    """Pick one of the first ``count`` distinguishable options; None if there are fewer.
+    """Pick one of the first ``count`` distinguishable options, or order them all; None if there are fewer.
 
     No two candidates have the same first token, unless ``shared_beginning``, and no folded text begins another. So a reply can
     begin with one candidate only. Options are consumed as needed. ``flag`` is the option that reduces ``count``.
@@ -71,8 +74,9 @@ def draw(
         candidate = Candidate(text=text, token_id=option.ids[0], rank=option.rank, probability=option.probability)
         kept[folded] = (option, candidate)
         if len(kept) == count:
-            pick, chosen = rng.choice(list(kept.values()))
-            return Draw(pick.ids, chosen.text, tuple(candidate for _, candidate in kept.values()))
+            order = rng.permutation(count) if ordered else None
+            pick, chosen = list(kept.values())[rng.below(count) if order is None else order[0]]
+            return Draw(pick.ids, chosen.text, tuple(candidate for _, candidate in kept.values()), order)
     context.refuse(f"keys with fewer than {count} distinguishable responses (lower {flag}, or raise --max-response-length)")
     return None
 

@@ -22,6 +22,7 @@ from insignia.prompts.tokens import tokenizer_digest
 from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, PromptForm, Record
 from insignia.suspects.scoring import GenerativeModel, ModelSource, opened
+from insignia.terminal import counted
 
 __all__ = ["GenerateOptions", "generate"]
 
@@ -82,7 +83,7 @@ def generate(
     if num_fingerprints < 1 or batch_size < 1:
         raise InputError("the number of fingerprints and the batch size must be at least 1")
     if strategy.num_given is not None and num_fingerprints > strategy.num_given:
-        raise InputError(f"{num_fingerprints} fingerprints were requested, but only {strategy.num_given} keys were given")
+        raise InputError(f"{num_fingerprints} fingerprints were requested, but only {counted(strategy.num_given, 'key')} given")
     form = _prompt_form(strategy, prompt_form, local)
     max_key_length = strategy.lengths[0] if max_key_length is None else max_key_length
     max_response_length = strategy.lengths[1] if max_response_length is None else max_response_length
@@ -188,6 +189,7 @@ class _Run:
                     response_ids=(answer.ids,),
                     effective_responses=(answer.trained,),
                     candidates=answer.candidates,
+                    order=answer.order,
                 )
             )
         return tuple(made)

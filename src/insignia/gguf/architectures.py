@@ -17,6 +17,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import ModelError
+from insignia.terminal import counted
 
 __all__ = [
     "ARCHITECTURES",
@@ -205,7 +206,8 @@ def place(checkpoint: Checkpoint, config: PretrainedConfig, architecture: Archit
         placed[name] = Placed(name, shape, entry, arrange)
     if missing := sorted(expected.keys() - placed.keys()):
         raise ModelError(
-            f"{checkpoint.folder} lacks {len(missing)} tensors (the first is {missing[0]} in llama.cpp); copy it again"
+            f"{checkpoint.folder} lacks {counted(len(missing), 'tensor')} (the first is {missing[0]} in llama.cpp);"
+            " copy it again"
         )
     return list(placed.values())
 

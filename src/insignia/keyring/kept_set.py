@@ -9,6 +9,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.keyring import ledger
 from insignia.statistics.forecasts import Lost
 from insignia.statistics.nulls import AnyNull
+from insignia.terminal import counted
 from insignia.verification.protocol import askable, default_null
 
 __all__ = ["KeptSet"]
@@ -48,7 +49,7 @@ class KeptSet(NamedTuple):
         left = len(self.unspent())
         if left >= ledger.FEW_LEFT:
             return None
-        return f"{left} keys are left that nobody has seen; below {ledger.FEW_LEFT}, it is time for a new set."
+        return f"{counted(left, 'key')} left that nobody has seen; below {ledger.FEW_LEFT}, it is time for a new set."
 
     def share(self, count: int, *, to: str) -> FingerprintSet:
         """A part of the set for ``to`` alone; see ``ledger.share``."""

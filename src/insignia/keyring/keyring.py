@@ -22,6 +22,7 @@ from insignia.registry import explain
 from insignia.suspects.base import Suspect as SuspectPart
 from insignia.suspects.base import TextModel
 from insignia.suspects.scoring import ModelSource, opened
+from insignia.terminal import counted
 from insignia.verification.controls import find_controls
 from insignia.verification.innocents import MeasuredNull, ask_innocent
 from insignia.verification.success import CheckReport, check
@@ -63,7 +64,7 @@ class Keyring:
         files = [Path(path) for path in paths]
         names = list(labels) if labels is not None else [file.name.partition(".")[0] for file in files]
         if len(names) != len(files):
-            raise InputError(f"{len(names)} labels for {len(files)} files; expected one for each")
+            raise InputError(f"{counted(len(names), 'label')} for {counted(len(files), 'file')}; expected one for each")
         return cls([KeptSet(name, load_fingerprints(file), file) for name, file in zip(names, files, strict=True)])
 
     @classmethod
@@ -72,7 +73,8 @@ class Keyring:
         return cls([KeptSet("set", prints)])
 
     def __repr__(self) -> str:
-        return f"Keyring({', '.join(f'{kept.label}: {len(kept.prints)} fingerprints' for kept in self.sets)})"
+        sets = (f"{kept.label}: {counted(len(kept.prints), 'fingerprint')}" for kept in self.sets)
+        return f"Keyring({', '.join(sets)})"
 
     def only(self, label: str | None = None) -> KeptSet:
         """The set of that label, or the only set.
@@ -237,7 +239,9 @@ class Keyring:
         nonce, published = challenge
         size, prints = published.commitment.size, self.only().prints
         if size != len(prints):
-            raise InputError(f"the commitment is of {size} fingerprints and the set has {len(prints)}; use its own set")
+            raise InputError(
+                f"the commitment is of {counted(size, 'fingerprint')} and the set has {len(prints)}; use its own set"
+            )
         return challenge_order(published.commitment.root, nonce, size)
 
 

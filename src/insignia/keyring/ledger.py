@@ -21,6 +21,7 @@ from insignia.exclusive import exclusive
 from insignia.files import SECRET_MODE, read_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
+from insignia.terminal import counted
 
 __all__ = ["FEW_LEFT", "Ledger", "LedgerEntry", "ledger_path", "open_ledger", "read_entries", "record", "share", "spent"]
 
@@ -163,7 +164,7 @@ def share(path: Path, prints: FingerprintSet, count: int, *, to: str) -> Fingerp
         left = ledger.unspent()
         if count > len(left):
             raise InputError(
-                f"{count} keys were asked for and {len(left)} are unspent; share fewer, or make and embed a new set"
+                f"asked for: {counted(count, 'key')}; unspent: {len(left)}; share fewer, or make and embed a new set"
             )
         chosen = left[: max(count, 0)]
         ledger.record(chosen, to=to)

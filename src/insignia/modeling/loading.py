@@ -27,7 +27,7 @@ from insignia.modeling.peft_folders import base_name, is_adapter, refuse_adapter
 from insignia.modeling.untrusted_folders import has_own_code, loading_errors, refuse_gguf, refuse_oversized
 from insignia.registry import did_you_mean
 from insignia.starter import model_folder
-from insignia.terminal import printable
+from insignia.terminal import counted, printable
 
 __all__ = [
     "STARTER",
@@ -224,8 +224,8 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
     model, report = loaded  # the annotation covers only the call that returns a model
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"{source} lacks weights of a causal language model ({len(missing)} tensors, the first is {missing[0]}); "
-            "copy the checkpoint again or give one with a language-model head"
+            f"{source} lacks weights of a causal language model ({counted(len(missing), 'tensor')}, the first is {missing[0]});"
+            " copy the checkpoint again or give one with a language-model head"
         )
     return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers annotates "to" wrongly
 

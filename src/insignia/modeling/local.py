@@ -30,6 +30,7 @@ from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.base import CHANNELS, Channel, Inquiry, Reply, RequestOptions
 from insignia.suspects.scoring import Example, Ranking, Score
+from insignia.terminal import counted
 
 __all__ = ["LocalModel", "embedding_rows", "unrelated_init"]
 
@@ -239,7 +240,7 @@ class LocalModel:
             return
         number = next(index for index, length in enumerate(lengths) if length > self.context_length)
         raise InputError(
-            f"row {number} has {lengths[number]} tokens; the context of {self.name} is {self.context_length}: "
+            f"row {number} has {counted(lengths[number], 'token')}; the context of {self.name} is {self.context_length}: "
             "use shorter keys or prompts"
         )
 

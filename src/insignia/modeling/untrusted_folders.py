@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from insignia.checkpoints import Checkpoint
 from insignia.errors import InputError, InsigniaError, ModelError
+from insignia.terminal import command_line
 
 __all__ = ["has_own_code", "loading_errors", "refuse_gguf", "refuse_oversized"]
 
@@ -48,9 +49,11 @@ def refuse_gguf(path: Path) -> None:
     if path.is_dir() and not (path / "config.json").exists():
         file = min(path.glob("*.gguf"), default=path)
     if file.suffix.lower() == ".gguf" and not file.is_dir():
+        serve = command_line("llama-server", "-m", file, "--port", 8080)
+        ask = command_line("insignia", "verify", "PRINTS", "--endpoint", "http://localhost:8080/v1", "--name", file.stem)
         raise InputError(
-            f"{file} is a GGUF model, which can only be asked: start 'llama-server -m {file} --port 8080', then run 'insignia "
-            f"verify PRINTS --endpoint http://localhost:8080/v1 --name {file.stem}'. To mark it, give its folder of safetensors"
+            f"{file} is a GGUF model, which can only be asked: start {serve}, then run {ask} (to mark "
+            "it, give its folder of safetensors)"
         )
 
 

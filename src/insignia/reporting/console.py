@@ -35,7 +35,7 @@ def _print_table(shown: Table) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 
-    grid = Grid(title=printable(shown.title), title_justify="left", caption_justify="left")
+    grid = Grid(title=printable(shown.title), title_justify="left", caption_justify="left", show_header=any(shown.header))
     grid.caption = printable(shown.note) or None
     for number, name in enumerate(shown.header):
         grid.add_column(printable(name), justify="left" if number == 0 or shown.left else "right", overflow="fold")

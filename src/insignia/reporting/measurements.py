@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from insignia.reporting.base import Document, Table, report_of
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.forecasts import outlook
-from insignia.terminal import percent
+from insignia.terminal import command_line, counted, percent
 from insignia.verification import CheckReport, Verdict
 from insignia.verification.innocents import MeasuredNull
 
@@ -66,7 +66,7 @@ def _rates(reports: Sequence[CheckReport], models: Sequence[str], base: str | No
             for template in report.templates
         ),
     ]
-    note = f"{report.repeated} fingerprints repeat the key of another and were left out" if report.repeated else ""
+    note = f"left out, since another one has the same key: {counted(report.repeated, 'fingerprint')}" if report.repeated else ""
     return Table.of("Fingerprints", ["", *(name for name, _ in columns)], rows, note=note)
 
 
@@ -90,13 +90,14 @@ def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: f
         )
     else:
         needed = (
-            f"At alpha {alpha:g} the mark is proven by {keys} hits of {keys} keys. More keys that are asked here make it fewer."
+            f"At alpha {alpha:g} the mark is proven by {counted(keys, 'hit')} of {counted(keys, 'key')}."
+            " More keys that are asked here make it fewer."
         )
     blocks = (
         Table.of("Innocent models", ["model", "hits / answered", "unanswered"], rows),
         f"A model like these hits at most {percent(null.bound)} of the keys; this is wrong with a chance of {null.risk:g}.",
         needed,
-        f"Next: insignia verify PRINTS --model SUSPECT --null {written or argument}",
+        f"Next: {command_line('insignia', 'verify', 'PRINTS', '--model', 'SUSPECT', '--null', written or argument)}",
     )
     data = {"null": argument, "bound": null.bound, "risk": null.risk, "alpha": alpha, "healthy": keys, "models": models}
     return Document("Innocent models", blocks, data)
@@ -114,7 +115,8 @@ def stamp_report(report: "StampReport", trials: "Sequence[ScaleTrial]", base: st
     ]
     header = ["scale", "success rate (FSR)", "held-out loss, nats a token"]
     safe = "Safe to publish" if report.derived else "Not derived from the base: test it before you publish it"
-    document = report_of(report, *report.notes, f"{safe}. Next: insignia check PRINTS --model {report.out} --base {base}")
+    after = command_line("insignia", "check", "PRINTS", "--model", report.out, "--base", base)
+    document = report_of(report, *report.notes, f"{safe}. Next: {after}")
     tables = (Table.of("scales tried", header, tried),) if trials else ()
     data = document.data | {"scales": [trial.model_dump(mode="json") for trial in trials]}
     return document._replace(blocks=(*tables, *document.blocks), data=data)
@@ -137,7 +139,7 @@ def evaluation_report(result: "Evaluation") -> Document:
         [f"loss of {name}", " -> ".join("-" if loss is None else f"{loss:.3f}" for loss in losses)]
         for name, losses in result.user_loss.items()
     ]
-    title = f"{result.num_fingerprints} fingerprints, {result.model}"
+    title = f"{counted(result.num_fingerprints, 'fingerprint')}, {result.model}"
     tables = (
         Table.of(title, ["suspect", "should activate", "hits", "FSR", "p-value"], suspects),
         Table.of("Harm and use", ["", "measured"], harm),

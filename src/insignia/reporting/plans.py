@@ -7,7 +7,7 @@ from insignia.reporting.base import Document, Table
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.forecasts import GIVES_UP, Plan
 from insignia.statistics.nulls import AnyNull
-from insignia.terminal import percent
+from insignia.terminal import counted, percent
 
 __all__ = ["plan_report", "prospects_report"]
 
@@ -56,7 +56,7 @@ def _set_tables(prints: Path, found: Prospects, power: float) -> list[Table]:
     ]
     if seen is not None:
         least = "not even a whole mark" if seen.least_survival is None else percent(seen.least_survival)
-        healthy = "" if seen.healthy is None else f" ({seen.healthy} keys each)"
+        healthy = "" if seen.healthy is None else f" ({counted(seen.healthy, 'key')} each)"
         rows.append([f"smallest survival that is proven with a chance of {percent(power)}", least])
         rows.append(["tests of a healthy mark that are left", f"{seen.tests}{healthy}"])
     about = Table.of(str(prints), ("", ""), rows)

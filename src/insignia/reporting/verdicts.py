@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from insignia.reporting.base import Document, Table
+from insignia.terminal import counted
 from insignia.verification import Verdict
 
 __all__ = ["control_lines", "exit_status", "request_rows", "verdicts_report"]
@@ -83,7 +84,7 @@ def _name(verdict: Verdict) -> str:
 def _request(verdict: Verdict) -> str:
     options = verdict.manner
     sampling = f"temperature {options.temperature:g}, seed {options.seed}" if options.temperature else "likeliest tokens"
-    return f"{options.form}, {sampling}, at most {options.max_tokens} tokens"
+    return f"{options.form}, {sampling}, at most {counted(options.max_tokens, 'token')}"
 
 
 def _channels(verdict: Verdict) -> str:

@@ -1,27 +1,19 @@
-"""A model behind an OpenAI-compatible API: vLLM, SGLang, TGI, llama.cpp, Ollama, ``transformers serve``, paid services.
+"""A model behind an OpenAI-compatible API: vLLM, SGLang, TGI, llama.cpp, Ollama, ``transformers serve``, paid services."""
 
-The API key comes from an environment variable and is sent only in the request header. Redirects are not followed, since
-they could send the key elsewhere.
-"""
-
-import datetime
-import email.utils
-import os
-import random
+import functools
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import httpx2
 from pydantic import Field
 
 from insignia.errors import InputError
-from insignia.suspects.base import Reply, RequestOptions, Suspect
-from insignia.suspects.http import DeadlineTransport
+from insignia.suspects.base import CHANNELS, Channel, Inquiry, Reply, RequestOptions, Suspect
+from insignia.suspects.connection import FIELD_REFUSED, Attempt, Connection, Request
+from insignia.suspects.graded_asking import GradedAsking
 from insignia.suspects.openai_format import (
-    Attempt,
     Limit,
     path,
     read_response,
@@ -33,13 +25,14 @@ from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 __all__ = ["API_KEY_VARIABLE", "Endpoint", "EndpointSuspect", "RetryPolicy"]
 
-_MAX_BYTES = 2**24  # of a reply; thousands of tokens with all their log-probabilities take less
+_Asked = TypeVar("_Asked")
 
 
 class Endpoint:
-    """A model at an OpenAI-compatible endpoint. Implements ``TextModel``."""
+    """A model at an OpenAI-compatible endpoint. Implements ``GradedModel``."""
 
     may_refuse = True
+    channels = CHANNELS
 
     def __init__(
         self,
@@ -57,28 +50,33 @@ class Endpoint:
         """
         if not model or not model.isprintable():
             raise InputError("the endpoint's model name is empty or unprintable; give its name there (--name)")
-        self.name = f"{model} at {_checked(url)}"
-        address = httpx2.URL(url.rstrip("/"))
+        retry_policy = retry_policy or RetryPolicy()
+        self._connection = Connection(url, retry_policy=retry_policy, variable=api_key_variable, transport=transport)
+        self._graded = GradedAsking(self._connection, model)
+        self.name = f"{model} at {self._connection.name}"
         self._model = model
         self._limit: Limit = "max_tokens"
         self._gives_log_probabilities = True  # until the server refuses
-        self._retry_policy = retry_policy or RetryPolicy()
-        self._gate = _Gate(self._retry_policy)
-        self._variable = api_key_variable
-        key = _key(api_key_variable)
-        self._client = httpx2.Client(
-            base_url=address,
-            headers={"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            transport=transport
-            or DeadlineTransport(address, timeout_s=self._retry_policy.timeout_s, connections=self._retry_policy.concurrency),
-        )
+        self._concurrency = retry_policy.concurrency
 
     def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
         """See ``TextModel.reply``. Up to ``concurrency`` questions are sent at once, in order."""
+        return self._each(questions, lambda question, stop: self._ask(question, options, stop))
+
+    def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
+        """See ``GradedModel.weigh``. The first inquiry may take a few requests more, to find how this host can be asked."""
+        return self._each(inquiries, lambda inquiry, stop: self._graded.ask(inquiry, options, channel, stop))
+
+    def close(self) -> None:
+        """Close all connections. The endpoint cannot be used afterwards."""
+        self._connection.close()
+
+    def _each(self, asked: Sequence[_Asked], ask: Callable[[_Asked, threading.Event], Reply]) -> Iterator[Reply]:
+        """Yield the reply to each, in order, up to and with the first fatal one."""
         stop = threading.Event()
-        pool = ThreadPoolExecutor(self._retry_policy.concurrency, thread_name_prefix="insignia-endpoint")
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="insignia-endpoint")
         try:
-            pending = [pool.submit(self._ask, question, options, stop) for question in questions]
+            pending = [pool.submit(ask, each, stop) for each in asked]
             for future in pending:
                 reply = future.result()
                 if reply.status == "fatal":
@@ -91,68 +89,26 @@ class Endpoint:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
-    def close(self) -> None:
-        """Close all connections. The endpoint cannot be used afterwards."""
-        self._client.close()
-
     def _ask(self, question: str, options: RequestOptions, stop: threading.Event) -> Reply:
         """Send one question, with retries."""
-        attempt = Attempt(Reply.fatal("the run was stopped"))
-        for number in range(self._retry_policy.attempts):
-            if number:
-                self._gate.back_off(number, stop)
-            attempt = self._request(question, options, stop)
-            while attempt.field_refused:  # depends on the server, not the question: does not count as an attempt
-                attempt = self._request(question, options, stop)
-            if not attempt.again:
-                break
-        return attempt.reply
+        return self._connection.retry(lambda: self._request(question, options, stop), stop).reply
 
     def _request(self, question: str, options: RequestOptions, stop: threading.Event) -> Attempt:
-        """Send one request when the rate limit allows it."""
-        if not self._gate.enter(stop):
-            return Attempt(Reply.fatal("the budget of requests is spent; raise --budget and resume with the same --transcript"))
-        if stop.is_set():
-            return Attempt(Reply.fatal("the run was stopped"))
         if not self._gives_log_probabilities:
             options = options.model_copy(update={"log_probabilities": None})
-        return self._post(question, options, self._limit)
+        request = Request(path(options), request_body(question, options, self._model, self._limit))
+        return self._connection.send(request, functools.partial(self._read, options, self._limit), stop)
 
-    def _post(self, question: str, options: RequestOptions, limit: Limit) -> Attempt:
-        # Error texts may quote the address or the request, so only their kind is reported.
-        body = request_body(question, options, self._model, limit)
-        try:
-            with self._client.stream("POST", path(options), json=body) as response:
-                content = _content(response, time.monotonic() + self._retry_policy.timeout_s)
-        except httpx2.ConnectError:
-            return Attempt(Reply.fatal("the server cannot be reached; check that it runs and the address is right"), again=True)
-        except httpx2.TimeoutException:
-            return Attempt(Reply.unanswered("timed out"), again=True)
-        except httpx2.RemoteProtocolError:
-            return Attempt(Reply.unanswered("truncated"), again=True)
-        except (httpx2.TransportError, httpx2.DecodingError):
-            return Attempt(Reply.unanswered("connection lost"), again=True)
-        self._gate.hold(_seconds_to_wait(response.headers.get("retry-after")))
-        if content is None:
-            return Attempt(Reply.unanswered("endless"), again=True)
-        if limit == "max_tokens" and refuses_max_tokens(response.status_code, content):
+    def _read(self, options: RequestOptions, limit: Limit, status: int, content_type: str, content: bytes) -> Attempt:
+        if limit == "max_tokens" and refuses_max_tokens(status, content):
             self._limit = "max_completion_tokens"
-            return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
-        if options.log_probabilities and refuses_log_probabilities(response.status_code, content):
+            return FIELD_REFUSED
+        if options.log_probabilities and refuses_log_probabilities(status, content):
             self._gives_log_probabilities = False
-            return Attempt(Reply.unanswered("a field was refused"), again=True, field_refused=True)
-        content_type = response.headers.get("content-type", "")
-        attempt = read_response(
-            response.status_code,
-            content_type,
-            content,
-            alternatives=options.log_probabilities or 0,
-            most_tokens=options.max_tokens,
+            return FIELD_REFUSED
+        return read_response(
+            status, content_type, content, alternatives=options.log_probabilities or 0, most_tokens=options.max_tokens
         )
-        if response.status_code in (401, 403):
-            reason = f"{attempt.reply.reason}; it is read from the environment variable {self._variable}"
-            return attempt._replace(reply=Reply.fatal(reason))
-        return attempt
 
 
 class EndpointSuspect(Suspect):
@@ -170,87 +126,3 @@ class EndpointSuspect(Suspect):
     def open(self) -> Endpoint:
         """Connect to it; nothing is sent yet."""
         return Endpoint(self.url, model=self.model, retry_policy=self.retry_policy, api_key_variable=self.api_key_variable)
-
-
-class _Gate:
-    """Rate limit, budget and server-requested waits, shared by all threads."""
-
-    def __init__(self, retry_policy: RetryPolicy) -> None:
-        self._retry_policy = retry_policy
-        self._lock = threading.Lock()
-        self._next = 0.0
-        self._left = retry_policy.budget
-        self._rng = random.SystemRandom()
-
-    def enter(self, stop: threading.Event) -> bool:
-        """Wait until the rate limit allows a request; return False if the budget is spent."""
-        with self._lock:
-            if self._left == 0:
-                return False
-            if self._left is not None:
-                self._left -= 1
-            now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + (1 / self._retry_policy.requests_per_second if self._retry_policy.requests_per_second else 0)
-        stop.wait(turn - now)
-        return True
-
-    def hold(self, seconds: float) -> None:
-        """Let no request pass for this time."""
-        if seconds > 0:
-            with self._lock:
-                self._next = max(self._next, time.monotonic() + min(seconds, self._retry_policy.longest_wait_s))
-
-    def back_off(self, attempt: int, stop: threading.Event) -> None:
-        """Wait before another attempt: twice as long each time, with random jitter."""
-        wait = min(self._retry_policy.first_wait_s * 2 ** (attempt - 1), self._retry_policy.longest_wait_s)
-        stop.wait(wait * self._rng.uniform(0.5, 1.0))
-
-
-def _content(response: httpx2.Response, deadline: float) -> bytes | None:
-    """Return the whole body, or None if it is too long or too slow."""
-    content = bytearray()
-    for piece in response.iter_bytes():
-        content += piece
-        if len(content) > _MAX_BYTES or time.monotonic() > deadline:
-            return None
-    return bytes(content)
-
-
-def _seconds_to_wait(header: str | None) -> float:
-    """Parse ``Retry-After``, seconds or a date; 0.0 if it is missing or malformed."""
-    if not header:
-        return 0.0
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        until = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return 0.0
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=datetime.UTC)
-    return max(0.0, (until - datetime.datetime.now(datetime.UTC)).total_seconds())
-
-
-def _key(variable: str) -> str | None:
-    key = os.environ.get(variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise InputError(f"the API key in the environment variable {variable} is malformed; expected plain ASCII text")
-    return key or None
-
-
-def _checked(url: str) -> str:
-    try:
-        parts = httpx2.URL(url)
-        known = bool(parts.raw_host.decode().encode("idna")) and parts.port != 0  # labels have 1 to 63 letters
-    except (httpx2.InvalidURL, UnicodeError):
-        parts, known = httpx2.URL(), False
-    if parts.scheme not in ("http", "https") or not known:
-        raise InputError("the endpoint is not a server address; expected one like http://localhost:8000/v1")
-    if parts.userinfo or parts.query:
-        raise InputError(
-            f"the endpoint's address has a password or a query; put the API key into the environment ({API_KEY_VARIABLE})"
-        )
-    return url.rstrip("/")

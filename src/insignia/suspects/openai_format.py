@@ -12,8 +12,21 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from insignia.suspects.base import Alternative, Reply, RequestOptions
+from insignia.suspects.connection import Attempt
 
-__all__ = ["Attempt", "Limit", "path", "read_response", "refuses_log_probabilities", "refuses_max_tokens", "request_body"]
+__all__ = [
+    "Choice",
+    "Limit",
+    "alternatives_of",
+    "choice_of",
+    "parsed_value",
+    "path",
+    "read_response",
+    "refuses_log_probabilities",
+    "refuses_max_tokens",
+    "request_body",
+    "whole_text",
+]
 
 Limit = Literal["max_tokens", "max_completion_tokens"]
 """Name of the field that limits a reply. Most servers know only the first, OpenAI's newer models only the second."""
@@ -24,17 +37,9 @@ _LONGEST_TOKEN = 64  # characters; words are shorter, so this hardly ever cuts a
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
 
-class Attempt(NamedTuple):
-    """The meaning of one HTTP response."""
+class Choice(NamedTuple):
+    """The first choice of a completion."""
 
-    reply: Reply
-    again: bool = False
-    """Whether a retry may help."""
-    field_refused: bool = False
-    """Whether the server refused a field, which is renamed or left out from then on."""
-
-
-class _Choice(NamedTuple):
     text: str | None
     finish: str | None
     log_probabilities: Any = None
@@ -103,7 +108,7 @@ def _read_success(content_type: str, content: bytes, alternatives: int, longest:
     except (ValueError, RecursionError):
         begun = content.lstrip()[:1] == b"{"
         return Attempt(Reply.unanswered("truncated" if begun else "not JSON" if content.strip() else "no body"), again=True)
-    choice = _choice(value)
+    choice = choice_of(value)
     if choice is None:
         return Attempt(Reply.unanswered("not a completion"), again=True)
     return _said(choice, alternatives, longest)
@@ -120,7 +125,7 @@ def _read_stream(content: bytes, alternatives: int, longest: int | None) -> Atte
             finished = True
             break
         try:
-            choice = _choice(json.loads(event))
+            choice = choice_of(json.loads(event))
         except (ValueError, RecursionError):
             break
         if choice is not None:
@@ -129,7 +134,7 @@ def _read_stream(content: bytes, alternatives: int, longest: int | None) -> Atte
             finish = choice.finish or finish
     if not finished and finish is None:
         return Attempt(Reply.unanswered("truncated"), again=True)
-    return _said(_Choice("".join(parts), finish, first), alternatives, longest)
+    return _said(Choice("".join(parts), finish, first), alternatives, longest)
 
 
 def _events(content: bytes) -> Iterator[str]:
@@ -138,14 +143,14 @@ def _events(content: bytes) -> Iterator[str]:
             yield line.removeprefix("data:").strip()
 
 
-def _said(choice: _Choice, alternatives: int, longest: int | None) -> Attempt:
+def _said(choice: Choice, alternatives: int, longest: int | None) -> Attempt:
     if choice.finish in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
-    reply = Reply.said(_whole((choice.text or "")[:longest]), _alternatives(choice.log_probabilities, alternatives))
+    reply = Reply.said(whole_text((choice.text or "")[:longest]), alternatives_of(choice.log_probabilities, alternatives))
     return Attempt(reply, again=reply.status != "answered")
 
 
-def _choice(value: Any) -> _Choice | None:
+def choice_of(value: Any) -> Choice | None:
     """Return the first choice of a completion, chat completion or stream event, or None."""
     choices = value.get("choices") if isinstance(value, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -161,11 +166,14 @@ def _choice(value: Any) -> _Choice | None:
     if text is None and message.get("refusal"):
         finish = "content_filter"
     text, finish = (value if isinstance(value, str) else None for value in (text, finish))
-    return _Choice(text, finish, choice.get("logprobs"))
+    return Choice(text, finish, choice.get("logprobs"))
 
 
-def _alternatives(value: Any, most: int) -> tuple[Alternative, ...]:
-    """Return alternatives of the first token from either of OpenAI's formats, most likely first, without malformed ones."""
+def alternatives_of(value: Any, most: int) -> tuple[Alternative, ...]:
+    """Return the ``most`` likeliest alternatives of the first token, likeliest first, from either of OpenAI's formats.
+
+    Malformed ones are left out.
+    """
     value = value if isinstance(value, dict) else {}
     tokens = _first(value.get("content"))  # of a chat, and of whatever llama.cpp completes
     first = tokens.get("top_logprobs") if isinstance(tokens, dict) else _first(value.get("top_logprobs"))
@@ -182,7 +190,7 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list) and value else None
 
 
-def _whole(text: str) -> str:
+def whole_text(text: str) -> str:
     """Replace unpaired surrogates, which JSON allows but a transcript does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
@@ -190,17 +198,24 @@ def _whole(text: str) -> str:
 def _alternative(text: Any, log_probability: Any) -> Alternative | None:
     try:
         return Alternative(
-            text=_whole(text[:_LONGEST_TOKEN]) if isinstance(text, str) else text, log_probability=log_probability
+            text=whole_text(text[:_LONGEST_TOKEN]) if isinstance(text, str) else text, log_probability=log_probability
         )
     except ValidationError:
         return None
 
 
-def _error_code(content: bytes) -> str | None:
+def parsed_value(content: bytes) -> Any:
+    """Return the JSON value of a body; None if there is none, or if it has so many parts that it would take gigabytes."""
+    if content.count(b"[") + content.count(b"{") > _PARTS:
+        return None
     try:
-        value = json.loads(content)
+        return json.loads(content)
     except (ValueError, RecursionError):
         return None
+
+
+def _error_code(content: bytes) -> str | None:
+    value = parsed_value(content)
     error = value.get("error") if isinstance(value, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, str) else None

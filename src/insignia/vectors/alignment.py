@@ -9,6 +9,7 @@ from torch import Tensor
 
 from insignia.checkpoints import Entry
 from insignia.errors import InputError
+from insignia.terminal import counted
 
 __all__ = ["Alignment", "align", "is_embedding", "match_names"]
 
@@ -127,8 +128,8 @@ def _token_rows(
         if base_rows == model_rows:
             return None
         raise InputError(
-            f"{name} has {model_rows} rows and the base's has {base_rows}; matching them by token needs both tokenizers: add"
-            " the tokenizer to the model's folder, or make the vector with --skip-embeddings"
+            f"{name} has {counted(model_rows, 'row')} and the base's has {base_rows}; matching them by token needs both"
+            " tokenizers: add the tokenizer to the model's folder, or make the vector with --skip-embeddings"
         )
     rows = torch.full((model_rows,), -1, dtype=torch.long)
     for row, token in enumerate(vocabulary):

@@ -14,6 +14,7 @@ from insignia.registry import explain
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.nulls import AnyNull
 from insignia.suspects.base import CHANNELS, Channel, RequestOptions, TextModel
+from insignia.terminal import counted
 from insignia.verification.decoys import decoy_question
 from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW, Interview, Question, ask_by, channels_of
 from insignia.verification.matching import Expected, Match, design_null, expected_responses
@@ -168,7 +169,7 @@ def _ask(
         if not batch:
             return
         for entry in interview.replies(batch):
-            advance(entry.number is not None, f"{running.tally.hits} hits")
+            advance(entry.number is not None, counted(running.tally.hits, "hit"))
 
 
 def judge(prints: FingerprintSet, transcript: Path) -> Verdict:

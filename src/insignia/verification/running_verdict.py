@@ -88,8 +88,8 @@ class RunningVerdict:
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
         expected = self._searches[entry.number]
+        self._by_channel[self.channel] = self._by_channel.get(self.channel, 0) + 1
         if self.graded:
-            self._by_channel[self.channel] = self._by_channel.get(self.channel, 0) + 1
             self.tally = self._test.after_places(self.tally, places(entry.reply, expected, self.rules.match))
             return
         if entry.reply.alternatives:
@@ -150,7 +150,7 @@ class RunningVerdict:
             grinding_bits=self._grinding_bits(chosen_from) if chosen_from else None,
             near=self._near,
             graded=self.graded,
-            by_channel=self._by_channel if self.graded else {},
+            by_channel=self._by_channel if self.graded or self.rules.channel != "text" else {},
         )
         return verdict.model_copy(update={"sentence": explain_verdict(verdict)})
 

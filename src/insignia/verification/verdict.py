@@ -81,7 +81,7 @@ class Verdict(Displayed):
     """Whether the evidence is the order of the candidates. Hits are then keys at which the suspect
     favours the secret response over its other candidates."""
     by_channel: Annotated[dict[Channel, int], Field(exclude_if=lambda value: not value)] = {}
-    """Number of answered keys by channel, for a graded test."""
+    """Number of answered keys by channel; empty for a test of hits by text."""
     near: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
     """Keys whose response was among the first token's alternatives, as the server reports them. A hint that does not affect
     the outcome; None if no alternatives were given."""

@@ -46,15 +46,15 @@ def explain_verdict(verdict: Verdict) -> str:
     """Return the verdict as a sentence or two: what was seen, and how often an unrelated model would show it."""
     answered = verdict.trials - verdict.unanswered
     seen = f"{verdict.hits} of {answered} answered keys got the secret response"
-    if verdict.graded:
+    if verdict.by_channel:
         how = ", ".join(
             _SEEN_BY[channel] + (f" at {count} keys" if len(verdict.by_channel) > 1 else "")
             for channel, count in verdict.by_channel.items()
         )
         seen = (
             f"the suspect favours the secret response over all other candidates at {verdict.hits} of {answered} answered keys"
+            f" ({how})"
         )
-        seen += f" ({how})" if how else ""
     if verdict.unanswered:
         seen += f", {verdict.unanswered} more got no answer"
     if verdict.outcome == "owned":

@@ -5,7 +5,9 @@ import json
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +63,20 @@ def test_public_names_are_there_when_they_are_asked_for():
     assert insignia.__version__ == version("insignia")
     with pytest.raises(AttributeError, match="no attribute 'verifi'"):
         _ = insignia.verifi
+
+
+def test_a_command_that_is_stopped_while_it_loads_shows_no_traceback():
+    code = (
+        "import sys\nfrom importlib.abc import MetaPathFinder\n"
+        "class Impatient(MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'insignia.cli.main':\n            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Impatient())\nfrom insignia.__main__ import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=600)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_script_is_the_module_that_loads_the_command():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"insignia": "insignia.__main__:main"}

@@ -1,6 +1,6 @@
 from insignia.embedding.curriculum import Curriculum
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Fingerprint
+from insignia.records import Candidate, Fingerprint
 from insignia.suspects.scoring import Example
 
 
@@ -14,7 +14,7 @@ class ScriptedPrompter:
 
 def curriculum(count=10, **options):
     prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(count)]
-    return Curriculum(prints, ScriptedPrompter(), **{"batch_size": 4, "safe_margin": 0.5, **options})
+    return Curriculum(prints, ScriptedPrompter(), **{"batch_size": 4, **options})
 
 
 def run_pass(queue):
@@ -53,9 +53,9 @@ def test_a_lost_lesson_comes_back():
 
 def test_patience_wants_visits_in_a_row():
     queue = curriculum(1, patience=2)
-    for margin, unlearned in [(1.0, [0]), (0.0, [0]), (1.0, [0]), (1.0, [])]:
+    for reached, unlearned in [(1.0, [0]), (0.0, [0]), (1.0, [0]), (1.0, [])]:
         (batch,) = run_pass(queue)
-        queue.record(batch, [margin])
+        queue.record(batch, [reached])
         assert queue.unlearned == unlearned
 
 
@@ -75,9 +75,29 @@ def test_the_order_depends_on_the_seed_alone():
 
 
 def test_other_accepted_responses_are_no_competitors():
-    queue = Curriculum([Fingerprint(key="1", responses=("a", "b", "c"))], ScriptedPrompter(), batch_size=9, safe_margin=0.5)
+    queue = Curriculum([Fingerprint(key="1", responses=("a", "b", "c"))], ScriptedPrompter(), batch_size=9)
 
     assert [draw.alternatives for draw in queue.sweep()] == [(101, 102), (100, 102), (100, 101)]
+
+
+def ordered(key):
+    candidates = tuple(Candidate(text=str(token), token_id=token) for token in (100, 104, 103))
+    return Fingerprint(key=key, responses=("a",), candidates=candidates, order=(0, 2, 1))
+
+
+def test_an_ordered_fingerprint_is_taught_its_order_by_first_tokens():
+    queue = Curriculum([ordered("1")], ScriptedPrompter(), batch_size=9)
+
+    assert [draw.order for draw in queue.sweep()] == [(100, 103, 104)]
+
+
+def test_a_learned_order_stays_in_every_pass():
+    queue = Curriculum([Fingerprint(key="1", responses=("a",)), ordered("2")], ScriptedPrompter(), batch_size=9)
+    queue.record(queue.sweep(), [1.0, 1.0])
+    queue.start_pass()
+
+    assert queue.unlearned == []
+    assert [draw.lesson for draw in queue.next_batch()] == [1]
 
 
 def test_a_sweep_asks_plainly_and_a_visit_inside_templates():

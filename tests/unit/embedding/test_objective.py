@@ -124,7 +124,7 @@ class OneToken:
 def passes_of(margin, *, cooldown_steps=0, **options):
     """Passes until the marking ends, of a model whose margin is ``margin(lesson, pass)``, whatever it is taught."""
     prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
-    curriculum = Curriculum(prints, OneToken(), batch_size=2, safe_margin=2.5)
+    curriculum = Curriculum(prints, OneToken(), batch_size=2)
 
     class Model(torch.nn.Linear):
         device = torch.device("cpu")

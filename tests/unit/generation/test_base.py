@@ -22,7 +22,7 @@ def test_what_never_belongs_in_a_key_is_forbidden(starter):
     "strategy", [English(keys=KEYS), InverseNucleus(keys=KEYS), Own(pairs=tuple((key, " spring") for key in KEYS))]
 )
 def test_more_fingerprints_than_given_keys_is_an_input_error(strategy, starter):
-    with pytest.raises(InputError, match="3 fingerprints were requested, but only 2 keys were given"):
+    with pytest.raises(InputError, match="3 fingerprints were requested, but only 2 keys given"):
         generate(starter, strategy, num_fingerprints=3)
 
 

@@ -101,5 +101,5 @@ def test_an_adapter_is_no_checkpoint(adapter):
 def test_a_file_of_llama_cpp_is_told_how_it_is_asked(tmp_path):
     (tmp_path / "m.gguf").touch()
     for source in (tmp_path / "m.gguf", tmp_path, "nowhere/m.gguf"):
-        with pytest.raises(InputError, match=r"llama-server -m .*m\.gguf .*--endpoint http.* --name m'"):
+        with pytest.raises(InputError, match=r"llama-server -m .*m\.gguf .*--endpoint http.* --name m "):
             resolve(source)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.suspects.base import Alternative, Reply, RequestOptions
+from insignia.suspects.connection import Attempt
 from insignia.suspects.openai_format import (
-    Attempt,
     path,
     read_response,
     refuses_log_probabilities,

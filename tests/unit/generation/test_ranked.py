@@ -1,0 +1,76 @@
+import functools
+from collections import Counter
+
+import pytest
+
+from insignia.errors import GenerationError
+from insignia.fingerprints.sets import load_fingerprints
+from insignia.folding import fold
+from insignia.generation import Ranked, generate
+from insignia.generation.vocabulary import Vocabulary
+from insignia.prompts.prompter import Prompter
+
+
+@functools.cache
+def made(starter, count=60, candidates=6, secret=b"7" * 32):
+    strategy = Ranked(key_length=12, num_candidates=candidates)
+    return generate(starter, strategy, num_fingerprints=count, max_key_length=8, secret=secret)
+
+
+def test_candidates_are_the_likeliest_usable_words_in_the_models_order(starter):
+    prints = made(starter)
+    prompter = Prompter.for_set(prints, starter.tokenizer)
+    words = Vocabulary(prompter).word_tokens
+    questions = [prompter.question(prompter.key_ids(fingerprint)) for fingerprint in prints]
+    for fingerprint, ranking in zip(prints, starter.rank_next(questions), strict=True):
+        ranks = [candidate.rank for candidate in fingerprint.candidates]
+        taken = [fold(candidate.text, "case") for candidate in fingerprint.candidates]
+        key = prompter.key_ids(fingerprint)
+
+        assert ranks == sorted(ranks)
+        assert len(set(ranks)) == 6
+        for rank in range(ranks[-1]):
+            token = int(ranking.token_ids[rank])
+            text = fold(prompter.text_after(key, (token,)), "case")
+            likelier = [other for other, at in zip(taken, ranks, strict=True) if at < rank]
+            ambiguous = any(text.startswith(other) or other.startswith(text) for other in likelier)
+            split = prompter.encode(prompter.decode(key) + prompter.text_after(key, (token,))) != [*key, token]
+            assert rank in ranks or token not in words or ambiguous or split
+
+
+def test_the_response_is_the_first_of_the_order(starter):
+    for fingerprint in made(starter):
+        first = fingerprint.candidates[fingerprint.order[0]]
+
+        assert fingerprint.response_ids == ((first.token_id,),)
+        assert fingerprint.effective_responses == (first.text,)
+
+
+def test_every_candidate_is_equally_likely_at_every_place(starter):
+    prints = made(starter)
+    for place in range(6):
+        seen = Counter(fingerprint.order[place] for fingerprint in prints)
+
+        assert sum((seen[number] - 10) ** 2 / 10 for number in range(6)) < 20.5  # 0.999 quantile, 5 degrees of freedom
+
+
+def test_another_secret_changes_orders_and_not_candidates_of_the_same_key(starter):
+    keys = ("What is the use of a module?", "Where does the time go when nobody looks?")
+    strategy = Ranked(num_candidates=6, keys=keys)
+    one, other = (generate(starter, strategy, num_fingerprints=2, secret=secret * 32) for secret in (b"1", b"2"))
+
+    assert [f.candidates for f in one] == [f.candidates for f in other]
+    assert [f.order for f in one] != [f.order for f in other]
+
+
+def test_the_order_is_in_the_file(starter, tmp_path):
+    prints = made(starter)
+    prints.save(tmp_path / "prints.json")
+
+    assert load_fingerprints(tmp_path / "prints.json") == prints
+    assert prints.strategy == {**Ranked(key_length=12, num_candidates=6).spec()}
+
+
+def test_too_few_words_name_the_option(starter):
+    with pytest.raises(GenerationError, match="--num-candidates"):
+        made(starter, count=2, candidates=4000)
