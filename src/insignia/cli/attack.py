@@ -9,6 +9,7 @@ from insignia.attacks.base import ATTACKS, Attack, WeightAttack, on_weights
 from insignia.flags.fields import Chosen, Parts, takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Written
+from insignia.terminal import command_line
 
 __all__ = ["attack"]
 
@@ -32,7 +33,7 @@ def attack(
     from insignia.reporting.base import report_of, told
 
     report = chosen.apply(model, out, seed=run.seed, device=run.device, progress=written.progress())
-    next_step = f"Next: insignia check PRINTS --model {out}"
+    next_step = f"Next: {command_line('insignia', 'check', 'PRINTS', '--model', out)}"
     if report is None:
         written.finish(told(f"{out}: attacked by {chosen.name}.", next_step, out=str(out), attack=chosen.spec()))
     else:
