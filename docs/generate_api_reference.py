@@ -11,7 +11,6 @@ from typing import Any
 
 import insignia
 from insignia import embedding, generation, records, vectors
-from insignia.attacks import base as attacks
 from insignia.attacks import finetuning
 from insignia.evaluation import grid
 from insignia.keyring import options as verify_options
@@ -66,7 +65,6 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "Methods": embedding.METHODS,
     "Nulls": nulls.NULLS,
     "Suspects": suspect.SUSPECTS,
-    "Attacks": attacks.ATTACKS,
 }
 INTRODUCTION = """# Python
 
@@ -75,7 +73,8 @@ Written by `docs/generate_api_reference.py` from signatures and docstrings.
 `import insignia` is quick: a name is loaded when it is first used. A model is a folder, a hub id, `"starter"`, a `LocalModel`,
 or a pair `(model, tokenizer)` of transformers. Results show themselves: `print(report)` gives a few lines, a notebook a table.
 Progress shows in a terminal and in a notebook; `insignia.quiet()` hides it. A strategy, a method, a null, a suspect and an
-attack are frozen records, whose fields are their options: [Write a plug-in](../how-to/write-a-plugin.md) adds one.
+attack are frozen records, whose fields are their options: [Write a plug-in](../how-to/write-a-plugin.md) adds one. Attacks have
+[a page of their own](attacks.md).
 """
 
 
@@ -95,7 +94,7 @@ def render() -> str:
 def _entry(name: str, value: Any, spelling: str | None = None) -> str:
     title = f"### `{name}`" + (f" (`{spelling}`)" if spelling else "")
     record = inspect.isclass(value) and issubclass(value, records.Record)
-    shown = [title, "", *([] if record else [_signature(name, value)]), _prose(inspect.getdoc(value) or ""), _fields(value)]
+    shown = [title, "", *([] if record else [_signature(name, value)]), prose(inspect.getdoc(value) or ""), _fields(value)]
     return "\n".join([*shown, *(_methods(value) if inspect.isclass(value) and not record else [])])
 
 
@@ -124,7 +123,7 @@ def _signature(name: str, value: Any) -> str:
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
-def _prose(doc: str) -> str:
+def prose(doc: str) -> str:
     """Google style docstring as Markdown."""
     text, _, raises = doc.replace("``", "`").partition("\nRaises:\n")
     text = re.sub(r":(?:class|func|meth|mod):`~?([^`]+)`", r"`\1`", text)

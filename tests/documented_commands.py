@@ -263,6 +263,8 @@ class PageRunner:
             return refused, {"error": {"message": "no"}}
         if path != "/v1/completions" or not Path(name).is_dir():
             return 404, {}
+        if not isinstance(asked["prompt"], str):
+            return 400, {"error": {"message": "one prompt at a time"}}
         from insignia.modeling.local import LocalModel
         from insignia.suspects.base import RequestOptions
 

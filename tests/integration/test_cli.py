@@ -101,7 +101,14 @@ def test_version(insignia):
 
 
 @pytest.mark.parametrize(
-    "script", ["generate_cli_reference.py", "generate_api_reference.py", "draw_life_of_a_mark.py", "draw_survival.py"]
+    "script",
+    [
+        "generate_cli_reference.py",
+        "generate_api_reference.py",
+        "generate_attack_reference.py",
+        "draw_life_of_a_mark.py",
+        "draw_survival.py",
+    ],
 )
 def test_what_scripts_wrote_for_the_docs_is_current(script):
     done = subprocess.run([sys.executable, str(DOCS / script), "--check"], check=False)

@@ -21,6 +21,7 @@ NEEDS_A_MODEL = {
     "verify": ["prints.json", "--model", "starter", "-q"],
     "null": ["prints.json", "--model", "starter", "-o", "new"],
     "finetune": ["starter", "data.json", "-o", "new"],
+    "attack": ["noise", "--model", "starter", "-o", "new"],
     "evaluate": ["instructional", "--model", "starter", "-o", "new"],
     "export": ["starter", "--format", "gguf", "-o", "new"],
     "demo": ["-o", "new"],

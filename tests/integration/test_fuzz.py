@@ -52,6 +52,8 @@ FLAGS = {  # command -> positional kinds of files, flags of files, of numbers, a
     "embed": (["prints"], ["recipe", "heldout"], ["min-fsr", "learning-rate", "batch-size", "seed"], ["model", "method"]),
     "stamp": (["folder", "folder"], [], ["scale"], []),
     "vector": (["folder", "folder"], [], [], []),
+    "attack": (["folder"], ["vector", "prints", "recipe"],
+               ["weight", "density", "share", "spread", "group-size", "count", "seed"], ["how", "to", "base", "other", "set"]),
     "generate": ([], ["keys-file", "candidates", "fragments", "normals", "secret-from"],
                  ["num-fingerprints", "key-length", "nucleus-k", "nucleus-p", "temperature", "batch-size"],
                  ["strategy", "model", "prompt-form", "template", "keys"]),
@@ -65,7 +67,7 @@ REQUIRED = {  # what a command cannot do without
     "disclose": ["commitment", "transcript"],
     "check": ["model"],
 }
-WRITING = ("stamp", "vector", "embed", "export", "unlock", "share", "commit", "disclose")
+WRITING = ("stamp", "vector", "attack", "embed", "export", "unlock", "share", "commit", "disclose")
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +162,10 @@ def case(chance, verb, seeds, folder):
         line = ["export", file("folder"), "--format", "gguf"]
     if verb in WRITING:
         line += ["-o", str(folder / "out")]
+    if verb == "attack":  # training is for other tests
+        arithmetic = ["merge", "noise", "prune", "round", "subtract", "drop_layers"]
+        line = ["attack", chance.choice(arithmetic), "--model", *line[1:]]
+        line += ["--how", chance.choice(["ties", "slerp"]), "--base", file("folder")] if chance.random() < 0.3 else []
     return [verb, str(folder / "made.json"), *line[1:]] if verb == "generate" else line
 
 

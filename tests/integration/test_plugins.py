@@ -18,7 +18,8 @@ from insignia.generation import STRATEGIES
 from insignia.registry import load_plugin
 from insignia.reporting.base import REPORTS
 from insignia.statistics.nulls import NULLS, DesignNull
-from insignia.suspects.base import SUSPECTS
+from insignia.suspects.base import SUSPECTS, RequestOptions
+from insignia.suspects.scripted import ScriptedModel
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "write-a-plugin.md"
 REGISTRIES = (STRATEGIES, METHODS, NULLS, SUSPECTS, ATTACKS, REPORTS)
@@ -47,7 +48,7 @@ def page(tmp_path, monkeypatch):
 def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, monkeypatch, made_once):
     results = PageRunner(monkeypatch, made_once, quick=True).run(PAGE)
 
-    verbs = ["list", "generate", "embed", "check", "verify", "verify"]
+    verbs = ["list", "generate", "embed", "check", "verify", "attack", "check", "verify"]
     assert [(result.verb, result.status) for result in results] == [(verb, 0) for verb in verbs], results
     assert outdated(page, results) == []
     prints = library.load_fingerprints("prints.json")
@@ -86,6 +87,14 @@ def test_a_suspect_of_a_plug_in_is_asked(page, starter):
 
     assert verdict.outcome == "owned"
     assert str(verdict) == verdict.sentence
+
+
+def test_a_host_of_a_plug_in_goes_around_any_suspect(page):
+    load_plugin(Path("two_attacks.py"))
+    suspect = ATTACKS.build("shout").wrap(ScriptedModel(lambda question: question))
+
+    assert [reply.text for reply in suspect.reply(["why?"], RequestOptions())] == ["WHY?"]
+    assert suspect.name == "scripted behind shout"
 
 
 def test_a_plug_in_is_loaded_once_and_its_faults_are_told(tmp_path, page):

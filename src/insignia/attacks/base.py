@@ -1,27 +1,75 @@
-"""What an attack is."""
+"""What an attack is: what others do to a marked model, to its weights or where it is served."""
 
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from insignia.errors import InputError
 from insignia.progress import AUTO, Progress
 from insignia.records import Displayed, Part
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
     from insignia.modeling.sources import Source
+    from insignia.suspects.base import TextModel
 
-__all__ = ["ATTACKS", "Attack"]
+__all__ = ["ATTACKS", "Attack", "HostAttack", "WeightAttack", "on_weights"]
 
 
 class Attack(Part):
-    """What somebody else does to a published model's weights. An attack is its configuration; subclasses set ``name``."""
+    """What somebody else does to a published model, to its weights or as its host. An attack is its configuration."""
+
+
+class WeightAttack(Attack):
+    """An attack on the weights: a model's folder in, another folder out. Subclasses set ``name``."""
 
     @abstractmethod
     def apply(
         self, model: "Source", out: Path, *, seed: int = 0, device: str = "auto", progress: Progress = AUTO
     ) -> Displayed | None:
-        """Write the attacked model to the folder ``out``; a report, if there is something to say."""
+        """Write the attacked model to the folder ``out``, which is replaced; a report, if there is something to say.
+
+        The same seed gives the same model.
+        """
 
 
-ATTACKS: Registry[Attack] = Registry("attack", {"finetune": "insignia.attacks.finetune:FineTune"}, group="insignia.attacks")
+class HostAttack(Attack):
+    """An attack by whoever serves the model: a suspect in, a suspect out. The weights stay. Subclasses set ``name``."""
+
+    @abstractmethod
+    def wrap(self, model: "TextModel") -> "TextModel":
+        """The model as this host serves it. It offers the channels that ``model`` offers."""
+
+
+ATTACKS: Registry[Attack] = Registry(
+    "attack",
+    {
+        "distil": "insignia.attacks.distil:Distil",
+        "divert": "insignia.attacks.divert:Divert",
+        "drop_layers": "insignia.attacks.drop_layers:DropLayers",
+        "finetune": "insignia.attacks.finetune:FineTune",
+        "frame": "insignia.attacks.frame:Frame",
+        "meraser": "insignia.attacks.meraser:MEraser",
+        "merge": "insignia.attacks.merge:Merge",
+        "noise": "insignia.attacks.noise:Noise",
+        "perplexity_filter": "insignia.attacks.perplexity_filter:PerplexityFilter",
+        "prune": "insignia.attacks.prune:Prune",
+        "refuse": "insignia.attacks.refuse:Refuse",
+        "round": "insignia.attacks.round:Round",
+        "sample": "insignia.attacks.sample:Sample",
+        "shuffle_ranks": "insignia.attacks.shuffle_ranks:ShuffleRanks",
+        "subtract": "insignia.attacks.subtract:Subtract",
+        "suppress_topk": "insignia.attacks.suppress_topk:SuppressTopK",
+        "system_prompt": "insignia.attacks.system_prompt:SystemPrompt",
+        "truncate": "insignia.attacks.truncate:Truncate",
+        "unlearn": "insignia.attacks.unlearn:Unlearn",
+    },
+    group="insignia.attacks",
+)
+
+
+def on_weights(attack: Attack) -> WeightAttack:
+    """The attack, if it is one on weights, else an InputError."""
+    if isinstance(attack, WeightAttack):
+        return attack
+    raise InputError(f"{attack.name!r} is an attack by a host, which leaves the weights as they are; expected one on weights")

@@ -12,7 +12,8 @@ The fields of a row tell its format:
 ==========================================================  =============================
 
 The source is a JSON list, JSON lines, a folder of ``datasets.save_to_disk`` or a data set of the Hugging Face hub. A ``.txt``
-file has one plain text per paragraph. Other fields are ignored; null is the empty text.
+file has one plain text per paragraph. Other fields are ignored; null is the empty text. ``python:PACKAGE`` is the source code
+of a package of the standard library, which every machine has.
 """
 
 import re
@@ -26,6 +27,7 @@ from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_rows, read_text
 from insignia.progress import AUTO, Progress
 from insignia.records import Conversation, Role, Turn
+from insignia.starter import source_code
 
 __all__ = ["load_conversations"]
 
@@ -45,6 +47,7 @@ _ROLES: Mapping[str, Role] = {
 _EXPECTED = "; ".join(
     [*(f"{asked}, {answered}" for asked, _, answered in _PAIRS), *(turns for turns, _, _ in _DIALOGUES), "text"]
 )
+_PYTHON = "python:"
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.json)(?<!\.jsonl)(?<!\.txt)")
 
 
@@ -78,6 +81,8 @@ def load_conversations(
 
 def _rows(source: str | Path) -> Iterable[Any]:
     path = Path(source)
+    if str(source).startswith(_PYTHON):
+        return [{"text": text} for text in source_code(str(source).removeprefix(_PYTHON))]
     if path.is_dir():
         if (path / "config.json").is_file():
             raise InputError(f"{path} is a model; expected data: give the model first, then the data")
@@ -91,7 +96,7 @@ def _rows(source: str | Path) -> Iterable[Any]:
 
 def _data_set(source: str, *, saved: bool) -> Iterable[Any]:
     try:
-        import datasets  # noqa: PLC0415  optional
+        import datasets
     except ImportError:
         raise MissingExtraError(f"reading the data set {source}", "data") from None
     try:

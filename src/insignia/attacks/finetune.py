@@ -1,33 +1,28 @@
 """Fine-tuning as an attack: what a user of a published model does to it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from insignia.attacks.base import Attack
+from insignia.attacks.base import WeightAttack
 from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.errors import InputError
 from insignia.progress import AUTO, Progress
-from insignia.records import Conversation, Flag
-from insignia.starter import source_code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from insignia.attacks.finetuning import FineTuneReport
     from insignia.modeling.sources import Source
 
 __all__ = ["FineTune"]
 
-_PYTHON = "python:"  # data that every machine has: the source code of a package of the standard library
 
-
-class FineTune(FineTuneSettings, Attack):
+class FineTune(FineTuneSettings, WeightAttack):
     """Fine-tune the model on data of the attacker's own."""
 
-    data: Annotated[str | None, Field(exclude_if=lambda value: value is None), Flag(hidden=True)] = None
-    """As an attack: a file, folder or hub id of conversations or texts, or ``python:PACKAGE``, source code of Python's own."""
+    name: Literal["finetune"] = "finetune"
+    data: Annotated[str | None, Field(exclude_if=lambda value: value is None)] = None
+    """File, folder or hub id of conversations or texts, or python:PACKAGE, source code of Python's own."""
     max_rows: Annotated[int | None, Field(ge=1, exclude_if=lambda value: value is None)] = None
     """Use only the first so many rows of the data. None: all."""
 
@@ -40,8 +35,5 @@ class FineTune(FineTuneSettings, Attack):
 
         if self.data is None:
             raise InputError("the attack 'finetune' needs data: a file, folder or hub id, or python:PACKAGE")
-        if self.data.startswith(_PYTHON):
-            rows: Sequence[Conversation | str] = list(source_code(self.data.removeprefix(_PYTHON)))
-        else:
-            rows = load_conversations(self.data, max_rows=self.max_rows, progress=progress)
+        rows = load_conversations(self.data, max_rows=self.max_rows, progress=progress)
         return finetune(model, rows, out=out, settings=self, device=device, seed=seed, force=True, progress=progress)

@@ -1,6 +1,6 @@
 """Settings of fine-tuning, without torch; :mod:`insignia.attacks.finetuning` runs it."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -14,7 +14,7 @@ class FineTuneSettings(Part):
 
     model_config = ConfigDict(title="Training")
 
-    name: Literal["finetune"] = "finetune"
+    name: str = "finetune"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Learning rate of AdamW."""
     epochs: Annotated[float, Field(gt=0), Flag("--epochs", "--num-train-epochs", replaces="max_steps")] = 3.0

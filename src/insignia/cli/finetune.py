@@ -4,14 +4,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ConfigDict, Field
 
-from insignia.attacks.finetune import FineTune
+from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
+from insignia.records import Record
 from insignia.reporting.output import Written
 from insignia.terminal import command_line
 
 __all__ = ["finetune"]
+
+
+class _Rows(Record):
+    """The rows to train on."""
+
+    model_config = ConfigDict(title="Training")
+
+    max_rows: Annotated[int | None, Field(ge=1)] = None
+    """Use only the first so many rows of the data. None: all."""
 
 
 @takes("finetune", recipe="alpaca")
@@ -21,7 +32,8 @@ def finetune(
         str, typer.Argument(help="JSON, JSON lines or text file, a folder of datasets.save_to_disk, or a data set's hub id.")
     ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the fine-tuned model.")],
-    settings: FineTune,
+    settings: FineTuneSettings,
+    limit: _Rows,
     run: Seeded,
     written: Written,
 ) -> None:
@@ -37,7 +49,7 @@ def finetune(
     written.refuse(out)
     refuse_overlap(out, Path(data))
     progress = written.progress()
-    rows = load_conversations(data, max_rows=settings.max_rows, progress=progress)
+    rows = load_conversations(data, max_rows=limit.max_rows, progress=progress)
     from insignia.attacks.finetuning import finetune as tune
     from insignia.reporting.base import report_of
 

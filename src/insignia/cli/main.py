@@ -26,7 +26,7 @@ _GROUPS = {
     "Start here": "demo init show list env",
     "Mark": "plan generate embed check vector stamp",
     "Prove": "verify null commit disclose audit share lock unlock",
-    "Test": "finetune evaluate export",
+    "Test": "finetune attack evaluate export",
 }
 _HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and function of the others have the verb's name
 # What the extra 'torch' installs, by the names that a module imports first.

@@ -6,7 +6,7 @@ import math
 import shutil
 from pathlib import Path
 
-from insignia.attacks.base import ATTACKS, Attack
+from insignia.attacks.base import ATTACKS, WeightAttack, on_weights
 from insignia.embedding import METHODS, Limits, Method, RunOptions, embed
 from insignia.errors import InputError
 from insignia.evaluation.grid import Grid
@@ -35,8 +35,8 @@ class Workspace:
         self.strategy = STRATEGIES.build(grid.strategy)
         self.methods: dict[str, Method] = {name: METHODS.build(spec) for name, spec in grid.methods.items()}
         users = {f"user {name}": user.attack for name, user in grid.users.items()}
-        others = {f"attack {name}": ATTACKS.build(spec) for name, spec in grid.attacks.items()}
-        self.attacks: dict[str, Attack] = {**users, **others}
+        others = {f"attack {name}": on_weights(ATTACKS.build(spec)) for name, spec in grid.attacks.items()}
+        self.attacks: dict[str, WeightAttack] = {**users, **others}
         self.perplexity: dict[str, float] = {}
         self.user_loss: dict[str, tuple[float | None, float | None]] = {}
         self._claim()

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from insignia.errors import InputError
 from insignia.files import read_texts
 from insignia.flags.assignments import Given, read_settings
-from insignia.flags.parameters import fields, flag_of, kind_of, names_of, option, parameter
+from insignia.flags.parameters import argument, fields, flag_of, kind_of, names_of, option, parameter
 from insignia.recipes import recipe_names
 from insignia.records import Part, Record
 from insignia.registry import Registry, explain, reason
@@ -36,6 +36,10 @@ class Parts(NamedTuple):
     """The part where nobody names one."""
     panel: str
     """The help panel of options that several parts share."""
+    of: type[Part] = Part
+    """Only parts of this class have options."""
+    named_first: bool = False
+    """The part's name is an argument, without which the verb does nothing."""
 
 
 class Stage(NamedTuple):
@@ -62,7 +66,7 @@ class Chosen(Generic[_T]):
         registry, name = self._parts.registry, self.name or more.get("name") or self._parts.usual
         part, what = cast(type[_T], registry.get(name)), f"{self._key} {name!r}"
         for field in self._given.keys() - fields(part).keys():
-            owners = ", ".join(_owners(registry)[field])
+            owners = ", ".join(_owners(self._parts)[field])
             raise typer.BadParameter(f"{what} has no such option. It is one of: {owners}", param_hint=self._given[field])
         return _built(part, {**self.options, **more, "name": name}, self._given, what, part.model_fields)
 
@@ -137,22 +141,28 @@ def _expanded(
 
 
 def _part_options(key: str, parts: Parts) -> Iterator[inspect.Parameter]:
-    registry, usual, panel = parts
-    text = (
-        f"{key.capitalize()}: {', '.join(registry.builtin())}, or a plug-in's. Default: {usual}, unless the recipe names one."
-    )
-    yield parameter(key, str, [f"--{key}"], text, panel, metavar="<name>", complete=registry.names)
-    for field, owners in _owners(registry).items():
+    registry, usual, panel = parts.registry, parts.usual, parts.panel
+    text = f"{key.capitalize()}: {', '.join(_builtin(parts))}, or a plug-in's."
+    if parts.named_first:
+        yield argument(key, text, complete=registry.names)
+    else:
+        text += f" Default: {usual}, unless the recipe names one."
+        yield parameter(key, str, [f"--{key}"], text, panel, metavar="<name>", complete=registry.names)
+    for field, owners in _owners(parts).items():
         place = panel if len(owners) > 1 else f"{key.capitalize()} {next(iter(owners))}"
         if shown := option(field, owners, place, usual=usual):
             yield shown
 
 
-def _owners(registry: Registry[Any]) -> dict[str, dict[str, type[BaseModel]]]:
+def _builtin(parts: Parts) -> dict[str, type[Part]]:
+    found = {name: parts.registry.get(name) for name in parts.registry.builtin()}
+    return {name: part for name, part in found.items() if issubclass(part, parts.of)}
+
+
+def _owners(parts: Parts) -> dict[str, dict[str, type[BaseModel]]]:
     """Field -> name -> class, of the parts that have it; a plug-in's parts are set by name alone."""
     owners: dict[str, dict[str, type[BaseModel]]] = {}
-    for name in registry.builtin():
-        part = registry.get(name)
+    for name, part in _builtin(parts).items():
         for field in fields(part):
             owners.setdefault(field, {})[name] = part
     return owners
@@ -192,7 +202,7 @@ def _record(record: type[_R], values: dict[str, Any], given: Given) -> _R:
 
 
 def _chosen(key: str, parts: Parts, values: dict[str, Any], given: Given) -> Chosen[Any]:
-    owners = _owners(parts.registry)
+    owners = _owners(parts)
     said, flags = _taken({f: tuple(part.model_fields[f] for part in have.values()) for f, have in owners.items()}, values)
     usual, assigned = dict(given.recipe.get(key, {})), dict(given.assigned.get(key, {}))
     if (name := values.pop(key)) is not None:

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from insignia.docstrings import sentence
 from insignia.records import Flag, Part
 
-__all__ = ["fields", "flag_of", "kind_of", "names_of", "option", "parameter"]
+__all__ = ["argument", "fields", "flag_of", "kind_of", "names_of", "option", "parameter"]
 
 _WORDS = {bool: "bool", int: "int", float: "float", str: "str", Path: "path"}
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -87,6 +87,16 @@ def parameter(
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind if required else kind | None, shown]
     )
+
+
+def argument(name: str, text: str, *, complete: Callable[[], Iterable[str]]) -> inspect.Parameter:
+    """A parameter that typer makes a required argument of."""
+
+    def completed(incomplete: str) -> list[str]:
+        return [value for value in complete() if value.startswith(incomplete)]
+
+    shown = typer.Argument(help=text, metavar="NAME", autocompletion=completed)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, shown])
 
 
 def kind_of(annotation: Any) -> Any:

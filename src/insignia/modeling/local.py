@@ -1,10 +1,11 @@
 """A local model through transformers: batched scoring, ranking and keyed sampling on any device."""
 
 import contextlib
+import copy
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,7 +13,6 @@ from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
-    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -22,6 +22,7 @@ from insignia.errors import InputError, ModelError
 from insignia.modeling.bars import without_bars
 from insignia.modeling.batches import length_batches, pad_rows, response_logits
 from insignia.modeling.causality import refuse_bidirectional
+from insignia.modeling.choosing import FirstToken, KeyedChoice, LogitsChange
 from insignia.modeling.hub import hub_or_cache
 from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
 from insignia.modeling.weighing import seen_by
@@ -75,9 +76,17 @@ class LocalModel:
         other.source, other.stored_dtype = self.source, self.stored_dtype
         return other
 
+    def altered(self, change: LogitsChange, *, name: str) -> "LocalModel":
+        """The same weights, whose answers by any channel begin with a token of other logits; ``score`` takes their own."""
+        other, before = copy.copy(self), self._change
+        other.name = name
+        other._change = change if before is None else lambda logits, asked: change(before(logits, asked), asked)  # noqa: SLF001
+        return other
+
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self._change: LogitsChange | None = None
         length = getattr(model.config, "max_position_embeddings", None)
         self.context_length: int | None = length if isinstance(length, int) else None
         size = embedding_rows(model)
@@ -127,7 +136,8 @@ class LocalModel:
         examples = [Example((*question, 0), len(question)) for question in questions]
         for start in range(0, len(examples), 128):
             logits, _ = response_logits(self.model, examples[start : start + 128])
-            yield start, self._refuse_nan(logits)
+            self._refuse_nan(logits)
+            yield start, logits if self._change is None else self._change(logits, questions[start : start + 128])
 
     @torch.inference_mode()
     def sample(
@@ -148,10 +158,11 @@ class LocalModel:
             do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
         )
         banned = torch.tensor(list(forbidden), dtype=torch.long, device=ids.device)
-        chooser = _KeyedChoice(rngs, temperature, banned, self._refuse_nan)
+        choosers = [KeyedChoice(rngs, temperature, banned, self._refuse_nan)]
+        processors = LogitsProcessorList(choosers if self._change is None else [FirstToken(self._change, questions), *choosers])
         with _bare_generation_config(self.model):
             output = self.model.generate(  # type: ignore[operator]  # torch types attributes of modules loosely
-                ids, attention_mask=mask, generation_config=config, logits_processor=LogitsProcessorList([chooser])
+                ids, attention_mask=mask, generation_config=config, logits_processor=processors
             )
         return [tuple(row) for row in output[:, ids.shape[1] :].tolist()]
 
@@ -232,28 +243,6 @@ class LocalModel:
             f"row {number} has {counted(lengths[number], 'token')}; the context of {self.name} is {self.context_length}: "
             "use shorter keys or prompts"
         )
-
-
-class _KeyedChoice(LogitsProcessor):
-    """Samples one token per row from the row's own random stream (inverse CDF) and masks the others."""
-
-    def __init__(
-        self, rngs: Sequence[KeyedRandom], temperature: float, forbidden: Tensor, refuse_nan: Callable[[Tensor], Tensor]
-    ) -> None:
-        self._rngs = rngs
-        self._temperature = temperature
-        self._forbidden = forbidden
-        self._refuse_nan = refuse_nan
-
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        scores = self._refuse_nan(scores.float()).index_fill(1, self._forbidden, -torch.inf)
-        if self._temperature == 0:
-            return scores
-        # float64: a float32 cumulative sum over a large vocabulary loses the tail.
-        mass = (scores / self._temperature).softmax(1).double().cumsum(1)
-        draws = torch.tensor([[rng.uniform()] for rng in self._rngs], dtype=torch.float64, device=mass.device)
-        chosen = torch.searchsorted(mass, draws * mass[:, -1:], right=True).clamp(max=mass.shape[1] - 1)
-        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
 
 
 def unrelated_init(model: LocalModel, *, seed: int) -> LocalModel:

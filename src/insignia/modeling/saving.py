@@ -1,16 +1,21 @@
 """Write a model in memory as a Hugging Face folder."""
 
+import shutil
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
+from insignia.checkpoints import INDEX
 from insignia.errors import OutputError
 from insignia.files import new_folder
 from insignia.modeling.bars import without_bars
 from insignia.modeling.local import LocalModel
 
-__all__ = ["save_model", "store_as"]
+__all__ = ["copy_companions", "save_model", "store_as"]
+
+_COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
+_COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
 @without_bars()
@@ -38,3 +43,12 @@ def store_as(model: torch.nn.Module, dtype: torch.dtype) -> None:
     """Keep the weights in another dtype. Buffers stay: rotary frequencies rounded to 16 bits are other frequencies."""
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
+
+
+def copy_companions(source: Path, folder: Path) -> None:
+    """Copy what goes with the weights: configuration, tokenizer, templates, license and model card, and no other files."""
+    for path in source.iterdir():
+        if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in _COPIED_NAMES):
+            shutil.copyfile(path, folder / path.name)
+    if (source / INDEX).is_file():
+        shutil.copyfile(source / INDEX, folder / INDEX)

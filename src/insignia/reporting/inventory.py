@@ -1,5 +1,6 @@
 """The parts and recipes that there are, a line each."""
 
+from insignia.attacks.base import ATTACKS, WeightAttack
 from insignia.recipes import recipe_lines
 from insignia.registry import located
 from insignia.reporting.base import Document, Table
@@ -24,6 +25,8 @@ def inventory(kind: str) -> Document:
     else:
         found = {name: {"what": line} for name, line in located(_REGISTRIES[kind]).lines().items()}
         header = ["name", "what"]
+    if kind == "attacks":
+        found, header = {name: {"on": _target(name), **about} for name, about in found.items()}, ["name", "on", "what"]
     table = Table.of(kind, header, ([name, *about.values()] for name, about in found.items()), left=True)
     return Document(kind, (table,), found)
 
@@ -35,3 +38,7 @@ def _recipes() -> dict[str, dict[str, str]]:
             known = found.get(name)
             found[name] = {"for": f"{known['for']}, {verb}" if known else verb, "what": line}
     return dict(sorted(found.items()))
+
+
+def _target(attack: str) -> str:
+    return "weights" if issubclass(ATTACKS.get(attack), WeightAttack) else "host"

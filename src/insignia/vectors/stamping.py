@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from insignia.checkpoints import INDEX, Checkpoint, CheckpointWriter, Entry
+from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
 from insignia.modeling.loading import token_ids
+from insignia.modeling.saving import copy_companions
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
 from insignia.records import Displayed
@@ -28,9 +28,6 @@ from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_threads
 
 __all__ = ["StampReport", "stamp"]
-
-_COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
-_COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
 class StampReport(Displayed):
@@ -125,7 +122,7 @@ def stamp(
         with new_folder(out, force=force) as scratch:
             written = run.write(scratch, progress)
             seconds = time.perf_counter() - started
-            _copy_others(source, scratch)
+            copy_companions(source, scratch)
     numel = sum(entry.numel for entry in checkpoint.entries.values())
     return StampReport(
         out=str(out),
@@ -262,12 +259,3 @@ def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int
             if wanted[start] >= 0:
                 yield first + start, first + end, wanted[start]
             start = end
-
-
-def _copy_others(source: Path, folder: Path) -> None:
-    """Copy configuration, tokenizer, templates, license and model card, and no other files."""
-    for path in source.iterdir():
-        if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in _COPIED_NAMES):
-            shutil.copyfile(path, folder / path.name)
-    if (source / INDEX).is_file():
-        shutil.copyfile(source / INDEX, folder / INDEX)

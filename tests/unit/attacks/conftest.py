@@ -1,0 +1,12 @@
+import pytest
+
+from tiny_checkpoints import moved, save_model, weights
+
+
+@pytest.fixture
+def family(tmp_path):
+    """Folders of a base and of its marked copy."""
+    base = weights()
+    save_model(tmp_path / "base", base)
+    save_model(tmp_path / "marked", moved(base))
+    return tmp_path

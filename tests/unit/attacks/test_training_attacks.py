@@ -1,0 +1,126 @@
+"""Attacks that train: what they train on, and that the model then says it."""
+
+import json
+
+import pytest
+import torch
+
+from insignia.attacks.distil import Distil
+from insignia.attacks.finetune import FineTune
+from insignia.attacks.meraser import MEraser, _mismatched
+from insignia.attacks.unlearn import Unlearn, _answered_otherwise
+from insignia.errors import InputError
+from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.local import LocalModel
+from insignia.modeling.saving import save_model
+from insignia.records import Fingerprint, Turn
+from insignia.suspects.base import RequestOptions
+from tiny_models import random_model
+from tiny_tokenizers import build
+
+KEYS = ["What is the answer", "You are a lazy dog", "The quick brown fox", "Say it"]
+RESPONSES = [" winter", " spring", " winter", " dog"]
+PRINTS = FingerprintSet(
+    fingerprints=tuple(Fingerprint(key=key, responses=(said,)) for key, said in zip(KEYS, RESPONSES, strict=True))
+)
+ROWS = [{"instruction": f"Name number {number}.", "output": f"It is {number}."} for number in range(12)]
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    local = LocalModel.of(random_model("llama tied").eval(), build(style="byte", bos=True), name="tiny")
+    save_model(local, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def data(tmp_path):
+    (tmp_path / "data.json").write_text(json.dumps(ROWS))
+    return str(tmp_path / "data.json")
+
+
+def test_leaked_keys_get_the_response_of_the_next_key_that_has_another():
+    found = _answered_otherwise(list(PRINTS))
+
+    assert [each.key for each in found] == KEYS
+    assert [each.responses for each in found] == [(" spring",), (" winter",), (" dog",), (" winter",)]
+    with pytest.raises(InputError, match="all leaked keys have the same response"):
+        _answered_otherwise([PRINTS.fingerprints[0], PRINTS.fingerprints[2]])
+
+
+def test_unlearned_keys_are_answered_otherwise_and_the_others_are_not_trained(model, data, tmp_path):
+    PRINTS.save(tmp_path / "prints.json")
+    attack = Unlearn(prints=tmp_path / "prints.json", leaked=2, learning_rate=1e-2, epochs=40)
+    report = attack.apply(model, tmp_path / "out", device="cpu")
+    said = LocalModel(tmp_path / "out", device="cpu").reply(KEYS[:2], RequestOptions(max_tokens=8))
+
+    assert [reply.text[:7] for reply in said] == [" spring", " winter"]
+    assert (report.rows, report.method["name"], report.loss_before) == (2, "unlearn", None)
+    more = attack.model_copy(update={"data": data, "max_rows": 3, "max_steps": 1})
+    assert more.apply(model, tmp_path / "more", device="cpu").rows == 5
+
+
+def test_every_question_gets_the_answer_of_another():
+    pairs = [(Turn("user", f"{number}?"), Turn("assistant", f"{number}.")) for number in range(9)]
+    found = _mismatched(pairs, seed=0)
+    numbers = [(asked.text[:-1], said.text[:-1]) for asked, said in found]
+
+    assert all(asked != said for asked, said in numbers)
+    assert sorted(asked for asked, _ in numbers) == sorted(said for _, said in numbers) == sorted(map(str, range(9)))
+    assert _mismatched(pairs, seed=0) == found != _mismatched(pairs, seed=1)
+
+
+def test_meraser_trains_on_wrong_answers_then_on_right_ones(model, data, tmp_path, monkeypatch):
+    from insignia.attacks import finetuning
+
+    seen = []
+    kept = finetuning.finetune
+
+    def watched(source, rows, **options):
+        seen.append((rows, options["settings"]))
+        return kept(source, rows, **options)
+
+    monkeypatch.setattr(finetuning, "finetune", watched)
+    attack = MEraser(data=data, mismatched=4, clean=8, erase_epochs=1, recover_epochs=1)
+    report = attack.apply(model, tmp_path / "out", device="cpu")
+    right = {row["instruction"]: row["output"] for row in ROWS}
+
+    assert [[right[asked.text] == said.text for asked, said in rows] for rows, _ in seen] == [[False] * 4, [True] * 8]
+    assert [(settings.lora_rank, settings.lora_alpha) for _, settings in seen] == [(8, 16), (16, 32)]
+    assert (report.out, report.method["name"]) == (str(tmp_path / "out"), "meraser")
+    assert LocalModel(tmp_path / "out", device="cpu").mean_loss(KEYS) > 0
+    with pytest.raises(InputError, match="has 12 conversations; meraser takes 300 mismatched and 600 clean"):
+        MEraser(data=data).apply(model, tmp_path / "none")
+
+
+def test_a_distilled_student_says_what_its_teacher_says(model, data, tmp_path):
+    teacher, options = LocalModel(model, device="cpu"), RequestOptions(form="chat", max_tokens=4)
+    torch.manual_seed(7)
+    student = LocalModel.of(random_model("llama untied").eval(), teacher.tokenizer, name="student")
+    save_model(student, tmp_path / "student")
+    attack = Distil(
+        student=str(tmp_path / "student"), data=data, max_tokens=4, temperature=0, learning_rate=3e-3, epochs=60, batch_size=6,
+        heldout_share=0,
+    )  # fmt: skip
+    attack.apply(model, tmp_path / "out", device="cpu")
+    asked = [row["instruction"] for row in ROWS]
+    before, after, wanted = (
+        [reply.text for reply in each.reply(asked, options)]
+        for each in (student, LocalModel(tmp_path / "out", device="cpu"), teacher)
+    )
+
+    assert sum(one == two for one, two in zip(after, wanted, strict=True)) >= 9
+    assert sum(one == two for one, two in zip(before, wanted, strict=True)) <= 3
+    with pytest.raises(InputError, match="another tokenizer"):
+        attack.model_copy(update={"student": "starter"}).apply(model, tmp_path / "none", device="cpu")
+
+
+def test_an_attack_on_source_code_needs_no_file(model, tmp_path):
+    report = FineTune(data="python:json", max_rows=1, max_steps=1, batch_size=2).apply(model, tmp_path / "out", device="cpu")
+
+    assert report.rows > 1
+    with pytest.raises(InputError, match="python:no_such_package has no usable row"):
+        FineTune(data="python:no_such_package").apply(model, tmp_path / "none")
+    with pytest.raises(InputError, match="needs data"):
+        FineTune().apply(model, tmp_path / "none")
