@@ -561,7 +561,7 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
     p_value, reasons = found["p_value"], []
     if nonce is None and log_e is not None:  # the owner chose the keys: every choice of as many could have been made
         answered = found["trials"] - found["unanswered"]
-        choices = math.lgamma(size + 1) - math.lgamma(answered + 1) - math.lgamma(size - answered + 1)
+        choices = math.log(size) + math.lgamma(size + 1) - math.lgamma(answered + 1) - math.lgamma(size - answered + 1)
         p_value = max(p_value, math.exp(min(0.0, choices - log_e)))
     elif nonce is None:  # the owner chose the keys: the whole set has at least these hits
         possible = range(found["hits"], size + 1)

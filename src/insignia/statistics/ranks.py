@@ -113,9 +113,12 @@ def log_p_of_chosen(log_e: float, asked: int, chosen_from: int) -> float:
     """Return the log p-value of evidence from keys that somebody chose after seeing all replies.
 
     The evidence does not depend on the order of the keys. So the chance that any choice of ``asked`` keys among
-    ``chosen_from`` reaches it is at most the number of choices divided by the e-value.
+    ``chosen_from`` reaches it is at most the number of choices divided by the e-value. How many to ask was a choice, too, among
+    ``chosen_from`` numbers.
     """
-    choices = math.lgamma(chosen_from + 1) - math.lgamma(asked + 1) - math.lgamma(chosen_from - asked + 1)
+    choices = (
+        math.log(chosen_from) + math.lgamma(chosen_from + 1) - math.lgamma(asked + 1) - math.lgamma(chosen_from - asked + 1)
+    )
     return min(0.0, choices - log_e)
 
 

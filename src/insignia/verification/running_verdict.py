@@ -137,7 +137,7 @@ class RunningVerdict:
             trials=tally.asked,
             unanswered=tally.unanswered,
             p_value=max(SMALLEST_P_VALUE, math.exp(self._null.corrected(tally.log_p_value))),
-            e_value=math.exp(min(tally.evidence.log_e, _LARGEST_LOG)),
+            e_value=math.exp(max(-_LARGEST_LOG, min(tally.evidence.log_e, _LARGEST_LOG))),
             alpha=self.rules.alpha,
             suspects=self.rules.suspects,
             null=NullClaim(kind=self.rules.null.name, bound=self._null.bound),

@@ -119,8 +119,8 @@ def test_the_order_of_the_keys_does_not_matter(places, rng):
 
 
 def test_a_choice_among_all_keys_is_paid_for():
-    assert log_p_of_chosen(20.0, 64, 64) == pytest.approx(-20.0)
-    assert log_p_of_chosen(20.0, 1, 64) == pytest.approx(math.log(64) - 20)
+    assert log_p_of_chosen(20.0, 64, 64) == pytest.approx(math.log(64) - 20)
+    assert log_p_of_chosen(20.0, 1, 64) == pytest.approx(2 * math.log(64) - 20)
     assert log_p_of_chosen(5.0, 6, 64) == 0
 
 
