@@ -494,9 +494,8 @@ def evaluate(asked, openings, rules, terms):
     graded = rules["null"]["name"] == "design" and match["looks"] == 1
     graded = graded and (rules.get("channel") in {"scores", "top"} or any(len(order) > 1 for order in orders))
 
-    capital = [
-        math.log(bet[0] if graded else bet[1]) for bet in (BETS if graded else STAKES)
-    ]  # logarithms; in all 1 at the start
+    shares = [bet[0] / len(FACTORS) for _ in FACTORS for bet in BETS] if graded else [share for _, share in STAKES]
+    capital = [math.log(share) for share in shares]  # logarithms; the whole capital is 1 at the start
     peak = 0.0  # logarithm of the largest capital so far
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
