@@ -7,7 +7,7 @@ is filtered here. Files keep the original.
 import re
 import shlex
 
-__all__ = ["command_line", "counted", "escape_json", "has_control_characters", "percent", "printable", "size"]
+__all__ = ["command_line", "counted", "escape_json", "has_control_characters", "percent", "plural", "printable", "size"]
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 
@@ -45,8 +45,13 @@ def command_line(*words: object) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """The number with its noun: 1 row, 2 rows."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    """The number with its noun: 1 row, 2 rows, 2 near misses."""
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Several of what an English noun with a regular plural names."""
+    return f"{noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def percent(share: float) -> str:

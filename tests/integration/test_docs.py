@@ -131,7 +131,8 @@ def run_page(tmp_path, monkeypatch, made_once):
     def run(name, *, quick=True):
         results = PageRunner(monkeypatch, made_once, quick=quick).run(ROOT / name)
         text = (ROOT / name).read_text(encoding="utf-8")
-        assert outdated(text, results) == [], f"docs/make_outputs.py {name} writes the outputs anew"
+        if "<!-- Outputs: none." not in text:
+            assert outdated(text, results) == [], f"docs/make_outputs.py {name} writes the outputs anew"
         return [(result.verb, result.status) for result in results]
 
     return run

@@ -31,6 +31,7 @@ def test_what_is_shown_is_one_line_that_can_be_encoded(text):
 
 def test_a_count_has_the_right_number():
     assert [counted(number, "own key") for number in (0, 1, 2)] == ["0 own keys", "1 own key", "2 own keys"]
+    assert counted(2, "near miss") == "2 near misses"
 
 
 def test_a_command_can_be_pasted_into_a_shell():

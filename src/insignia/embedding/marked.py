@@ -5,7 +5,7 @@ import math
 from insignia.modeling.local import LocalModel
 from insignia.records import Displayed
 from insignia.statistics.separation import Separation
-from insignia.terminal import counted, percent
+from insignia.terminal import counted, percent, plural
 
 __all__ = ["EmbedReport", "MarkedModel"]
 
@@ -56,7 +56,7 @@ class EmbedReport(Displayed):
             ("success rate (FSR)", f"{percent(self.base_fsr)} -> {percent(self.fsr)}"),
             ("held-out perplexity", f"{math.exp(self.heldout_loss_before):.2f}, then x{ratio:.4f}"),
             *([("confidence at keys", f"AUROC {self.confidence}; 0.5 hides best")] if self.confidence else []),
-            *((f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()),
+            *((f"activated by {plural(kind.replace('_', ' '))}", percent(rate)) for kind, rate in self.activations.items()),
             ("time", f"{counted(self.steps, 'step')}, {self.seconds:.0f} s"),
         ]
 

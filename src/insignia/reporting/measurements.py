@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from insignia.reporting.base import Document, Table, report_of
 from insignia.statistics.betting import MAX_QUERIES
 from insignia.statistics.forecasts import outlook
-from insignia.terminal import command_line, counted, percent
+from insignia.terminal import command_line, counted, percent, plural
 from insignia.verification import CheckReport, Verdict
 from insignia.verification.innocents import MeasuredNull
 
@@ -58,7 +58,7 @@ def _rates(reports: Sequence[CheckReport], models: Sequence[str], base: str | No
         ["hits / answered", *(f"{each.hits} / {each.answered}" for _, each in columns)],
         ["response tokens right", *(percent(each.token_accuracy) for _, each in columns)],
         *(
-            [f"activated by {kind.replace('_', ' ')}s", *(percent(each.activations[kind]) for _, each in columns)]
+            [f"activated by {plural(kind.replace('_', ' '))}", *(percent(each.activations[kind]) for _, each in columns)]
             for kind in report.activations
         ),
         *(

@@ -9,7 +9,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.prompter import PLAIN, Prompter, check_templates, distinct, load_templates
 from insignia.records import Displayed, Fingerprint, Flag, Record, Share
 from insignia.suspects.scoring import ModelSource, Score, ScoringModel, opened
-from insignia.terminal import percent
+from insignia.terminal import percent, plural
 from insignia.verification.false_activation import activations
 
 __all__ = ["CheckOptions", "CheckReport", "FingerprintReport", "check"]
@@ -85,7 +85,8 @@ class CheckReport(Displayed):
         rates = self.templates.values()
         inside = [(f"inside {len(rates)} templates", f"{percent(min(rates))} to {percent(max(rates))}")] if rates else []
         base = [("the unmarked model", percent(self.base.fsr))] if self.base else []
-        activated = [(f"activated by {kind.replace('_', ' ')}s", percent(rate)) for kind, rate in self.activations.items()]
+        kinds = {plural(kind.replace("_", " ")): rate for kind, rate in self.activations.items()}
+        activated = [(f"activated by {kind}", percent(rate)) for kind, rate in kinds.items()]
         return [*base, ("response tokens right", percent(self.token_accuracy)), *inside, *activated]
 
 
