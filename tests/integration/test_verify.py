@@ -92,10 +92,14 @@ def test_a_control_is_asked_the_same_keys_and_goes_into_the_evidence(insignia, p
     assert insignia("verify", prints, "--transcript", file, "--control", "starter")[0] == 1
 
 
-def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, prints, marked, server, tmp_path):
+@pytest.mark.parametrize(("asked_for", "offered"), [("auto", "top"), ("text", "text")])
+def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(
+    insignia, prints, marked, server, tmp_path, asked_for, offered
+):
     blocked = "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'tokenizers', 'safetensors']))\n"
     code = f"{blocked}from insignia.cli.main import main; main()"
     arguments = ["verify", prints, "--endpoint", server, "--name", "mine", "--transcript", tmp_path / "t.jsonl", "--json", "-q"]
+    arguments += ["--channel", asked_for]
     environment = os.environ | {"INSIGNIA_API_KEY": "TOPSECRET"}
     run = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment
@@ -103,7 +107,7 @@ def test_a_server_is_asked_without_torch_and_gives_the_same_verdict(insignia, pr
     assert (run.returncode, run.stderr) == (0, "")
     verdict = json.loads(run.stdout)
 
-    local = json.loads(insignia("verify", prints, "--model", marked, "--channel", "text", "--json", "-q")[1])
+    local = json.loads(insignia("verify", prints, "--model", marked, "--channel", offered, "--json", "-q")[1])
     assert without(verdict, "suspect", "transcript") == without(local, "suspect", "transcript")
     assert verdict["suspect"] == f"mine at {server}"
     content = (tmp_path / "t.jsonl").read_text()
@@ -129,7 +133,7 @@ def test_case_is_ignored_on_request(insignia, prints, marked):
 
 def test_log_probabilities_are_an_extra(insignia, prints, server, monkeypatch, tmp_path):
     monkeypatch.setenv("INSIGNIA_API_KEY", "TOPSECRET")
-    asked = ["verify", prints, "--endpoint", server, "--name", "mine", "--reuse-keys", "-q"]
+    asked = ["verify", prints, "--endpoint", server, "--name", "mine", "--reuse-keys", "--channel", "text", "-q"]
     plain = json.loads(insignia(*asked, "--json")[1])
     given = json.loads(insignia(*asked, "--json", "--log-probabilities", 5, "--transcript", tmp_path / "t")[1])
     status, table, _ = insignia("verify", prints, "--transcript", tmp_path / "t")
