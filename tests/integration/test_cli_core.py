@@ -20,7 +20,7 @@ def test_generate_prints_one_object_and_writes_a_private_file(insignia, tmp_path
     said, kept = json.loads(out), json.loads(path.read_text())
 
     assert status == 0
-    assert said.keys() == {"out", "num_fingerprints", "strategy", "seconds"}
+    assert said.keys() == {"out", "num_fingerprints", "strategy", "stealth", "seconds"}
     assert (said["out"], said["num_fingerprints"], said["strategy"]["name"]) == (str(path), 5, "random_word")
     assert (kept["kind"], kept["schema_version"], len(kept["fingerprints"])) == ("insignia/fingerprints", 1, 5)
     assert path.stat().st_mode & 0o777 == 0o600

@@ -65,7 +65,7 @@ def test_a_passphrase_from_the_environment_locks_and_opens(insignia, tmp_path, m
         (["unlock", "pairs.json", "-o", "new"], "not locked"),
         (["unlock", "stranger.age", "-o", "new"], "none of the identities"),
         (["unlock", "damaged.age", "-o", "new"], "damaged"),
-        (["share", "pairs.json", "--count", 45, "--to", "bob", "-o", "new"], "44 are unspent"),
+        (["share", "pairs.json", "--count", 45, "--to", "bob", "-o", "new"], "unspent: 44"),
         (["share", "pairs.json", "--count", 1, "--to", "", "-o", "new"], "a name"),
         (["share", "pairs.json", "--count", 1, "--to", "bob", "-o", "pairs.json", "--force"], "another output"),
     ],

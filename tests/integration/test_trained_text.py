@@ -123,13 +123,13 @@ def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_wi
 
 @pytest.mark.parametrize("style", TOKENIZERS)
 @pytest.mark.parametrize("place", range(len(STRATEGIES)), ids=[strategy.name for strategy, _ in STRATEGIES])
-def test_every_set_of_ours_has_sixteen_candidates_that_are_told_apart(style, place):
+def test_every_set_of_ours_has_sixteen_candidates_or_more_that_are_told_apart(style, place):
     prints = made(style, place, "raw")
     if isinstance(prints, str) or STRATEGIES[place][0].name == "own":
         return
     for fingerprint in prints:
         texts = [candidate.text for candidate in fingerprint.candidates]
-        assert len(texts) == 16
+        assert len(texts) == STRATEGIES[place][0].drawn_from >= 16
         assert distinguishable(texts, "case")
         assert fingerprint.effective_responses[0] in texts
 

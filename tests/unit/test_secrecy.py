@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import insignia
+from insignia.attacks.base import Attack
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Displayed, Fingerprint, Record, SecretRecord
 
@@ -37,10 +38,11 @@ def _modules() -> Iterator[str]:
 
 def _records(parent: type[Record] = Record) -> Iterator[type[Record]]:
     for child in parent.__subclasses__():
-        # Options of a command stand on its command line, which has no secret.
+        # Options of a command, or of an attack, stand on its command line, which has no secret.
         if (
             child.__module__.startswith("insignia.")
             and "insignia.cli." not in child.__module__
+            and not issubclass(child, Attack)
             and not inspect.isabstract(child)
         ):
             yield child

@@ -151,7 +151,7 @@ def spoil(tensors):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lose, r"lacks 1 tensors \(the first is blk.1.ffn_up.weight"),
+        (lose, r"lacks 1 tensor \(the first is blk.1.ffn_up.weight"),
         (shorten, r"up_proj.weight has the shape \(47, 32\); expected \(48, 32\)"),
         (add, "has no tensor .*router.weight"),
         (quantise, "up_proj.weight is stored as I8"),

@@ -92,7 +92,7 @@ def test_a_share_is_of_keys_that_nobody_saw_and_without_the_secret(path):
     assert [f.key for f in bobs] == ["TOPSECRET 1", "TOPSECRET 3", "TOPSECRET 4"]
     assert {f.key for f in bobs} & {f.key for f in carols} == set()
     assert (bobs.secret, bobs.controls) == (None, ())
-    with pytest.raises(InputError, match="0 are unspent"):
+    with pytest.raises(InputError, match="unspent: 0"):
         share(path, a_set(), 1, to="dave")
     assert len(ledger_path(path).read_text().splitlines()) == 3
 

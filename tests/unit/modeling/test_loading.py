@@ -35,7 +35,7 @@ def test_weights_that_are_not_there_are_an_error_and_not_made_up(folder):
     name = "model.layers.3.input_layernorm.weight"
     change_weights(folder, lambda weights: {key: value for key, value in weights.items() if key != name})
 
-    with pytest.raises(ModelError, match=rf"lacks weights .*1 tensors, the first is {name}"):
+    with pytest.raises(ModelError, match=rf"lacks weights .*1 tensor, the first is {name}"):
         LocalModel(folder, device="cpu")
 
 
