@@ -351,7 +351,8 @@ def secret_order(fingerprint, accepted, candidates):
     drawn = candidates.index(accepted[0]) if candidates else None
     order = fingerprint.get("order", [drawn])
     if "order" in fingerprint:
-        must(sorted(order) == list(range(len(fingerprint["candidates"]))), "the order is not one of the candidates")
+        must(len(sequence(order, 1, 256)) == len(candidates), "the order has another number of candidates")
+        must(sorted(order) == list(range(len(order))), "the order is not one of the candidates")
         must(all(type(each) is int for each in order) and order[0] == drawn, "the response is not the first of its order")
     return order
 
@@ -363,8 +364,11 @@ def groups_of(reply, candidates, match):
         must(len(reply.get("scores", [])) == len(candidates), "a reply does not score each candidate")
         values = reply["scores"]
     elif channel == "top":
-        tokens = [(fold(t["text"], match.get("fold", "spaces")), t["log_probability"]) for t in reply.get("alternatives", [])]
-        values = [max((log for string, log in tokens if string == each), default=-math.inf) for each in candidates]
+        seen = {}
+        for token in reply.get("alternatives", []):
+            string = fold(token["text"], match.get("fold", "spaces"))
+            seen[string] = max(seen.get(string, -math.inf), token["log_probability"])
+        values = [seen.get(each, -math.inf) for each in candidates]
     else:
         met = search(reply["text"], [], candidates, match)[1]
         values = [each in met and len(met) == 1 for each in candidates]
@@ -386,7 +390,8 @@ def views_of(reply, fingerprint, candidates, match, order):
 
 def grouped(values):
     """Return the indices of the values in groups of equals, largest first."""
-    return [[i for i, value in enumerate(values) if value == level] for level in sorted(set(values), reverse=True)]
+    ranked = sorted(range(len(values)), key=lambda i: -values[i])
+    return [list(group) for _, group in itertools.groupby(ranked, key=lambda i: values[i])]
 
 
 def places_of(groups, order):
@@ -429,9 +434,16 @@ BETS = [
 @cache
 def log_payoff(first, last, size, centre, phi):
     """Return the logarithm of what a bet on a place pays: 1 on average if the place is uniform on 1..size."""
-    weights = [phi ** abs(place - min(centre, size)) for place in range(1, size + 1)]
-    part = sum(weights[first - 1 : last])
-    return math.log(size * part / ((last - first + 1) * sum(weights))) if part else -math.inf
+    part, whole = (weight(low, high, min(centre, size), phi) for low, high in ((first, last), (1, size)))
+    return math.log(size * part / ((last - first + 1) * whole)) if part else -math.inf
+
+
+def weight(first, last, centre, phi):
+    """Return the sum of phi^|place - centre| over the places from first to last, by the formula for geometric sums."""
+    if phi == 0:
+        return float(first <= centre <= last)
+    before, after = (centre - min(last, centre), centre - first), (max(first, centre + 1) - centre, last - centre)
+    return sum((phi**least - phi ** (most + 1)) / (1 - phi) for least, most in (before, after) if least <= most)
 
 
 def log_growth(places, bet):

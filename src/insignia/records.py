@@ -11,6 +11,7 @@ from insignia.errors import InputError
 from insignia.terminal import printable
 
 __all__ = [
+    "MAX_ORDERED",
     "Candidate",
     "Control",
     "Conversation",
@@ -37,6 +38,9 @@ Role = Literal["system", "user", "assistant"]
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """32 bytes as lower-case hexadecimal."""
+
+MAX_ORDERED = 256
+"""Most candidates in a secret order; judging one takes time by the square of their number."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share of a whole: 95 % is 0.95."""
@@ -152,7 +156,7 @@ class Fingerprint(SecretRecord):
     effective_responses: tuple[str, ...] | None = None
     """Text of the trained tokens of each response, which replies are searched for. Files of 0.1.0 lack it."""
     candidates: tuple[Candidate, ...] | None = None
-    order: tuple[int, ...] | None = None
+    order: Annotated[tuple[int, ...], Field(max_length=MAX_ORDERED)] | None = None
     """The secret order of the candidates, as their indices: the response's first. None if the mark orders nothing."""
 
     @property

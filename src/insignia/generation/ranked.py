@@ -14,6 +14,7 @@ from insignia.generation.base import GenerationContext
 from insignia.generation.drawing import Draw, draw
 from insignia.generation.next_word import NextWord, next_words
 from insignia.randomness import KeyedRandom
+from insignia.records import MAX_ORDERED
 from insignia.suspects.scoring import Ranking
 
 __all__ = ["Ranked"]
@@ -23,7 +24,7 @@ class Ranked(NextWord):
     """English keys; a secret order of the ``num_candidates`` likeliest words after each. The first is the response."""
 
     name: Literal["ranked"] = "ranked"
-    num_candidates: Annotated[int, Field(ge=2)] = 24
+    num_candidates: Annotated[int, Field(ge=2, le=MAX_ORDERED)] = 24
     """Number k of ordered candidates for each key; an innocent model puts a given one first with probability 1/k. More prove
     more by scores and survive better; fewer are in order more exactly (docs/lab-log.md)."""
 

@@ -161,15 +161,24 @@ def _log_payoffs(places: Sequence[Place], centre: int, phi: float) -> list[float
 @functools.lru_cache(maxsize=2**16)
 def _log_payoff(place: Place, centre: int, phi: float) -> float:
     """Return the logarithm of ``of`` times the mean of q over the range, for q(p) ~ phi^|p - centre|."""
-    whole = math.fsum(_weight(p, centre, phi) for p in range(1, place.of + 1))
-    part = math.fsum(_weight(p, centre, phi) for p in range(place.first, place.last + 1))
+    whole = _weight(1, place.of, centre, phi)
+    part = _weight(place.first, place.last, centre, phi)
     if part == 0:
         return -math.inf
     return math.log(place.of * part / ((place.last - place.first + 1) * whole))
 
 
-def _weight(place: int, centre: int, phi: float) -> float:
-    return float(phi ** abs(place - centre))  # 0 ** 0 is 1
+def _weight(first: int, last: int, centre: int, phi: float) -> float:
+    """Return the sum of phi^|p - centre| over p = first .. last in constant time: a file may have 65,536 candidates."""
+    if phi == 0:
+        return float(first <= centre <= last)
+    before = _geometric(centre - min(last, centre), centre - first, phi)
+    return before + _geometric(max(first, centre + 1) - centre, last - centre, phi)
+
+
+def _geometric(least: int, most: int, phi: float) -> float:
+    """Return the sum of phi^d over d = least .. most."""
+    return float((phi**least - phi ** (most + 1)) / (1 - phi)) if least <= most else 0.0
 
 
 _LOG_FACTORS = math.log(len(FACTORS))

@@ -71,9 +71,11 @@ def _groups(reply: Reply, expected: Expected, match: Match) -> list[list[int]]:
     if reply.channel == "scores":
         return _tied(_scores(reply, count))
     if reply.channel == "top":
-        tokens = [(fold(token.text, match.fold), token.log_probability) for token in reply.alternatives]
-        seen = [max((log for text, log in tokens if text == each), default=-math.inf) for each in expected.candidates]
-        return _tied(seen)
+        seen: dict[str, float] = {}
+        for token in reply.alternatives:
+            text = fold(token.text, match.fold)
+            seen[text] = max(seen.get(text, -math.inf), token.log_probability)
+        return _tied(seen.get(each, -math.inf) for each in expected.candidates)
     given = candidate_given(reply.text, expected, match)
     return [] if given is None else _tied(float(number == given) for number in range(count))
 

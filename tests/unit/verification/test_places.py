@@ -123,3 +123,17 @@ def test_a_response_that_is_not_first_in_its_order_is_refused():
         expected_responses(good.model_copy(update={"responses": (" oak",), "response_ids": ((3,),)}), 1, Match())
     with pytest.raises(ValueError, match="not one of the candidates"):
         Fingerprint(responses=(" fir",), **fields | {"order": (2, 0, 3)})
+
+
+@pytest.mark.parametrize("channel", ["scores", "top"])
+def test_as_many_candidates_as_a_file_may_have_are_placed_in_no_time_to_speak_of(channel):
+    """Every step that took their square would take minutes."""
+    names = tuple(map(str, range(65_536)))
+    shown = tuple(Alternative(text=name, log_probability=-1.0 - place) for place, name in enumerate(names))
+    replies = {
+        "scores": scored(*(-float(place) / 7 - 1 for place in range(len(names)))),
+        "top": Reply(status="answered", channel="top", alternatives=shown),
+    }
+    (view,) = places(replies[channel], Expected(("9",), names, (9,)), Match())
+    assert view == (Place(10, 10, 65_536),)
+    assert RankEvidence().after([view]).log_e > 0
