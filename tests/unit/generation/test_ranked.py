@@ -8,7 +8,11 @@ from insignia.fingerprints.sets import load_fingerprints
 from insignia.folding import fold
 from insignia.generation import Ranked, generate
 from insignia.generation.vocabulary import Vocabulary
+from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
+from insignia.records import MAX_ORDERED
+from tiny_models import random_model
+from tiny_tokenizers import build
 
 
 @functools.cache
@@ -71,6 +75,7 @@ def test_the_order_is_in_the_file(starter, tmp_path):
     assert prints.strategy == {**Ranked(key_length=12, num_candidates=6).spec()}
 
 
-def test_too_few_words_name_the_option(starter):
+def test_too_few_words_name_the_option():
+    small = LocalModel.of(random_model("llama tied").eval(), build(style="byte", bos=True), name="416 tokens")
     with pytest.raises(GenerationError, match="--num-candidates"):
-        made(starter, count=2, candidates=4000)
+        made(small, count=2, candidates=MAX_ORDERED)
