@@ -55,7 +55,7 @@ def robustness(
     required = [Requirement.of(text, grid.planned()) for text in require or ()]
     from insignia.evaluation import measure_robustness
     from insignia.reporting.base import write_report
-    from insignia.reporting.robustness import robustness_report
+    from insignia.reporting.survival import robustness_report
 
     result = measure_robustness(
         base,
