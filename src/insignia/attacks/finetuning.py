@@ -209,6 +209,11 @@ class _Tuning:
             self.advance()
         return False
 
+    @property
+    def phase(self) -> str:
+        """There is one."""
+        return "training"
+
     def state(self) -> dict[str, int]:
         """Nothing: an attack is not resumed."""
         return {}
