@@ -24,12 +24,20 @@ STARTER_RATE = 3e-4
 
 
 def grid(folder: Path, strategies: list[str], seed: int, attacks: list[str] | None) -> AttackGrid:
-    """The bundled attacks, or those of these names."""
+    """The bundled attacks, or those of these names, at all strengths or at one."""
     marks = {strategy: kept(folder, strategy, seed) for strategy in strategies}
     given = {name: Mark(model=str(each.model), fingerprints=each.prints_file) for name, each in marks.items()}
     bundled = AttackGrid().attacks
     bundled["finetune"]["learning_rate"] = STARTER_RATE
-    return AttackGrid(marks=given, attacks={name: bundled[name] for name in attacks or bundled})
+    chosen = {}
+    for name, _, strength in (each.partition(":") for each in attacks or bundled):
+        chosen[name] = {
+            field: [each for each in value if strength in ("", str(each))]
+            if isinstance(value, list) and len(value) > 1
+            else value
+            for field, value in bundled[name].items()
+        }
+    return AttackGrid(marks=given, attacks=chosen)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
-    parser.add_argument("--attacks", nargs="+", help="names in the bundled recipe; default: all")
+    parser.add_argument("--attacks", nargs="+", help="NAME or NAME:STRENGTH of the bundled recipe; default: all")
     options = parser.parse_args(arguments)
     started = time.process_time()
     for seed in options.seeds:
