@@ -29,15 +29,14 @@ def grid(folder: Path, strategies: list[str], seed: int, attacks: list[str] | No
     given = {name: Mark(model=str(each.model), fingerprints=each.prints_file) for name, each in marks.items()}
     bundled = AttackGrid().attacks
     bundled["finetune"]["learning_rate"] = STARTER_RATE
-    chosen = {}
-    for name, _, strength in (each.partition(":") for each in attacks or bundled):
-        chosen[name] = {
-            field: [each for each in value if strength in ("", str(each))]
-            if isinstance(value, list) and len(value) > 1
-            else value
-            for field, value in bundled[name].items()
-        }
-    return AttackGrid(marks=given, attacks=chosen)
+    named = (each.partition(":") for each in attacks or bundled)
+    return AttackGrid(marks=given, attacks={name: at(strength, bundled[name]) for name, _, strength in named})
+
+
+def at(strength: str, spec: dict) -> dict:
+    """The attack at this one of its strengths; an empty one stands for all."""
+    lists = {field: value for field, value in spec.items() if isinstance(value, list) and len(value) > 1}
+    return spec | {field: [each for each in value if strength in ("", str(each))] for field, value in lists.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:
