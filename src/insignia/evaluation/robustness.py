@@ -46,7 +46,10 @@ class AttackedMark(Record):
 
 
 class AttackOutcome(Record):
-    """What one set of keys finds in one model after one attack. A control has a row for each set that it was asked."""
+    """What one set of keys finds in one model after one attack. A control has a row for each set that it was asked.
+
+    Attacks that use a mark's secret have no controls: in an innocent model they leave something of the secret.
+    """
 
     mark: str
     """Name of the mark whose keys were asked."""
@@ -71,7 +74,7 @@ class AttackOutcome(Record):
     reply_length: float | None
     """Ratio of the mean lengths of replies to them, in characters, after / before. None: there were no replies before."""
     seconds: float
-    """Time of the attack, without asking. Attacks on controls are made once for all marks."""
+    """Time of the attack, without asking. A control is attacked once for all marks."""
 
     @property
     def label(self) -> str:
@@ -93,7 +96,7 @@ class FailedAttack(Record):
     """An attack that could not be made or asked after."""
 
     mark: str
-    """Empty for a control of all marks."""
+    """Empty for a control, which is one of all marks."""
     attack: str
     strength: str
     suspect: SuspectKind
