@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from insignia.errors import MissingExtraError
 from insignia.terminal import printable
@@ -33,7 +33,7 @@ _TICKS = 6
 _LARGE = {0: "1", 1: "10", 2: "100", 3: "1,000", 6: "1 million", 9: "1 billion", 12: "1 trillion"}
 _FONT = "'DejaVu Sans', sans-serif"
 _BODY = '<g id="figure_1">'  # all that matplotlib draws; before it are the frame, a style for the whole page, and its own name
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name may hold a dollar sign
     "font.family": ["sans-serif"],
@@ -95,7 +95,7 @@ class Figure(NamedTuple):
     def rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The numbers as the header and the rows of a table: a column for each curve, where the points need no names."""
         if any(curve.labels for curve in self.curves):
-            named = [
+            named: list[tuple[str, ...]] = [
                 (curve.name, label, self.x.named(x), self.y.named(y))
                 for curve in self.curves
                 for label, (x, y) in zip(curve.labels, curve.points, strict=True)
@@ -103,9 +103,7 @@ class Figure(NamedTuple):
             return ("", "", self.x.label, self.y.label), named
         columns = [dict(curve.points) for curve in self.curves]
         places = sorted({x for column in columns for x in column})
-        rows = [
-            (self.x.named(x), *(self.y.named(column[x]) if x in column else "-" for column in columns)) for x in places
-        ]
+        rows = [(self.x.named(x), *(self.y.named(column[x]) if x in column else "-" for column in columns)) for x in places]
         return (self.x.label, *(curve.name for curve in self.curves)), rows
 
 
@@ -131,11 +129,13 @@ def draw(figure: Figure) -> str:
         warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts show it, not matplotlib's
         columns = 1 if any(len(curve.name) > _NAME // 2 for curve in figure.curves) else 2
         lines = -(-len(figure.curves) // columns) if len(figure.curves) > 1 else 0
-        canvas = Canvas(figsize=(4.9, 2.9 + 0.18 * lines), layout="constrained", facecolor="none")
+        height = max(2.9, 0.6 + 0.2 * len(figure.y.ticks)) + 0.18 * lines
+        canvas = Canvas(figsize=(4.9, height), layout="constrained", facecolor="none")
         _plot(canvas.add_subplot(facecolor="none"), figure)
         if lines:
             canvas.legend(loc="outside lower center", ncols=columns, handlelength=3)
-        FigureCanvasSVG(canvas).print_svg(out, metadata={"Date": None})
+        FigureCanvasSVG(canvas)
+        canvas.savefig(out, format="svg", metadata={"Date": None})
     return _embedded(out.getvalue(), figure)
 
 
@@ -153,7 +153,7 @@ def _plot(axes: "Axes", figure: Figure) -> None:
     if figure.threshold is not None:
         height, name = figure.threshold
         axes.axhline(height, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8}
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8}
         axes.annotate(_short(name), (0, height), (3, 3), **place)
     _scale(axes, figure.x, [x for curve in figure.curves for x, _ in curve.points], "x")
     _scale(axes, figure.y, [y for curve in figure.curves for _, y in curve.points], "y")

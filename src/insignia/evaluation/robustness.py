@@ -1,9 +1,11 @@
 """Records of what is left of marks after attacks, and what each attack cost the attacker."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field
 
+from insignia.figures import Axis, Curve, Figure
 from insignia.records import Displayed, Provenance, Record, Share
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import CHANNELS, Channel
@@ -115,6 +117,41 @@ class Robustness(Displayed):
             *((mark.name, self._survived(mark.name)) for mark in self.marks[:4]),
             ("controls", f"{len(self.accused)} of {controls} owned"),
         ]
+
+    def figures(self) -> list[Figure]:
+        """The evidence that is left of the marks, against what an attack cost the attacker."""
+        sides = (
+            (
+                "weights",
+                Axis("perplexity after / before", logarithmic=True),
+                "What is left after an attack on the weights",
+                "The evidence of all keys by the strongest channel, against what the attack did to the model's perplexity.",
+            ),
+            (
+                "host",
+                Axis("ordinary replies that changed, %"),
+                "What is left behind a host",
+                "The evidence of all keys by the strongest channel, against the share of ordinary replies that changed.",
+            ),
+        )
+        evidence = Axis("an unrelated model gets here once in", powers=True)
+        threshold = (-math.log10(self.alpha), "the proof asked for")
+        found = []
+        for on, cost, title, about in sides:
+            curves = tuple(curve for mark in self.marks if (curve := self._left(mark.name, on)).points)
+            wanted = f"{about} An attacker wants to be below the line and far to the left."
+            found += [Figure(title, wanted, cost, evidence, curves, threshold)] if curves else []
+        return found
+
+    def _left(self, mark: str, on: str) -> Curve:
+        """Cost and evidence of each attack."""
+        points, names = [], []
+        for row in self.rows:
+            cost = 100 * row.changed if on == "host" else row.perplexity
+            if (row.mark, row.suspect, row.on) == (mark, "marked", on) and row.strongest and cost is not None:
+                points.append((cost, -math.log10(row.strongest.p_value_of_all)))
+                names.append(row.label)
+        return Curve(mark, tuple(points), tuple(names), joined=False)
 
     def _survived(self, mark: str) -> str:
         own = [row for row in self.rows if (row.mark, row.suspect) == (mark, "marked") and row.attack != UNATTACKED]

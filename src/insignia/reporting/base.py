@@ -160,9 +160,9 @@ def refuse_format(path: Path) -> None:
         raise OutputError(f"{path}: cannot write {path.suffix}; expected a file name that ends in one of {known}")
 
 
-def write_report(document: Document, path: Path) -> None:
-    """Write the document in the format of the file's ending."""
-    write_text(path, REPORTS.build(_ending(path)).render(document))
+def write_report(document: Document, path: Path, *, secret: bool = False) -> None:
+    """Write the document in the format of the file's ending; a secret one for its owner's eyes alone."""
+    write_text(path, REPORTS.build(_ending(path)).render(document), secret=secret)
 
 
 def _ending(path: Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from insignia.statistics.betting import Outcome
 from insignia.terminal import counted, percent
 from insignia.verification.verdict import Verdict
 from insignia.verification.wording import once_in
@@ -31,7 +32,7 @@ class Standing(NamedTuple):
     """When an authority that is trusted stamped the commitment."""
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> Outcome:
         """The judge's outcome of a bundle, else the verdict's."""
         return self.verdict.outcome if self.audited is None else self.audited.judgement.outcome
 
@@ -98,7 +99,7 @@ def _about_origin(standing: Standing) -> Iterator[str]:
             yield f"The commitment is the bundle's own. {COMPARE}"
         if audited is not None and standing.stamped is None:
             created = audited.bundle.commitment.created
-            yield f"The date of the commitment, {created}, is the owner's word: no time stamp by a trusted authority was checked."
+            yield f"The commitment's date, {created}, is the owner's word: no time stamp by a trusted authority was checked."
     if not verdict.controls:
         yield NO_CONTROL
 
@@ -114,20 +115,18 @@ def _about_chance(verdict: Verdict) -> Iterator[str]:
         yield f"That an unrelated model hits at most {percent(verdict.null.bound)} of the keys is {whose}."
     if verdict.alpha > _WEAK_ALPHA:
         yield (
-            f"The owner asked for little: of {once_in(verdict.alpha)} unrelated models, one would pass. One in a million is usual."
+            f"The owner asked for little: one of {once_in(verdict.alpha)} unrelated models would pass. One in a million is usual."
         )
     if verdict.suspects > 1:
-        yield (
-            f"{verdict.suspects} tests share the risk. The p-value allows for that, if there were no more tests than these."
-        )
+        yield (f"{verdict.suspects} tests share the risk. The p-value allows for that, if there were no more tests than these.")
 
 
 def _about_asking(standing: Standing) -> Iterator[str]:
     verdict = standing.verdict
     if verdict.unanswered:
         yield (
-            f"{counted(verdict.unanswered, 'key')} of {verdict.trials} got no answer. A host that refuses keys can hide a mark, "
-            "and cannot make one."
+            f"{counted(verdict.unanswered, 'key')} of {verdict.trials} got no answer. A host that refuses keys can hide a "
+            "mark, and cannot make one."
         )
     if verdict.manner.temperature:
         yield "The replies were sampled. Who asks again gets others, and may keep the best."
@@ -137,8 +136,8 @@ def _about_asking(standing: Standing) -> Iterator[str]:
         yield f"A response counts at any of the first {verdict.match.looks} words of a reply. The p-value allows for that."
     if set(verdict.by_channel) <= {"text"}:
         yield (
-            "The test saw text alone. That is what merging, pruning and a host's filter change first: a mark can be in a model's "
-            "scores and no longer in its text."
+            "The test saw text alone. That is what merging, pruning and a host's filter change first: a mark can still be in a "
+            "model's scores and no longer in its text."
         )
     elif len(verdict.by_channel) > 1:
         yield "The suspect stopped showing what it had shown before, so the later keys were asked by a weaker channel."

@@ -1,0 +1,49 @@
+"""``insignia report``: one page of results, to hand over."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from insignia.evidence.judge import Judge
+from insignia.evidence.standard import Standard
+from insignia.flags.fields import takes
+from insignia.reporting.output import Written
+from insignia.reporting.readers import Told
+
+__all__ = ["report"]
+
+
+@takes()
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results: verdicts, bundles, evaluations, and more.")],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Page to write: .html or .md.")],
+    told: Told,
+    judge: Judge,
+    standard: Standard,
+    written: Written,
+) -> None:
+    """Put results on one page that anybody can read: is it mine, how sure is that, what could be wrong, and every number.
+
+    It takes verdicts ('verify -o v.json'), transcripts (with --prints), bundles ('disclose'), which are audited, evaluations,
+    and what 'embed --json' printed. A page shows no key, unless --show-keys says so. Figures need the extra 'report'; a page
+    in Markdown has none.
+
+    Examples:
+        insignia report verdict.json -o report.html
+        insignia report evidence.json study --commitment commitment.json -o report.html
+    """
+    from insignia.files import refuse_overlap
+    from insignia.reporting.base import refuse_format, write_report
+    from insignia.reporting.base import told as told_document
+    from insignia.reporting.handover import hand_over
+
+    refuse_format(out)
+    written.refuse(out)
+    for file in files:
+        refuse_overlap(out, file)
+    document = hand_over(files, told, judge, standard)
+    write_report(document, out, secret=told.show_keys)
+    lines = [f"{result['title']}: {result['answer']}" for result in document.data["results"]]
+    kept = "It shows keys: keep it as you keep the bundle." if told.show_keys else "No key and no response is in it."
+    written.finish(told_document(*lines, f"{out}: {kept}", out=str(out), **document.data))
