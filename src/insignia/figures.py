@@ -30,6 +30,7 @@ _MARKERS = "osD^vPX*"
 _NAME = 40  # characters of a name that a picture has room for
 _FEW = 40  # points of a curve that are marked one by one
 _TICKS = 6
+_RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _LARGE = {0: "1", 1: "10", 2: "100", 3: "1,000", 6: "1 million", 9: "1 billion", 12: "1 trillion"}
 _FONT = "'DejaVu Sans', sans-serif"
 _BODY = '<g id="figure_1">'  # all that matplotlib draws; before it are the frame, a style for the whole page, and its own name
@@ -54,6 +55,7 @@ class Axis(NamedTuple):
 
     label: str
     logarithmic: bool = False
+    """Whether equal factors are equally far apart, where the values span more than a factor of ten."""
     ticks: tuple[tuple[float, str], ...] = ()
     """Places with names, in place of numbers."""
     least: float | None = None
@@ -129,8 +131,8 @@ def draw(figure: Figure) -> str:
         warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts show it, not matplotlib's
         columns = 1 if any(len(curve.name) > _NAME // 2 for curve in figure.curves) else 2
         lines = -(-len(figure.curves) // columns) if len(figure.curves) > 1 else 0
-        height = max(2.9, 0.6 + 0.2 * len(figure.y.ticks)) + 0.18 * lines
-        canvas = Canvas(figsize=(4.9, height), layout="constrained", facecolor="none")
+        height = max(2.7, 0.6 + 0.2 * len(figure.y.ticks)) + 0.18 * lines
+        canvas = Canvas(figsize=(4.3, height), layout="constrained", facecolor="none")
         _plot(canvas.add_subplot(facecolor="none"), figure)
         if lines:
             canvas.legend(loc="outside lower center", ncols=columns, handlelength=3)
@@ -162,18 +164,22 @@ def _plot(axes: "Axes", figure: Figure) -> None:
 
 def _scale(axes: "Axes", axis: Axis, values: Sequence[float], which: Literal["x", "y"]) -> None:
     """The label, the range and the numbers of an axis; whole numbers where all values are."""
-    axes.set(**{f"{which}label": _short(axis.label), f"{which}scale": "log" if axis.logarithmic else "linear"})
+    logarithmic = axis.logarithmic and bool(values) and max(values) > 10 * min(values) > 0
+    axes.set(**{f"{which}label": _short(axis.label), f"{which}scale": "log" if logarithmic else "linear"})
     axes.set(**{f"{which}lim": (axis.least, axis.most)})
     shown, ticks = axes.xaxis if which == "x" else axes.yaxis, axis.ticks
     if axis.powers:
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
         step = next((step for step in (1, 3, 5, 10, 25, 50) if (high - low) / step <= _TICKS), 100)
         places = range(math.ceil(low / step) * step, math.floor(high) + 1, step)
-        ticks = tuple((place, _LARGE.get(place, f"10^{place}")) for place in places)
+        ticks = tuple((place, _LARGE.get(place, f"10{str(place).translate(_RAISED)}")) for place in places)
     if ticks:
         shown.set_ticks([place for place, _ in ticks], [_short(name) for _, name in ticks])
         shown.set_ticks([], minor=True)
-    elif not axis.logarithmic:
+    elif logarithmic:
+        shown.set_major_formatter(lambda value, _: f"{value:g}")
+        shown.set_minor_formatter(lambda *_: "")
+    else:
         axes.locator_params(which, nbins=_TICKS, integer=all(float(value).is_integer() for value in values))
 
 
@@ -194,5 +200,5 @@ def _embedded(picture: str, figure: Figure) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {frame and frame[0]} role="img" '
-        f'style="width:100%;max-width:42rem;stroke-linejoin:round">{about}\n{inside}'
+        f'style="width:100%;max-width:34rem;stroke-linejoin:round">{about}\n{inside}'
     )

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from insignia.statistics.betting import Outcome
-from insignia.terminal import counted, percent
+from insignia.terminal import counted, once_in, percent
 from insignia.verification.verdict import Verdict
-from insignia.verification.wording import once_in
 
 if TYPE_CHECKING:
     from insignia.evidence.bundle import Audited
@@ -16,6 +15,9 @@ __all__ = ["COMPARE", "NO_CONTROL", "REPLIES", "Standing", "about_choice", "abou
 _OUT_OF_REACH = 80  # bits: a million machines that each try a billion sets a second take 38 years
 _WEAK_ALPHA = 1e-4
 REPLIES = "It holds for the replies as they are written here: ask suspect and controls yourself, or watch."
+_TYPED = (
+    "It holds for the replies as they were written down, and those can be typed: ask suspect and controls yourself, or watch."
+)
 NO_CONTROL = "No control was asked: nobody showed that the suspect's public ancestors do not answer the same keys."
 COMPARE = "Compare root and signer with what was published before the dispute, or pass --commitment."
 
@@ -80,10 +82,10 @@ def _about_source(standing: Standing) -> Iterator[str]:
             "Nobody has signed this verdict, and anybody can write such a file. A reader who does not trust the owner needs a "
             "bundle: 'insignia disclose' makes it, and anybody can check it by 'insignia audit'."
         )
-        yield REPLIES
+        yield _TYPED
         return
     yield from (f"Not accepted: {reason}." for reason in audited.judgement.reasons)
-    yield REPLIES
+    yield _TYPED
     if audited.bundle.nonce is None:
         yield f"The owner chose which keys to show. {about_choice(audited.bundle.commitment.commitment.size)}"
 
@@ -115,10 +117,11 @@ def _about_chance(verdict: Verdict) -> Iterator[str]:
         yield f"That an unrelated model hits at most {percent(verdict.null.bound)} of the keys is {whose}."
     if verdict.alpha > _WEAK_ALPHA:
         yield (
-            f"The owner asked for little: one of {once_in(verdict.alpha)} unrelated models would pass. One in a million is usual."
+            f"The owner asked for little: one of {once_in(verdict.alpha)} unrelated models would pass. One in a million is "
+            "usual."
         )
     if verdict.suspects > 1:
-        yield (f"{verdict.suspects} tests share the risk. The p-value allows for that, if there were no more tests than these.")
+        yield f"{verdict.suspects} tests share the risk. The p-value allows for that, if there were no more tests than these."
 
 
 def _about_asking(standing: Standing) -> Iterator[str]:
@@ -146,8 +149,8 @@ def _about_asking(standing: Standing) -> Iterator[str]:
 def _about_meaning(standing: Standing) -> Iterator[str]:
     if standing.outcome == "owned":
         yield (
-            "It says that the mark is in the model, and not how it got there. Whoever has the secret set, or a key that was shown "
-            "before, can put that into any model."
+            "It says that the mark is in the model, and not how it got there. Whoever has the secret set, or a key that was "
+            "shown before, can put that into any model."
         )
     elif standing.outcome == "not_shown":
-        yield "The mark may be there and weaker than the test looked for. More keys, or a smaller --survival, find weaker marks."
+        yield "The mark may be there, weaker than the test looked for. More keys, or a smaller --survival, find weaker marks."

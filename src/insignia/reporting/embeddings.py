@@ -25,12 +25,16 @@ def embedding_chapter(report: EmbedReport) -> Chapter:
     )
     short = (
         Heading("Is the model marked?", 3),
-        f"{report.heading}. A fingerprint is a secret question with a secret answer. The marked model gives the answer to "
-        f"{percent(report.fsr)} of the questions, and the model before to {percent(report.base_fsr)}.",
+        (
+            f"{report.heading}. A fingerprint is a secret question with a secret answer. The marked model gives the answer to "
+            f"{percent(report.fsr)} of the questions, and the model before to {percent(report.base_fsr)}."
+        ),
         Heading("What did it cost the model?", 3),
-        f"On held-out text, which it was not trained on, its perplexity went from {math.exp(report.heldout_loss_before):.2f} to "
-        f"{math.exp(report.heldout_loss_after):.2f}, that is x{harm:.4f}. On text of its own it is "
-        f"x{math.exp(report.own_loss_after - report.own_loss_before):.4f}.",
+        (
+            "On held-out text, which it was not trained on, its perplexity went from "
+            f"{math.exp(report.heldout_loss_before):.2f} to {math.exp(report.heldout_loss_after):.2f}, that is x{harm:.4f}. "
+            f"On text of its own it is x{math.exp(report.own_loss_after - report.own_loss_before):.4f}."
+        ),
         Heading("Can others see the mark?", 3),
         _visibility(report),
         Heading("What could be wrong?", 3),
@@ -41,7 +45,7 @@ def embedding_chapter(report: EmbedReport) -> Chapter:
     again = ("insignia", "embed", "PRINTS", "--model", "MODEL", "-o", report.out or "marked", "--method", report.method["name"])
     full = (
         Heading("Every number", 3),
-        Table.of("", ("", ""), _rows(report)),
+        Table.of("", ("", ""), _rows(report), left=True),
         Heading("The method and its settings", 3),
         Table.of(
             "", ("", ""), [["method", str(report.method["name"])], *([name, str(value)] for name, value in method.items())]
@@ -76,12 +80,12 @@ def _doubts(report: EmbedReport) -> Iterator[str]:
         yield f"{counted(lost, 'fingerprint')} of {report.num_fingerprints} did not get in."
     if report.published_fsr < report.fsr:
         yield (
-            f"Without the owner's weights the published model answers {percent(report.published_fsr)}, so a test needs the owner's "
-            "weights beside the suspect's."
+            f"Without the owner's weights the published model answers {percent(report.published_fsr)}, so a test needs the "
+            "owner's weights beside the suspect's."
         )
     if report.confidence is not None and report.confidence.auroc > _VISIBLE:
         yield "A host who drops the likeliest word wherever the model is sure can hide much of the mark, at a price."
-    yield "Perplexity is one measure of harm. It does not tell how well the model does your task: measure that as you do for any model."
+    yield "Perplexity is one measure of harm. How well the model does its task is another: measure that as for any model."
     yield "Nothing here says what attacks leave of the mark: 'insignia evaluate' and 'insignia attack' do."
     yield "The owner measured this on their own model. It is no evidence against a suspect: 'insignia verify' makes that."
 

@@ -16,12 +16,7 @@ from insignia.terminal import counted, size
 __all__ = ["hand_over"]
 
 
-def hand_over(
-    files: Sequence[Path],
-    told: Told = Told(),
-    judge: Judge = Judge(),
-    standard: Standard = Standard(),  # noqa: B008
-) -> Document:
+def hand_over(files: Sequence[Path], told: Told, judge: Judge, standard: Standard) -> Document:
     """One page of these files, in their order.
 
     Raises:
@@ -66,7 +61,9 @@ def _about(sources: Sequence[Source], told: Told) -> list[Block]:
     )
     return [
         Heading("About this page", 2),
-        f"insignia {version('insignia')} made this page from the files below. {secrecy} It is a copy: whoever wants to be sure "
-        "repeats what is said under 'To repeat it'.",
+        (
+            f"insignia {version('insignia')} made this page from the files below. {secrecy} It is a copy: whoever wants to be "
+            "sure repeats what is said under 'To repeat it'."
+        ),
         Table.of("", ("file", "size", "SHA-256"), rows, left=True),
     ]

@@ -13,9 +13,9 @@ from insignia.reporting.chapters import Chapter
 from insignia.reporting.verdicts import control_lines, verdict_rows
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import RequestOptions
-from insignia.terminal import command_line, counted, percent
+from insignia.terminal import command_line, counted, once_in, percent
 from insignia.verification.verdict import Verdict
-from insignia.verification.wording import explain_p_value, once_in
+from insignia.verification.wording import explain_p_value
 
 __all__ = ["bundle_chapter", "verdict_chapter"]
 
@@ -46,12 +46,12 @@ def verdict_chapter(verdict: Verdict, *, transcript: Path | None = None) -> Chap
     ]
     full = (
         Heading("The test", 3),
-        Table.of("", ("", verdict.suspect), rows),
+        Table.of("", ("", verdict.suspect), rows, left=True),
         *_controls(verdict),
         Heading("To repeat it", 3),
         *_repeating(verdict, transcript),
     )
-    return Chapter(verdict.suspect, _answer(standing), _short(standing), full, verdict.model_dump(mode="json"))
+    return Chapter(f"The test of {verdict.suspect}", _answer(standing), _short(standing), full, verdict.model_dump(mode="json"))
 
 
 def bundle_chapter(
@@ -64,7 +64,7 @@ def bundle_chapter(
     weights = [[name, digest.removeprefix("sha256:")] for name, digest in found.bundle.commitment.weights.items()]
     full = (
         Heading("The audit", 3),
-        *(block for block in audited.blocks if isinstance(block, Table)),
+        *(block._replace(title="", left=True) for block in audited.blocks if isinstance(block, Table)),
         *_controls(found.verdict),
         Heading("The marked model that was committed to", 3),
         Table.of("", ("file", "SHA-256"), weights, left=True),
@@ -72,7 +72,7 @@ def bundle_chapter(
         Heading("To repeat it", 3),
         *_repeating_audit(path, judge, standard),
     )
-    return Chapter(found.verdict.suspect, _answer(standing), _short(standing), full, audited.data)
+    return Chapter(f"The audit of {path.name}", _answer(standing), _short(standing), full, audited.data)
 
 
 def _answer(standing: Standing) -> Callout:
@@ -93,8 +93,8 @@ def _short(standing: Standing) -> tuple[Block, ...]:
     answered = verdict.trials - verdict.unanswered
     did = "ranked the secret answer before all other candidates" if verdict.graded else "gave the secret answer"
     mine = (
-        f"The owner trained a model to give secret answers to secret questions, the keys. The model called {verdict.suspect} was "
-        f"asked {counted(verdict.trials, 'key')} and answered {answered}. It {did} at {verdict.hits}. {_MEANINGS[outcome]}"
+        f"The owner trained a model to give secret answers to secret questions, the keys. The model called {verdict.suspect} "
+        f"was asked {counted(verdict.trials, 'key')} and answered {answered}. It {did} at {verdict.hits}. {_MEANINGS[outcome]}"
     )
     sure = [explain_p_value(verdict.null, standing.p_value), _required(standing)]
     if standing.stamped:
@@ -117,7 +117,7 @@ def _short(standing: Standing) -> tuple[Block, ...]:
 
 
 def _required(standing: Standing) -> str:
-    owner = f"Before the first question the owner fixed the proof: once in {once_in(standing.verdict.alpha)}."
+    owner = f"Before the first question, the owner fixed what counts as proof: once in {once_in(standing.verdict.alpha)}."
     return owner if standing.audited is None else f"{owner} The auditor may ask for more; the table below tells both."
 
 
@@ -127,8 +127,8 @@ def _unrelated(verdict: Verdict) -> str:
     often = f"at most {percent(bound)} of the keys: about {bound * answered:.1f} of the {answered} that were answered here"
     if verdict.null.kind == "design":
         return (
-            "Each secret answer was drawn by lot from a list of candidates. A model that never saw the draw cannot know its result, "
-            f"whatever it was trained on. So it hits {often}, and this one hit {verdict.hits}."
+            "Each secret answer was drawn by lot from a list of candidates. A model that never saw the draw cannot know its "
+            f"result, whatever it was trained on. So it hits {often}, and this one hit {verdict.hits}."
         )
     return f"As this verdict assumes, an unrelated model hits {often}, and this one hit {verdict.hits}."
 
@@ -211,7 +211,7 @@ def _repeating_audit(path: Path, judge: Judge, standard: Standard) -> tuple[Bloc
         command_line("python", "-I", "tools/audit.py", *given, *own),
     ]
     return (
-        "Anybody can repeat the audit, without a model and without a network. The second command shares no code with the first.",
+        "Anybody can repeat the audit, without a model or a network. The second command shares no code with the first.",
         Code("\n".join(lines)),
     )
 

@@ -45,12 +45,7 @@ class Source(NamedTuple):
     content: bytes
 
 
-def read_source(
-    path: Path,
-    told: Told,
-    judge: Judge = Judge(),
-    standard: Standard = Standard(),  # noqa: B008  immutable
-) -> tuple[Source, list[Chapter]]:
+def read_source(path: Path, told: Told, judge: Judge, standard: Standard) -> tuple[Source, list[Chapter]]:
     """Read a file, or the folder of an evaluation, and tell what it comes to.
 
     Raises:

@@ -9,8 +9,7 @@ from insignia.reporting.base import Block, Bullets, Callout, Code, Heading, Tabl
 from insignia.reporting.chapters import Chapter
 from insignia.reporting.measurements import evaluation_report
 from insignia.suspects.base import CHANNELS
-from insignia.terminal import command_line, counted, percent
-from insignia.verification.wording import once_in
+from insignia.terminal import command_line, counted, once_in, percent
 
 __all__ = ["evaluation_chapter", "robustness_chapter"]
 
@@ -27,13 +26,15 @@ def evaluation_chapter(result: Evaluation) -> Chapter:
             "no", f"{len(unlike)} of {counted(judged, 'suspect')} did not do as expected.", ", ".join(unlike) + "."
         )
     else:
-        answer = Callout("yes", f"All of {counted(judged, 'suspect')} did as expected.", _in_words(result))
+        answer = Callout("yes", f"All of {counted(judged, 'suspect')} did as expected.", result.heading + ".")
     cost = [f"{name}: the perplexity of the published model is x{ratio:.4f}." for name, ratio in result.perplexity.items()]
     short: tuple[Block, ...] = (
         Heading("What was tried?", 3),
-        f"{counted(result.num_fingerprints, 'fingerprint')} (secret questions with secret answers) were put into {result.model} by "
-        f"{counted(len(result.perplexity), 'method')}: {', '.join(result.perplexity)}. Then marked models and models without the "
-        "mark were asked, some of them after other training.",
+        (
+            f"{counted(result.num_fingerprints, 'fingerprint')} (secret questions with secret answers) were put into "
+            f"{result.model} by {counted(len(result.perplexity), 'method')}: {', '.join(result.perplexity)}. Then marked "
+            "models and models without the mark were asked, some of them after other training."
+        ),
         Heading("Is the mark found where it should be, and nowhere else?", 3),
         _in_words(result),
         *result.figures(),
@@ -62,8 +63,11 @@ def robustness_chapter(result: Robustness) -> Chapter:
     labels = list(dict.fromkeys(row.label for row in own))
     short: tuple[Block, ...] = (
         Heading("What was tried?", 3),
-        f"{counted(len(result.marks), 'mark')} in {result.model}, and {counted(len(labels), 'attack')}: what a thief might do to the "
-        "weights of a marked model, or as its host. After each attack the test of 'insignia verify' asked for the mark.",
+        (
+            f"{counted(len(result.marks), 'mark')} in {result.model}, and {counted(len(labels), 'attack')}: what a thief "
+            "might do to the weights of a marked model, or as its host. After each attack the test of 'insignia verify' "
+            "asked for the mark."
+        ),
         Heading("What is left of the mark?", 3),
         _marks(result),
         *result.figures(),
@@ -79,7 +83,7 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Heading("Keys until proof, by strength", 3),
         *survival_by_strength(result),
         Heading("How it was made", 3),
-        Table.of("", ("", ""), _settings(result)),
+        Table.of("", ("", ""), _settings(result), left=True),
         Heading("The attacks and their settings", 3),
         Table.of("", ("attack", "on", "settings"), _specs(own), left=True),
     )
@@ -92,9 +96,8 @@ def _in_words(result: Evaluation) -> str:
     for expected, who in ((True, "that should answer"), (False, "that should not")):
         rates = [cell.fsr for cell in result.cells if cell.should_activate is expected]
         if rates:
-            said.append(
-                f"{counted(len(rates), 'suspect')} {who}: {percent(min(rates))} to {percent(max(rates))} of the fingerprints."
-            )
+            most = "" if min(rates) == max(rates) else f" to {percent(max(rates))}"
+            said.append(f"{counted(len(rates), 'suspect')} {who}: {percent(min(rates))}{most} of the fingerprints.")
     return " ".join(said)
 
 
@@ -111,7 +114,7 @@ def _doubts_of_evaluation(result: Evaluation) -> Iterator[str]:
         yield "Suspects without a p-value have trials that depend on each other: their rates are descriptions, and no tests."
     if not result.user_loss:
         yield "No user fine-tuned the model here, so nothing is said about what further training leaves of the mark."
-    yield "The owner measured this on models of their own. It tells how well a method works, and is no evidence against a suspect."
+    yield "The owner measured this on models of their own. It tells how well a method works, and proves nothing of a suspect."
 
 
 def _robust(result: Robustness) -> Callout:
@@ -162,12 +165,12 @@ def _cheapest(result: Robustness, mark: str) -> Iterator[str]:
     hosts = [row for row in lost if row.on == "host"]
     if weights:
         row = min(weights, key=lambda each: each.perplexity or 0)
-        yield f"{mark}: of the attacks on the weights, {row.label} is the cheapest that works: perplexity x{row.perplexity:.3g}."
+        yield f"{mark}: of attacks on the weights, {row.label} is the cheapest that works (perplexity x{row.perplexity:.3g})."
     if hosts:
         row = min(hosts, key=lambda each: each.changed)
         yield (
-            f"{mark}: of what a host does, {row.label} is the cheapest that works: {percent(row.changed)} of the ordinary replies "
-            "begin with another word."
+            f"{mark}: of what a host does, {row.label} is the cheapest that works: {percent(row.changed)} of the ordinary "
+            "replies begin with another word."
         )
     if not lost:
         yield f"{mark}: no attack of this grid got rid of it."
@@ -179,8 +182,8 @@ def _about_controls(result: Robustness) -> str:
         return "Nobody asked: there is no control in this grid."
     least = min((proof.p_value for row in controls for proof in row.by_channel.values()), default=1.0)
     return (
-        f"{counted(len(controls), 'test')} of models without the mark, after the same attacks: {len(result.accused)} accused. The "
-        f"smallest p-value among them is {least:.2g}; a proof takes {result.alpha:.2g}."
+        f"{counted(len(controls), 'test')} of models without the mark, after the same attacks: {len(result.accused)} accused. "
+        f"The smallest p-value among them is {least:.2g}; a proof takes {result.alpha:.2g}."
     )
 
 

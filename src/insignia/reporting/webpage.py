@@ -1,6 +1,7 @@
 """Reports as web pages: one file, no script, nothing that is loaded from elsewhere, for screens of any width and for paper."""
 
 import functools
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from insignia.figures import draw
@@ -9,8 +10,11 @@ from insignia.terminal import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 __all__ = ["WebPage"]
+
+_NUMBER = re.compile(r"\d[\d.]*e-\d+|\d[\d.,]* %")  # what a line must not break in: 9.5e-07, 6.2 %
 
 
 class WebPage(Format):
@@ -40,7 +44,15 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["prose"] = _prose
     return made.get_template("page.html.jinja")
+
+
+def _prose(text: str) -> "Markup":
+    """The text, escaped, with numbers that stay on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup(_NUMBER.sub(r'<span class="n">\g<0></span>', str(escape(printable(text)))))  # noqa: S704  escaped
 
 
 def _finalized(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Verdicts: the result of a test as a record."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from insignia.figures import Axis, Curve, Figure
 from insignia.records import Displayed, Record
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import Channel, RequestOptions
-from insignia.terminal import printable
+from insignia.terminal import once_in, printable
 from insignia.verification.matching import Match
 
 __all__ = ["SMALLEST_P_VALUE", "ControlFinding", "NullClaim", "Verdict"]
@@ -114,20 +115,24 @@ class Verdict(Displayed):
         if not self.log10_e_values:
             return []
         threshold = math.log10(self.suspects / self.alpha)
-        found = {self.suspect: self.log10_e_values} | {f"control: {each.name}": each.log10_e_values for each in self.controls}
-        curves = [Curve(name, _thinned((0.0, *values))) for name, values in found.items()]
+        others = [(f"control: {each.name}", each.log10_e_values) for each in self.controls]
+        curves = [Curve(name, _thinned((0.0, *values))) for name, values in [(self.suspect, self.log10_e_values), *others]]
         about = (
-            f"Evidence that the mark is in {self.suspect}, by number of keys asked. Its highest point is 10^"
-            f"{max(0.0, *self.log10_e_values):.1f}; the proof asked for is 10^{threshold:.1f}."
+            f"How often an unrelated model gets as far as {self.suspect} did, by number of keys asked: at its best once in "
+            f"{_once_in(self.log10_e_values)}. The proof asked for is once in {once_in(10**-threshold)}."
         )
         if self.controls:
-            highest = max((0.0, *(value for each in self.controls for value in each.log10_e_values)))
-            about += f" No control was higher than 10^{highest:.1f}."
+            highest = _once_in([value for each in self.controls for value in each.log10_e_values])
+            about += f" No control came further than once in {highest}."
         axes = (Axis("keys asked"), Axis("an unrelated model gets here once in", powers=True))
         return [Figure("Evidence, key by key", about, *axes, tuple(curves), (threshold, "the proof asked for"))]
 
     def __str__(self) -> str:
         return printable(self.sentence)
+
+
+def _once_in(logs: Sequence[float]) -> str:
+    return once_in(max(SMALLEST_P_VALUE, 10 ** -max((0.0, *logs))))
 
 
 def _thinned(values: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
