@@ -97,12 +97,13 @@ class Figure(NamedTuple):
     def rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The numbers as the header and the rows of a table: a column for each curve, where the points need no names."""
         if any(curve.labels for curve in self.curves):
-            named: list[tuple[str, ...]] = [
-                (curve.name, label, self.x.named(x), self.y.named(y))
+            axes = [(axis, place) for place, axis in enumerate((self.x, self.y)) if not axis.ticks]  # else the labels name it
+            named = [
+                (label, *(axis.named(point[place]) for axis, place in axes), curve.name)
                 for curve in self.curves
-                for label, (x, y) in zip(curve.labels, curve.points, strict=True)
+                for label, point in zip(curve.labels, curve.points, strict=True)
             ]
-            return ("", "", self.x.label, self.y.label), named
+            return ("", *(axis.label for axis, _ in axes), ""), named
         columns = [dict(curve.points) for curve in self.curves]
         places = sorted({x for column in columns for x in column})
         rows = [(self.x.named(x), *(self.y.named(column[x]) if x in column else "-" for column in columns)) for x in places]

@@ -134,7 +134,7 @@ class Robustness(Displayed):
                 "The evidence of all keys by the strongest channel, against the share of ordinary replies that changed.",
             ),
         )
-        evidence = Axis("an unrelated model gets here once in", powers=True)
+        evidence = Axis("by chance, once in", powers=True)
         threshold = (-math.log10(self.alpha), "the proof asked for")
         found = []
         for on, cost, title, about in sides:

@@ -42,6 +42,7 @@ def verdict_chapter(verdict: Verdict, *, transcript: Path | None = None) -> Chap
         ["tests that share alpha", str(verdict.suspects)],
         ["e-value", f"{verdict.e_value:.3g}"],
         ["numbers of the keys asked, in order", _listed(verdict.keys_spent)],
+        ["log10 of the e-value after each", _listed([f"{value:.2f}" for value in verdict.log10_e_values])],
         ["SHA-256 of the transcript's last line", verdict.transcript.removeprefix("sha256:")],
     ]
     full = (
@@ -216,6 +217,6 @@ def _repeating_audit(path: Path, judge: Judge, standard: Standard) -> tuple[Bloc
     )
 
 
-def _listed(numbers: Sequence[int]) -> str:
+def _listed(numbers: Sequence[int | str]) -> str:
     shown = ", ".join(map(str, numbers[:_MOST]))
     return f"{shown} and {len(numbers) - _MOST} more" if len(numbers) > _MOST else shown

@@ -122,9 +122,9 @@ class Verdict(Displayed):
             f"{_once_in(self.log10_e_values)}. The proof asked for is once in {once_in(10**-threshold)}."
         )
         if self.controls:
-            highest = _once_in([value for each in self.controls for value in each.log10_e_values])
-            about += f" No control came further than once in {highest}."
-        axes = (Axis("keys asked"), Axis("an unrelated model gets here once in", powers=True))
+            highest = max(value for each in self.controls for value in (0.0, *each.log10_e_values))
+            about += f" No control came further than once in {_once_in([highest])}." if highest else " No control got anywhere."
+        axes = (Axis("keys asked"), Axis("by chance, once in", powers=True))
         return [Figure("Evidence, key by key", about, *axes, tuple(curves), (threshold, "the proof asked for"))]
 
     def __str__(self) -> str:
