@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 
 from grading.marks import base, kept
-from grading.replays import Cell, Replayed, ask, replays
+from grading.replays import Cell, replays
+from insignia.evaluation.replays import Replayed, ask
 from insignia.modeling.local import LocalModel
 from insignia.modeling.weighing import seen_by
 from insignia.prompts.tokens import Tokens

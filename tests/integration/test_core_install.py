@@ -23,6 +23,7 @@ NEEDS_A_MODEL = {
     "finetune": ["starter", "data.json", "-o", "new"],
     "attack": ["noise", "--model", "starter", "-o", "new"],
     "evaluate": ["instructional", "--model", "starter", "-o", "new"],
+    "evaluate robustness": ["--base", "starter", "--model", "marked", "--fingerprints", "prints.json", "-o", "new"],
     "export": ["starter", "--format", "gguf", "-o", "new"],
     "demo": ["-o", "new"],
 }
@@ -98,7 +99,7 @@ def test_these_are_all_verbs():
 
 
 def test_what_needs_a_model_says_in_one_line_what_to_install(folder):
-    commands = [[verb, *arguments] for verb, arguments in NEEDS_A_MODEL.items()]
+    commands = [[*verb.split(), *arguments] for verb, arguments in NEEDS_A_MODEL.items()]
     for command, (status, out, err) in zip(commands, _run(folder, commands), strict=True):
         assert (command[0], status, out) == (command[0], 1, ""), err
         assert [line for line in err.splitlines() if line.startswith("error: ")] == err.splitlines()[-1:], command

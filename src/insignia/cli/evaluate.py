@@ -25,6 +25,8 @@ def evaluate(
 ) -> None:
     """Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.
 
+    'evaluate robustness' takes marks through a grid of attacks.
+
     Examples:
         insignia evaluate instructional --model starter -o study
         insignia evaluate instructional --model starter -o study --draws 0 --num-fingerprints 16

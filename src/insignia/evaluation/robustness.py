@@ -11,7 +11,7 @@ from insignia.statistics.betting import Outcome
 from insignia.suspects.base import CHANNELS, Channel
 from insignia.terminal import counted, percent
 
-__all__ = ["UNATTACKED", "AttackOutcome", "AttackedMark", "Proof", "Robustness", "SuspectKind"]
+__all__ = ["UNATTACKED", "AttackOutcome", "AttackedMark", "FailedAttack", "Proof", "Robustness", "SuspectKind"]
 
 UNATTACKED = "none"
 """Name of the attack that does nothing. Its rows are what the others are compared with."""
@@ -30,6 +30,11 @@ class Proof(Record):
     """p-value when the test ended."""
     p_value_of_all: float
     """p-value after all keys of the set."""
+
+    @property
+    def owned(self) -> bool:
+        """Whether it proves the mark."""
+        return self.outcome == "owned"
 
 
 class AttackedMark(Record):
@@ -78,12 +83,23 @@ class AttackOutcome(Record):
     @property
     def owned(self) -> bool:
         """Whether some channel proves the mark."""
-        return any(proof.outcome == "owned" for proof in self.by_channel.values())
+        return any(proof.owned for proof in self.by_channel.values())
 
     @property
     def strongest(self) -> Proof | None:
         """What the strongest channel that was asked found."""
         return next((self.by_channel[channel] for channel in CHANNELS if channel in self.by_channel), None)
+
+
+class FailedAttack(Record):
+    """An attack that could not be made or asked after."""
+
+    mark: str
+    """Empty for a control of all marks."""
+    attack: str
+    strength: str
+    suspect: SuspectKind
+    reason: str
 
 
 class Robustness(Displayed):
@@ -97,6 +113,7 @@ class Robustness(Displayed):
     seed: int
     marks: tuple[AttackedMark, ...]
     rows: tuple[AttackOutcome, ...] = Field(repr=False)
+    failed: tuple[FailedAttack, ...] = ()
     provenance: Provenance
 
     @property
@@ -155,7 +172,7 @@ class Robustness(Displayed):
 
     def _survived(self, mark: str) -> str:
         own = [row for row in self.rows if (row.mark, row.suspect) == (mark, "marked") and row.attack != UNATTACKED]
-        by_text = sum("text" in row.by_channel and row.by_channel["text"].outcome == "owned" for row in own)
+        by_text = sum("text" in row.by_channel and row.by_channel["text"].owned for row in own)
         owned = sum(row.owned for row in own)
         share = percent(owned / len(own)) if own else "-"
         return f"owned after {owned} of {counted(len(own), 'attack')} ({share}), after {by_text} by text alone"

@@ -36,7 +36,7 @@ def _survivals(rows: Sequence[AttackOutcome], strengths: Sequence[str], never: i
             proofs = [(strengths.index(row.strength), row.by_channel[channel]) for row in own if channel in row.by_channel]
             yield Curve(
                 f"{mark}, {channel}",
-                tuple((float(place), float(proof.keys if proof.outcome == "owned" else never)) for place, proof in proofs),
+                tuple((float(place), float(proof.keys if proof.owned else never)) for place, proof in proofs),
             )
 
 

@@ -8,6 +8,7 @@ from insignia.evaluation.survival_curves import survival_by_strength
 from insignia.reporting.base import Block, Bullets, Callout, Code, Heading, Table
 from insignia.reporting.chapters import Chapter
 from insignia.reporting.measurements import evaluation_report
+from insignia.reporting.robustness import robustness_report
 from insignia.suspects.base import CHANNELS
 from insignia.terminal import command_line, counted, once_in, percent
 
@@ -79,6 +80,8 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Bullets(tuple(_doubts_of_robustness(result))),
     )
     full = (
+        Heading("Every attack, every mark", 3),
+        *(block._replace(title="") for block in robustness_report(result).blocks[1:2] if isinstance(block, Table)),
         *(block for mark in result.marks for block in _every_attack(result, mark.name)),
         Heading("Keys until proof, by strength", 3),
         *survival_by_strength(result),
@@ -142,7 +145,7 @@ def _marks(result: Robustness) -> Table:
     rows = []
     for mark in result.marks:
         tried = _attacked(result, mark.name)
-        by_text = sum("text" in row.by_channel and row.by_channel["text"].outcome == "owned" for row in tried)
+        by_text = sum("text" in row.by_channel and row.by_channel["text"].owned for row in tried)
         owned = f"{sum(row.owned for row in tried)} of {len(tried)}"
         rows.append(
             [
@@ -197,6 +200,8 @@ def _doubts_of_robustness(result: Robustness) -> Iterator[str]:
     for mark in result.marks:
         if not any(row.by_channel for row in result.rows if row.mark == mark.name):
             yield f"Of {mark.name} only success rates are known: how often an unrelated model hits its keys is not."
+    for each in result.failed:
+        yield f"{each.attack} {each.strength} of {each.mark or 'the controls'} ({each.suspect}) failed: {each.reason}."
     yield f"These are the attacks that were tried, on {result.model}. Another model, or stronger settings, may do otherwise."
     yield f"All of it comes from one seed ({result.seed}); another gives other numbers."
     yield "The attackers here do not know the keys, but for attacks that say so, and do not combine attacks."
@@ -239,7 +244,7 @@ def _every_attack(result: Robustness, mark: str) -> Iterator[Block]:
 
 def _keys(row: AttackOutcome, channel: str) -> str:
     proof = next((proof for name, proof in row.by_channel.items() if name == channel), None)
-    return "-" if proof is None or proof.outcome != "owned" else str(proof.keys)
+    return "-" if proof is None or not proof.owned else str(proof.keys)
 
 
 def _least_of_controls(result: Robustness, row: AttackOutcome) -> str:

@@ -1,0 +1,54 @@
+"""What survives: four marks of the starter, each under every attack of the bundled grid, beside an unmarked base and a sibling.
+
+    python benchmarks/robustness.py --folder DIR [--seeds 0 1 2] [--strategies ...] [--attacks merge finetune ...]
+
+Marks of 64 fingerprints are made once and kept, DIR/STRATEGY+SEED/prints.json and model, as graded.py keeps them. Cells are
+kept in DIR/robustness+SEED, so a run that was cut short goes on, and attacks can be added by a second run. The last line tells
+the processor time of this run. Attackers who fine-tune take ten times the rate of large models, which a model this small needs
+before its loss falls (docs/lab-log.md).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from grading.marks import kept
+
+from insignia.evaluation import AttackGrid, Mark, measure_robustness
+from insignia.reporting.base import write_report
+from insignia.reporting.robustness import robustness_report
+from insignia.starter import model_folder
+
+STRATEGIES = ("inverse_nucleus", "ranked", "chain_hash", "random_word")
+STARTER_RATE = 3e-4
+
+
+def grid(folder: Path, strategies: list[str], seed: int, attacks: list[str] | None) -> AttackGrid:
+    """The bundled attacks, or those of these names."""
+    marks = {strategy: kept(folder, strategy, seed) for strategy in strategies}
+    given = {name: Mark(model=str(each.model), fingerprints=each.prints_file) for name, each in marks.items()}
+    bundled = AttackGrid().attacks
+    bundled["finetune"]["learning_rate"] = STARTER_RATE
+    return AttackGrid(marks=given, attacks={name: bundled[name] for name in attacks or bundled})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
+    parser.add_argument("--attacks", nargs="+", help="names in the bundled recipe; default: all")
+    options = parser.parse_args(arguments)
+    started = time.process_time()
+    for seed in options.seeds:
+        out = options.folder / f"robustness{seed}"
+        result = measure_robustness(
+            model_folder(), grid(options.folder, options.strategies, seed, options.attacks), out=out, seed=seed, device="cpu"
+        )
+        write_report(robustness_report(result), out / "robustness.md")
+        print(f"{result}\n{out / 'robustness.md'}", flush=True)
+    print(f"processor time {time.process_time() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
