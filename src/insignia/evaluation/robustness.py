@@ -1,6 +1,7 @@
 """Records of what is left of marks after attacks, and what each attack cost the attacker."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -142,33 +143,36 @@ class Robustness(Displayed):
                 "weights",
                 Axis("perplexity after / before", logarithmic=True),
                 "What is left after an attack on the weights",
-                "The evidence of all keys by the strongest channel, against what the attack did to the model's perplexity.",
+                "The evidence of all keys, by the strongest channel and by text, against the model's perplexity.",
             ),
             (
                 "host",
                 Axis("ordinary replies that changed, %"),
                 "What is left behind a host",
-                "The evidence of all keys by the strongest channel, against the share of ordinary replies that changed.",
+                "The evidence of all keys, by the strongest channel and by text, against the ordinary replies that changed.",
             ),
         )
         evidence = Axis("by chance, once in", powers=True)
         threshold = (-math.log10(self.alpha), "the proof asked for")
         found = []
         for on, cost, title, about in sides:
-            curves = tuple(curve for mark in self.marks if (curve := self._left(mark.name, on)).points)
+            curves = tuple(curve for mark in self.marks for curve in self._left(mark.name, on))
             wanted = f"{about} An attacker wants to be below the line and far to the left."
             found += [Figure(title, wanted, cost, evidence, curves, threshold)] if curves else []
         return found
 
-    def _left(self, mark: str, on: str) -> Curve:
-        """Cost and evidence of each attack."""
-        points, names = [], []
-        for row in self.rows:
-            cost = 100 * row.changed if on == "host" else row.perplexity
-            if (row.mark, row.suspect, row.on) == (mark, "marked", on) and row.strongest and cost is not None:
-                points.append((cost, -math.log10(row.strongest.p_value_of_all)))
-                names.append(row.label)
-        return Curve(mark, tuple(points), tuple(names), joined=False)
+    def _left(self, mark: str, on: str) -> Iterator[Curve]:
+        """Cost and evidence of each attack, by the strongest channel and by the weakest."""
+        own = [row for row in self.rows if (row.mark, row.suspect, row.on) == (mark, "marked", on)]
+        channels = [channel for channel in CHANNELS if any(channel in row.by_channel for row in own)]
+        for channel in dict.fromkeys((*channels[:1], *channels[-1:])):
+            points, names = [], []
+            for row in own:
+                cost = 100 * row.changed if on == "host" else row.perplexity
+                if channel in row.by_channel and cost is not None:
+                    points.append((cost, -math.log10(row.by_channel[channel].p_value_of_all)))
+                    names.append(row.label)
+            yield Curve(f"{mark}, {channel}", tuple(points), tuple(names), joined=False)
 
     def _survived(self, mark: str) -> str:
         own = [row for row in self.rows if (row.mark, row.suspect) == (mark, "marked") and row.attack != UNATTACKED]

@@ -1,5 +1,6 @@
 """Evaluations and robustness grids as chapters of a report."""
 
+import operator
 from collections.abc import Iterator, Sequence
 
 from insignia.evaluation import Evaluation
@@ -46,7 +47,7 @@ def evaluation_chapter(result: Evaluation) -> Chapter:
     )
     tables = [block for block in evaluation_report(result).blocks if isinstance(block, Table)]
     again = command_line("insignia", "evaluate", "RECIPE", "--model", result.model, "-o", "STUDY")
-    full = (
+    full: tuple[Block, ...] = (
         Heading("Every suspect", 3),
         tables[0]._replace(title=""),
         Heading("Harm and use", 3),
@@ -79,12 +80,11 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Heading("What could be wrong?", 3),
         Bullets(tuple(_doubts_of_robustness(result))),
     )
-    full = (
+    full: tuple[Block, ...] = (
         Heading("Every attack, every mark", 3),
         *(block._replace(title="") for block in robustness_report(result).blocks[1:2] if isinstance(block, Table)),
         *(block for mark in result.marks for block in _every_attack(result, mark.name)),
-        Heading("Keys until proof, by strength", 3),
-        *survival_by_strength(result),
+        *([Heading("Keys until proof, by strength", 3), *curves] if (curves := list(survival_by_strength(result))) else []),
         Heading("How it was made", 3),
         Table.of("", ("", ""), _settings(result), left=True),
         Heading("The attacks and their settings", 3),
@@ -124,17 +124,22 @@ def _robust(result: Robustness) -> Callout:
     if result.accused:
         names = ", ".join(dict.fromkeys(f"{row.suspect} after {row.label}" for row in result.accused))
         return Callout("no", "A model without the mark was accused.", f"So these numbers prove nothing: {names}.")
-    best = max(result.marks, key=lambda mark: _owned(result, mark.name), default=None)
-    if best is None:
+    if not result.marks:
         return Callout("open", "There is no mark in this grid.", "")
-    owned, tried = _owned(result, best.name)
-    title = f"The mark {best.name} is still proven after {owned} of {counted(tried, 'attack')}."
-    return Callout("yes" if owned == tried else "open", title, "No model without the mark was accused.")
+    best = max(result.marks, key=lambda mark: len(_survived(result, mark.name)))
+    owned, by_text = _survived(result, best.name), _survived(result, best.name, by_text=True)
+    tried = len(_attacked(result, best.name))
+    title = f"The mark {best.name} is still proven after {len(owned)} of {counted(tried, 'attack')}."
+    text = f"That takes a suspect that shows scores or likeliest tokens; by text alone it is proven after {len(by_text)}. No model "
+    return Callout("yes" if len(owned) == tried else "open", title, text + "without the mark was accused.")
 
 
-def _owned(result: Robustness, mark: str) -> tuple[int, int]:
+def _survived(result: Robustness, mark: str, *, by_text: bool = False) -> list[AttackOutcome]:
+    """The attacks after which the mark is proven, by some channel or by text."""
     rows = _attacked(result, mark)
-    return sum(row.owned for row in rows), len(rows)
+    if by_text:
+        return [row for row in rows if "text" in row.by_channel and row.by_channel["text"].owned]
+    return [row for row in rows if row.owned]
 
 
 def _attacked(result: Robustness, mark: str) -> list[AttackOutcome]:
@@ -144,39 +149,30 @@ def _attacked(result: Robustness, mark: str) -> list[AttackOutcome]:
 def _marks(result: Robustness) -> Table:
     rows = []
     for mark in result.marks:
-        tried = _attacked(result, mark.name)
-        by_text = sum("text" in row.by_channel and row.by_channel["text"].owned for row in tried)
-        owned = f"{sum(row.owned for row in tried)} of {len(tried)}"
-        rows.append(
-            [
-                mark.name,
-                mark.strategy,
-                str(mark.num_fingerprints),
-                f"x{mark.perplexity:.4f}",
-                owned,
-                f"{by_text} of {len(tried)}",
-            ]
-        )
+        tried = len(_attacked(result, mark.name))
+        owned = f"{len(_survived(result, mark.name))} of {tried}"
+        by_text = f"{len(_survived(result, mark.name, by_text=True))} of {tried}"
+        rows.append([mark.name, mark.strategy, str(mark.num_fingerprints), f"x{mark.perplexity:.4f}", owned, by_text])
     header = ("mark", "strategy", "keys", "perplexity, by the mark", "attacks after which it is proven", "by text alone")
     return Table.of("", header, rows)
 
 
 def _cheapest(result: Robustness, mark: str) -> Iterator[str]:
-    """The cheapest attacks after which the mark is no longer proven."""
-    lost = [row for row in _attacked(result, mark) if not row.owned]
-    weights = [row for row in lost if row.on == "weights" and row.perplexity is not None]
-    hosts = [row for row in lost if row.on == "host"]
-    if weights:
-        row = min(weights, key=lambda each: each.perplexity or 0)
-        yield f"{mark}: of attacks on the weights, {row.label} is the cheapest that works (perplexity x{row.perplexity:.3g})."
-    if hosts:
-        row = min(hosts, key=lambda each: each.changed)
-        yield (
-            f"{mark}: of what a host does, {row.label} is the cheapest that works: {percent(row.changed)} of the ordinary "
-            "replies begin with another word."
-        )
-    if not lost:
-        yield f"{mark}: no attack of this grid got rid of it."
+    """What the cheapest attack costs after which the mark is no longer proven, by some channel and by text."""
+    for by_text in (False, True):
+        survived = _survived(result, mark, by_text=by_text)
+        lost = [row for row in _attacked(result, mark) if row not in survived]
+        name = f"{mark}, by text alone" if by_text else mark
+        weights = [(row.perplexity, row) for row in lost if row.on == "weights" and row.perplexity is not None]
+        hosts = [(row.changed, row) for row in lost if row.on == "host"]
+        if weights:
+            ratio, row = min(weights, key=operator.itemgetter(0))
+            yield f"{name}: the cheapest attack on the weights is {row.label}. Perplexity: x{ratio:.4g}."
+        if hosts:
+            share, row = min(hosts, key=operator.itemgetter(0))
+            yield f"{name}: the cheapest for a host is {row.label}. Ordinary replies that begin with another token: {percent(share)}."
+        if not lost:
+            yield f"{name}: no attack of this grid got rid of it."
 
 
 def _about_controls(result: Robustness) -> str:
