@@ -67,7 +67,7 @@ class Axis(NamedTuple):
     def named(self, value: float) -> str:
         """The name of a place, or its number."""
         if self.powers:
-            return f"10^{value:.1f}"
+            return f"10^{round(value, 1) + 0.0:.1f}"  # no -0.0
         return next((name for place, name in self.ticks if place == value), f"{value:.4g}")
 
 

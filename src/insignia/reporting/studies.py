@@ -80,11 +80,14 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Heading("What could be wrong?", 3),
         Bullets(tuple(_doubts_of_robustness(result))),
     )
+    by_strength: list[Block] = [*survival_by_strength(result)]
+    if by_strength:
+        by_strength.insert(0, Heading("Keys until proof, by strength", 3))
     full: tuple[Block, ...] = (
         Heading("Every attack, every mark", 3),
         *(block._replace(title="") for block in robustness_report(result).blocks[1:2] if isinstance(block, Table)),
         *(block for mark in result.marks for block in _every_attack(result, mark.name)),
-        *([Heading("Keys until proof, by strength", 3), *curves] if (curves := list(survival_by_strength(result))) else []),
+        *by_strength,
         Heading("How it was made", 3),
         Table.of("", ("", ""), _settings(result), left=True),
         Heading("The attacks and their settings", 3),
@@ -130,8 +133,8 @@ def _robust(result: Robustness) -> Callout:
     owned, by_text = _survived(result, best.name), _survived(result, best.name, by_text=True)
     tried = len(_attacked(result, best.name))
     title = f"The mark {best.name} is still proven after {len(owned)} of {counted(tried, 'attack')}."
-    text = f"That takes a suspect that shows scores or likeliest tokens; by text alone it is proven after {len(by_text)}. No model "
-    return Callout("yes" if len(owned) == tried else "open", title, text + "without the mark was accused.")
+    text = f"By text alone it is proven after {len(by_text)}. No model without the mark was accused."
+    return Callout("yes" if len(owned) == tried else "open", title, text)
 
 
 def _survived(result: Robustness, mark: str, *, by_text: bool = False) -> list[AttackOutcome]:
@@ -170,7 +173,7 @@ def _cheapest(result: Robustness, mark: str) -> Iterator[str]:
             yield f"{name}: the cheapest attack on the weights is {row.label}. Perplexity: x{ratio:.4g}."
         if hosts:
             share, row = min(hosts, key=operator.itemgetter(0))
-            yield f"{name}: the cheapest for a host is {row.label}. Ordinary replies that begin with another token: {percent(share)}."
+            yield f"{name}: the cheapest for a host is {row.label}. It changes the first token of {percent(share)} of replies."
         if not lost:
             yield f"{name}: no attack of this grid got rid of it."
 
