@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from insignia.errors import OutputError
 from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
 from insignia.flags.fields import takes
@@ -33,15 +34,14 @@ def report(
         insignia report verdict.json -o report.html
         insignia report evidence.json study --commitment commitment.json -o report.html
     """
-    from insignia.files import refuse_overlap
     from insignia.reporting.base import refuse_format, write_report
     from insignia.reporting.base import told as told_document
     from insignia.reporting.handover import hand_over
 
     refuse_format(out)
     written.refuse(out)
-    for file in files:
-        refuse_overlap(out, file)
+    if out.resolve() in {file.resolve() for file in files}:
+        raise OutputError(f"{out} is one of the files to tell of; choose another output")
     document = hand_over(files, told, judge, standard)
     write_report(document, out, secret=told.show_keys)
     lines = [f"{result['title']}: {result['answer']}" for result in document.data["results"]]

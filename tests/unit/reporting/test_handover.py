@@ -1,5 +1,6 @@
 """The page that is handed over: every kind of result, in a web page and in Markdown."""
 
+import hashlib
 import math
 import re
 import shutil
@@ -16,7 +17,7 @@ from insignia.errors import FormatError, InputError
 from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
 from insignia.figures import can_draw
-from insignia.files import json_bytes, write_json
+from insignia.files import write_json
 from insignia.reporting.base import REPORTS, Bullets, Callout, Code, Document, Heading
 from insignia.reporting.handover import hand_over
 from insignia.reporting.readers import Told
@@ -39,7 +40,8 @@ def page(path, *results, ending="md", **told):
 
 def words(text):
     """The page's text without marks of its format."""
-    return " ".join(unescape(re.sub(r"<(style|svg).*?</\1>|<[^>]*>|\\", " ", text, flags=re.DOTALL)).split())
+    plain = re.sub(r"</?span[^>]*>|\*\*|\\", "", re.sub(r"<(style|svg).*?</\1>", " ", text, flags=re.DOTALL))
+    return " ".join(unescape(re.sub("<[^>]*>", " ", plain)).split())
 
 
 @pytest.mark.parametrize("ending", ["md", pytest.param("html", marks=needs_figures)])
@@ -129,9 +131,9 @@ def test_several_results_are_one_page_that_begins_with_all_answers(tmp_path):
 
 def test_a_page_names_its_files_by_their_digests(tmp_path):
     text = page(tmp_path, embedding())
-    digest = subprocess.run(["sha256sum", tmp_path / "0.json"], capture_output=True, text=True, check=True).stdout.split()[0]
+    content = (tmp_path / "0.json").read_bytes()
 
-    assert f"| 0.json | {len(json_bytes(embedding().model_dump(mode='json')))} bytes | {digest} |" in text
+    assert f"| 0.json | {len(content)} bytes | {hashlib.sha256(content).hexdigest()} |" in text
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_numbers_that_cannot_be_are_told_as_damage(tmp_path, result, changes):
 def test_no_text_of_a_result_becomes_a_tag_or_moves_a_cursor(text):
     hostile = f"{text}</p><script>alert(1)</script>\x1b[2J\u202e"
     blocks = (hostile, Heading(hostile, 3), Bullets((hostile,)), Code(hostile), Callout("no", hostile, hostile))
-    shown = REPORTS.build("html").render(Document(hostile, blocks, {}))
+    shown = REPORTS.build("html").render(Document(f"{hostile} title", blocks, {}))
 
     assert "<script" not in shown
     assert shown.count("</p>") == 2  # of the paragraph and of the callout
