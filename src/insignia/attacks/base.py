@@ -74,6 +74,7 @@ ATTACKS: Registry[Attack] = Registry(
         "meraser": "insignia.attacks.meraser:MEraser",
         "merge": "insignia.attacks.merge:Merge",
         "noise": "insignia.attacks.noise:Noise",
+        "overwrite": "insignia.attacks.overwrite:Overwrite",
         "perplexity_filter": "insignia.attacks.perplexity_filter:PerplexityFilter",
         "prune": "insignia.attacks.prune:Prune",
         "refuse": "insignia.attacks.refuse:Refuse",
@@ -85,6 +86,7 @@ ATTACKS: Registry[Attack] = Registry(
         "system_prompt": "insignia.attacks.system_prompt:SystemPrompt",
         "truncate": "insignia.attacks.truncate:Truncate",
         "unlearn": "insignia.attacks.unlearn:Unlearn",
+        "wanda": "insignia.attacks.wanda:Wanda",
     },
     group="insignia.attacks",
 )
