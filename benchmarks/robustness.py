@@ -16,7 +16,7 @@ from grading.marks import kept
 
 from insignia.evaluation import AttackGrid, Mark, measure_robustness
 from insignia.reporting.base import write_report
-from insignia.reporting.robustness import robustness_report
+from insignia.reporting.survival import robustness_report
 from insignia.starter import model_folder
 
 STRATEGIES = ("inverse_nucleus", "ranked", "chain_hash", "random_word")

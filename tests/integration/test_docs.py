@@ -208,6 +208,7 @@ def test_quoted_errors_are_those_of_the_code():
         ("docs/how-to/coming-from-oml.md", True),
         ("docs/how-to/fine-tune-a-model.md", True),
         ("docs/how-to/mark-your-own-model.md", True),
+        ("docs/how-to/will-my-mark-survive.md", True),
     ],
 )
 def test_a_whole_page_runs_as_printed(name, quick, run_page):

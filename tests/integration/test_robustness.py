@@ -102,6 +102,7 @@ def test_a_control_with_the_mark_ends_the_run(tmp_path, marked_starter):
         (["--model", "a/m", "--fingerprints", "p", "--model", "b/m", "--fingerprints", "p"], "one name"),
         (["--model", "m", "--fingerprints", "p", "--require", "merge owned by force"], "expected 'ATTACK"),
         (["--recipe", "instructional"], "has no 'robustness:'"),
+        (["-o", "out.html"], "give a folder's name"),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_at_once(insignia, tmp_path, arguments, told):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from insignia.cli.evaluate import refuse_file_name
 from insignia.errors import InputError
 from insignia.evaluation import AttackGrid, Mark
 from insignia.evaluation.attack_grid import Requirement, unmet
@@ -48,6 +49,7 @@ def robustness(
         insignia evaluate robustness --model marked --fingerprints prints.json --base starter -o survival
         insignia evaluate robustness --recipe robustness-quick --model marked --fingerprints prints.json --base starter -o quick
     """
+    refuse_file_name(out, "robustness")
     given = _marks(model or [], fingerprints or [])
     if given.keys() & grid.marks.keys():
         raise InputError("a mark of the recipe has the name of a --model; give it another name")
@@ -55,7 +57,7 @@ def robustness(
     required = [Requirement.of(text, grid.planned()) for text in require or ()]
     from insignia.evaluation import measure_robustness
     from insignia.reporting.base import write_report
-    from insignia.reporting.robustness import robustness_report
+    from insignia.reporting.survival import robustness_report
 
     result = measure_robustness(
         base,

@@ -97,22 +97,7 @@ def measure_robustness(
     claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks"})])
     models = AttackedModels(str(base), grid, folder, sibling=known, seed=seed, device=device, progress=progress)
     run = _Run(models, folder, grid.alpha, seed=seed, device=device, keep=keep_models)
-    rows: list[AttackOutcome] = []
-    failed: list[FailedAttack] = []
-    jobs = list(_jobs(planned, list(grid.marks)))
-    with progress.bar("attacking", len(jobs), unit="cells") as advance:
-        for job in jobs:
-            advance(0, f"{job.mark} {job.suspect}, {job.planned.label}".strip())
-            try:
-                rows += run.cell(job)
-            except (OutputError, FormatError):
-                raise
-            except InsigniaError as error:
-                name, strength = job.planned.name, job.planned.strength
-                failed.append(
-                    FailedAttack(mark=job.mark, attack=name, strength=strength, suspect=job.suspect, reason=str(error))
-                )
-            advance(1)
+    rows, failed = _all_cells(run, list(_jobs(planned, list(grid.marks))), progress)
     places = {each.label: place for place, each in enumerate(planned)}
     result = Robustness(
         model=str(base),
@@ -120,7 +105,7 @@ def measure_robustness(
         seed=seed,
         marks=models.described(),
         rows=tuple(sorted(rows, key=lambda row: (places[row.label], list(grid.marks).index(row.mark)))),
-        failed=tuple(failed),
+        failed=failed,
         provenance=provenance(),
     )
     write_json(folder / "robustness.json", result.model_dump(mode="json"))
@@ -130,6 +115,25 @@ def measure_robustness(
             f"a mark was found in models that cannot carry it: {named}; these fingerprints prove no ownership"
         )
     return result
+
+
+def _all_cells(run: "_Run", jobs: Sequence[_Job], progress: Progress) -> tuple[list[AttackOutcome], tuple[FailedAttack, ...]]:
+    """The rows of all cells, and the attacks that could not be made."""
+    rows, failed = list[AttackOutcome](), list[FailedAttack]()
+    with progress.bar("attacking", len(jobs), unit="cells") as advance:
+        for job in jobs:
+            name, strength = job.planned.name, job.planned.strength
+            advance(0, f"{job.mark} {job.suspect}, {job.planned.label}".strip())
+            try:
+                rows += run.cell(job)
+            except (OutputError, FormatError):  # the disk is full or a file is damaged: other cells would not do better
+                raise
+            except InsigniaError as error:
+                failed.append(
+                    FailedAttack(mark=job.mark, attack=name, strength=strength, suspect=job.suspect, reason=str(error))
+                )
+            advance(1)
+    return rows, tuple(failed)
 
 
 def _jobs(planned: Sequence[PlannedAttack], marks: Sequence[str]) -> Iterator[_Job]:

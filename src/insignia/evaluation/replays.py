@@ -27,7 +27,7 @@ def ask(
 ) -> dict[Channel, list[Reply]]:
     """Ask each key once by each channel, in the manner of ``verify`` but for these request options."""
     options = RequestOptions.model_validate(measuring_rules(prints).manner.model_dump() | manner)
-    questions = [Question(number, each.asked_key, each.candidates or ()) for number, each in enumerate(prints)]
+    questions = [Question.about(each, number, each.asked_key) for number, each in enumerate(prints)]
     return {channel: list(ask_by(channel, model, questions, options)) for channel in channels}
 
 

@@ -160,7 +160,7 @@ def test_a_result_tells_what_survived_and_which_control_was_accused():
 
 
 def test_the_table_has_costs_what_is_left_and_the_controls():
-    from insignia.reporting.robustness import robustness_report
+    from insignia.reporting.survival import robustness_report
 
     failed = FailedAttack(mark="", attack="unlearn", strength="8", suspect="sibling", reason="too few keys")
     whole = result(
