@@ -9,7 +9,7 @@ from insignia.evaluation.survival_curves import survival_by_strength
 from insignia.reporting.base import Block, Bullets, Callout, Code, Heading, Table
 from insignia.reporting.chapters import Chapter
 from insignia.reporting.measurements import evaluation_report
-from insignia.reporting.robustness import robustness_report
+from insignia.reporting.survival import robustness_report
 from insignia.suspects.base import CHANNELS
 from insignia.terminal import command_line, counted, once_in, percent
 
