@@ -7,6 +7,7 @@ dashes and in the shape of their points. A picture holds no script and loads not
 import hashlib
 import html
 import io
+import itertools
 import math
 import re
 import warnings
@@ -171,7 +172,8 @@ def _scale(axes: "Axes", axis: Axis, values: Sequence[float], which: Literal["x"
     shown, ticks = axes.xaxis if which == "x" else axes.yaxis, axis.ticks
     if axis.powers:
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
-        step = next((step for step in (1, 3, 5, 10, 25, 50) if (high - low) / step <= _TICKS), 100)
+        steps = itertools.chain((1, 3), (factor * 10**power for power in itertools.count() for factor in (5, 10, 25)))
+        step = next(step for step in steps if (high - low) / step <= _TICKS)
         places = range(math.ceil(low / step) * step, math.floor(high) + 1, step)
         ticks = tuple((place, _LARGE.get(place, f"10{str(place).translate(_RAISED)}")) for place in places)
     if ticks:

@@ -61,7 +61,7 @@ def test_a_bundle_is_audited_and_shows_no_key_unless_asked(insignia, here):
         "The audit of bundle.json: The mark is in api.",
         "b.md: No key and no response is in it.",
     ]
-    assert "The audit of the owner's evidence found no fault in it." in page
+    assert "An audit of the owner's evidence says so." in page
     assert f"insignia audit bundle.json --commitment commitment.json --challenge '{NONCE}'" in page
     assert "Compare root and signer" not in page
     assert not holds_a_secret(page)

@@ -10,7 +10,7 @@ from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
 from insignia.flags.fields import takes
 from insignia.reporting.output import Written
-from insignia.reporting.readers import Told
+from insignia.reporting.readers import PageOptions
 
 __all__ = ["report"]
 
@@ -19,7 +19,7 @@ __all__ = ["report"]
 def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results: verdicts, bundles, evaluations, and more.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Page to write: .html or .md.")],
-    told: Told,
+    page: PageOptions,
     judge: Judge,
     standard: Standard,
     written: Written,
@@ -34,16 +34,15 @@ def report(
         insignia report verdict.json -o report.html
         insignia report evidence.json study --commitment commitment.json -o report.html
     """
-    from insignia.reporting.base import refuse_format, write_report
-    from insignia.reporting.base import told as told_document
+    from insignia.reporting.base import refuse_format, told, write_report
     from insignia.reporting.handover import hand_over
 
     refuse_format(out)
     written.refuse(out)
     if out.resolve() in {file.resolve() for file in files}:
         raise OutputError(f"{out} is one of the files to tell of; choose another output")
-    document = hand_over(files, told, judge, standard)
-    write_report(document, out, secret=told.show_keys)
+    document = hand_over(files, page, judge, standard)
+    write_report(document, out, secret=page.show_keys)
     lines = [f"{result['title']}: {result['answer']}" for result in document.data["results"]]
-    kept = "It shows keys: keep it as you keep the bundle." if told.show_keys else "No key and no response is in it."
-    written.finish(told_document(*lines, f"{out}: {kept}", out=str(out), **document.data))
+    kept = "It shows keys: keep it as you keep the bundle." if page.show_keys else "No key and no response is in it."
+    written.finish(told(*lines, f"{out}: {kept}", out=str(out), **document.data))

@@ -11,6 +11,7 @@ from insignia.terminal import counted, percent
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
 
+_MOST_DRAWN = 100  # suspects
 _EXPECTED = {True: "should answer", False: "should not", None: "may"}
 
 
@@ -97,7 +98,9 @@ class Evaluation(Displayed):
         ][:5]
 
     def figures(self) -> list[Figure]:
-        """The success rate of every suspect, by what is expected of it."""
+        """The success rate of every suspect, by what is expected of it; none where they are too many for a picture."""
+        if not 0 < len(self.cells) <= _MOST_DRAWN:
+            return []
         places = {cell.name: float(-number) for number, cell in enumerate(self.cells)}
         curves = []
         for expected, name in _EXPECTED.items():
@@ -109,4 +112,4 @@ class Evaluation(Displayed):
         rate = Axis("success rate (FSR), %", least=-4, most=104)
         suspects = Axis("", ticks=tuple((place, name) for name, place in places.items()))
         shown = tuple(curve for curve in curves if curve.points)
-        return [Figure("Who answers the fingerprints", about, rate, suspects, shown)] if shown else []
+        return [Figure("Who answers the fingerprints", about, rate, suspects, shown)]

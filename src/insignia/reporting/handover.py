@@ -10,13 +10,13 @@ from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
 from insignia.reporting.base import Block, Bullets, Document, Heading, Table
 from insignia.reporting.chapters import Chapter
-from insignia.reporting.readers import Source, Told, read_source
+from insignia.reporting.readers import PageOptions, Source, read_source
 from insignia.terminal import counted, size
 
 __all__ = ["hand_over"]
 
 
-def hand_over(files: Sequence[Path], told: Told, judge: Judge, standard: Standard) -> Document:
+def hand_over(files: Sequence[Path], page: PageOptions, judge: Judge, standard: Standard) -> Document:
     """One page of these files, in their order.
 
     Raises:
@@ -24,7 +24,7 @@ def hand_over(files: Sequence[Path], told: Told, judge: Judge, standard: Standar
     """
     if len({file.resolve() for file in files}) < len(files):
         raise InputError("a file is named twice; name each once")
-    read = [read_source(file, told, judge, standard) for file in files]
+    read = [read_source(file, page, judge, standard) for file in files]
     chapters = [chapter for _, found in read for chapter in found]
     several = len(chapters) > 1
     blocks: list[Block] = []
@@ -36,8 +36,8 @@ def hand_over(files: Sequence[Path], told: Told, judge: Judge, standard: Standar
     blocks.append(Heading("For experts", 2))
     for chapter in chapters:
         blocks += [*_opening(chapter, several=several), *_below(chapter.full, several=several)]
-    blocks += _about([source for source, _ in read], told)
-    title = told.title or (f"{counted(len(chapters), 'result')} of insignia" if several else chapters[0].title)
+    blocks += _about([source for source, _ in read], page)
+    title = page.title or (f"{counted(len(chapters), 'result')} of insignia" if several else chapters[0].title)
     results = [{"title": each.title, "answer": each.answer.title, "result": each.data} for each in chapters]
     return Document(title, tuple(blocks), {"results": results})
 
@@ -52,11 +52,11 @@ def _below(blocks: Sequence[Block], *, several: bool) -> list[Block]:
     return [block._replace(level=4) if several and isinstance(block, Heading) else block for block in full]
 
 
-def _about(sources: Sequence[Source], told: Told) -> list[Block]:
+def _about(sources: Sequence[Source], page: PageOptions) -> list[Block]:
     rows = [[each.path.name, size(len(each.content)), hashlib.sha256(each.content).hexdigest()] for each in sources]
     secrecy = (
         "It shows the keys and responses that a bundle opens: keep it as you keep the bundle."
-        if told.show_keys
+        if page.show_keys
         else "It shows no key and no response."
     )
     return [

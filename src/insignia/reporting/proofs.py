@@ -10,7 +10,7 @@ from insignia.reporting.audits import audit_report
 from insignia.reporting.base import Block, Bullets, Callout, Code, Heading, Table, Tone
 from insignia.reporting.caveats import Standing, caveats
 from insignia.reporting.chapters import Chapter
-from insignia.reporting.verdicts import control_lines, verdict_rows
+from insignia.reporting.verdicts import control_lines, suspect_name, verdict_rows
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import RequestOptions
 from insignia.terminal import command_line, counted, once_in, percent
@@ -52,7 +52,9 @@ def verdict_chapter(verdict: Verdict, *, transcript: Path | None = None) -> Chap
         Heading("To repeat it", 3),
         *_repeating(verdict, transcript),
     )
-    return Chapter(f"The test of {verdict.suspect}", _answer(standing), _short(standing), full, verdict.model_dump(mode="json"))
+    return Chapter(
+        f"The test of {suspect_name(verdict)}", _answer(standing), _short(standing), full, verdict.model_dump(mode="json")
+    )
 
 
 def bundle_chapter(
@@ -78,15 +80,15 @@ def bundle_chapter(
 
 def _answer(standing: Standing) -> Callout:
     verdict, outcome = standing.verdict, standing.outcome
-    name = f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
-    if standing.audited is None:
-        source = "The owner says so, by a file that nobody signed."
-    else:
-        source = (
-            "The audit of the owner's evidence found no fault in it." if outcome == "owned" else "That is what the audit found."
-        )
-    sure = explain_p_value(verdict.null, standing.p_value) if outcome == "owned" else ""
-    return Callout(_TONES[outcome], _ANSWERS[outcome].format(name), f"{sure} {source}".strip())
+    audited = standing.audited is not None
+    source = "An audit of the owner's evidence says so." if audited else "The owner says so, by a file that nobody signed."
+    said = {
+        "owned": explain_p_value(verdict.null, standing.p_value),
+        "not_shown": "That does not prove that it is absent.",
+        "inconclusive": "The reasons are below." if audited else verdict.sentence,
+    }
+    text = f"{said[outcome]} {source}"
+    return Callout(_TONES[outcome], _ANSWERS[outcome].format(suspect_name(verdict)), text)
 
 
 def _short(standing: Standing) -> tuple[Block, ...]:
@@ -130,6 +132,7 @@ def _unrelated(verdict: Verdict) -> str:
         return (
             "Each secret answer was drawn by lot from a list of candidates. A model that never saw the draw cannot know its "
             f"result, whatever it was trained on. So it hits {often}, and this one hit {verdict.hits}."
+            + (" The p-value also counts how near the first place it comes at the other keys." if verdict.graded else "")
         )
     return f"As this verdict assumes, an unrelated model hits {often}, and this one hit {verdict.hits}."
 
@@ -191,6 +194,8 @@ def _flags(verdict: Verdict) -> list[str]:
     flags += ["--suspects", str(verdict.suspects)] if verdict.suspects > 1 else []
     flags += ["--match", f"within:{match.looks}" if match.how == "within" else match.how] if match.how != "prefix" else []
     flags += ["--ignore-case"] if match.fold == "case" else []
+    nulls = {"declared": f"{verdict.null.bound:g}", "reference": "NULL"}
+    flags += ["--null", nulls[verdict.null.kind]] if verdict.null.kind in nulls else []
     flags += ["--channel", channel] if (channel := next(iter(verdict.by_channel), "text")) != "text" else []
     for name, flag in (("system", "--system"), ("temperature", "--temperature"), ("seed", "--seed")):
         value = getattr(asked, name)

@@ -16,7 +16,7 @@ from insignia.registry import explain
 from insignia.reporting.chapters import Chapter
 from insignia.verification.verdict import Verdict
 
-__all__ = ["Source", "Told", "read_source"]
+__all__ = ["PageOptions", "Source", "read_source"]
 
 _TAKEN = (
     "expected a verdict ('verify -o v.json'), a transcript, a bundle ('disclose'), an evaluation ('evaluate'), or what "
@@ -25,7 +25,7 @@ _TAKEN = (
 _RESULTS = ("evaluation.json", "robustness.json")  # in the folder of an evaluation
 
 
-class Told(Record):
+class PageOptions(Record):
     """What to tell, beside the files."""
 
     model_config = ConfigDict(title="Page")
@@ -45,7 +45,7 @@ class Source(NamedTuple):
     content: bytes
 
 
-def read_source(path: Path, told: Told, judge: Judge, standard: Standard) -> tuple[Source, list[Chapter]]:
+def read_source(path: Path, page: PageOptions, judge: Judge, standard: Standard) -> tuple[Source, list[Chapter]]:
     """Read a file, or the folder of an evaluation, and tell what it comes to.
 
     Raises:
@@ -54,7 +54,7 @@ def read_source(path: Path, told: Told, judge: Judge, standard: Standard) -> tup
     place = _result_in(path) if path.is_dir() else path
     source = Source(place, read_bytes(place))
     with _damaged(place):
-        return source, _chapters(source, told, judge, standard)
+        return source, _chapters(source, page, judge, standard)
 
 
 def _result_in(folder: Path) -> Path:
@@ -71,11 +71,11 @@ def _damaged(path: Path) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise FormatError(f"{path} is damaged, or of another version: {explain(error)}") from None
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, LookupError, ValueError):
         raise FormatError(f"{path} has numbers that cannot be; is it damaged?") from None
 
 
-def _chapters(source: Source, told: Told, judge: Judge, standard: Standard) -> list[Chapter]:
+def _chapters(source: Source, page: PageOptions, judge: Judge, standard: Standard) -> list[Chapter]:
     from insignia.fingerprints.locks import is_locked
 
     path, content = source
@@ -83,13 +83,13 @@ def _chapters(source: Source, told: Told, judge: Judge, standard: Standard) -> l
         raise InputError(f"{path} is locked, and so a set of fingerprints, which is secret; {_TAKEN}")
     first = content.split(b"\n", 1)[0]
     if first.startswith(b'{"') and b'"insignia/transcript"' in first:
-        return [_of_transcript(path, told)]
+        return [_of_transcript(path, page)]
     value = parse_json(content, path)
     if not isinstance(value, dict):
         raise InputError(f"a report cannot tell of {path}; {_TAKEN}")
     kind = value.get("kind")
     if kind == "insignia/evidence":
-        return [_of_bundle(source, told, judge, standard)]
+        return [_of_bundle(source, page, judge, standard)]
     if kind == "insignia/fingerprints":
         raise InputError(f"{path} is a set of fingerprints, which is secret; {_TAKEN}")
     if {"claimed", "standard", "root"} <= value.keys():
@@ -105,24 +105,24 @@ def _have(results: list[Any], fields: frozenset[str]) -> bool:
     return bool(results) and all(isinstance(result, dict) and fields <= result.keys() for result in results)
 
 
-def _of_transcript(path: Path, told: Told) -> Chapter:
+def _of_transcript(path: Path, page: PageOptions) -> Chapter:
     from insignia.keyring.keyring import Keyring
     from insignia.reporting.proofs import verdict_chapter
 
-    if told.prints is None:
+    if page.prints is None:
         raise InputError(f"{path} is a transcript: give the set that it was asked from by --prints, or name a verdict")
-    (verdict,) = Keyring.open(told.prints).judge([path])
+    (verdict,) = Keyring.open(page.prints).judge([path])
     return verdict_chapter(verdict, transcript=path)
 
 
-def _of_bundle(source: Source, told: Told, judge: Judge, standard: Standard) -> Chapter:
+def _of_bundle(source: Source, page: PageOptions, judge: Judge, standard: Standard) -> Chapter:
     from insignia.evidence.bundle import audit
     from insignia.reporting.proofs import bundle_chapter
 
     accepted = judge.accepting(standard)
     found = audit(source.content, published=judge.published(), nonce=judge.challenge, standard=accepted)
     stamped = judge.stamped(found.bundle)
-    return bundle_chapter(found, source.path, judge=judge, standard=accepted, stamped=stamped, show_keys=told.show_keys)
+    return bundle_chapter(found, source.path, judge=judge, standard=accepted, stamped=stamped, show_keys=page.show_keys)
 
 
 def _of_verdict(value: dict[str, Any]) -> Chapter:

@@ -1,5 +1,6 @@
 """Evaluations and robustness grids as chapters of a report."""
 
+import itertools
 import operator
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,7 @@ from insignia.terminal import command_line, counted, once_in, percent
 
 __all__ = ["evaluation_chapter", "robustness_chapter"]
 
+_MOST_FIGURES = 40  # a page is to weigh less than a megabyte
 _FEW = 30  # fingerprints, below which one more or less is more than 3 %
 _CHANNELS = {"scores": "scores", "top": "likeliest tokens", "choice": "forced choice", "text": "text"}
 
@@ -80,7 +82,7 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Heading("What could be wrong?", 3),
         Bullets(tuple(_doubts_of_robustness(result))),
     )
-    by_strength: list[Block] = [*survival_by_strength(result)]
+    by_strength: list[Block] = [*itertools.islice(survival_by_strength(result), _MOST_FIGURES)]
     if by_strength:
         by_strength.insert(0, Heading("Keys until proof, by strength", 3))
     full: tuple[Block, ...] = (

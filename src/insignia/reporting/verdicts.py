@@ -6,7 +6,7 @@ from insignia.reporting.base import Document, Table
 from insignia.terminal import counted
 from insignia.verification import Verdict
 
-__all__ = ["control_lines", "exit_status", "request_rows", "verdict_rows", "verdicts_report"]
+__all__ = ["control_lines", "exit_status", "request_rows", "suspect_name", "verdict_rows", "verdicts_report"]
 
 _STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
 
@@ -27,7 +27,7 @@ _FOLDINGS = {
 def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
     """The verdicts side by side; ``spent``: somebody else has seen the keys."""
     title = "Verdict" if len(verdicts) == 1 else "Verdicts"
-    table = Table.of(title, ["", *(_name(verdict) for verdict in verdicts)], verdict_rows(verdicts, spent=spent))
+    table = Table.of(title, ["", *(suspect_name(verdict) for verdict in verdicts)], verdict_rows(verdicts, spent=spent))
     lines = [
         f"{verdict.label}: {line}" if verdict.label else line
         for verdict in verdicts
@@ -62,6 +62,11 @@ def exit_status(*outcomes: str) -> int:
     return next(status for outcome, status in _STATUS.items() if outcome in outcomes)
 
 
+def suspect_name(verdict: Verdict) -> str:
+    """The suspect, and the set that it was asked if there are several."""
+    return f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
+
+
 def request_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
     """How each suspect was asked and its replies were matched, a column for each verdict."""
     return [
@@ -79,11 +84,6 @@ def control_lines(verdict: Verdict) -> list[str]:
         f"response (p {control.p_value:.2g})."
         for number, control in enumerate(verdict.controls, 1)
     ]
-
-
-def _name(verdict: Verdict) -> str:
-    """The suspect, and the set that it was asked if there are several."""
-    return f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
 
 
 def _request(verdict: Verdict) -> str:

@@ -118,12 +118,11 @@ class Verdict(Displayed):
         others = [(f"control: {each.name}", each.log10_e_values) for each in self.controls]
         curves = [Curve(name, _thinned((0.0, *values))) for name, values in [(self.suspect, self.log10_e_values), *others]]
         about = (
-            f"How often an unrelated model gets as far as {self.suspect} did, by number of keys asked: at its best once in "
-            f"{_once_in(self.log10_e_values)}. The proof asked for is once in {once_in(10**-threshold)}."
+            f"How often an unrelated model gets as far as {self.suspect} did, by number of keys asked: "
+            f"{_rare(self.log10_e_values)}. The proof asked for is once in {once_in(10**-threshold)}."
         )
         if self.controls:
-            highest = max(value for each in self.controls for value in (0.0, *each.log10_e_values))
-            about += f" No control came further than once in {_once_in([highest])}." if highest else " No control got anywhere."
+            about += f" Of the controls: {_rare([value for each in self.controls for value in each.log10_e_values])}."
         axes = (Axis("keys asked"), Axis("by chance, once in", powers=True))
         return [Figure("Evidence, key by key", about, *axes, tuple(curves), (threshold, "the proof asked for"))]
 
@@ -131,8 +130,10 @@ class Verdict(Displayed):
         return printable(self.sentence)
 
 
-def _once_in(logs: Sequence[float]) -> str:
-    return once_in(max(SMALLEST_P_VALUE, 10 ** -max((0.0, *logs))))
+def _rare(logs: Sequence[float]) -> str:
+    """How rare the best of these is."""
+    best = max((0.0, *logs))
+    return f"at best once in {once_in(max(SMALLEST_P_VALUE, 10**-best))}" if best > 0 else "no further than chance"
 
 
 def _thinned(values: tuple[float, ...]) -> tuple[tuple[float, float], ...]:

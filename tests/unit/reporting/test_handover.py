@@ -16,16 +16,20 @@ from handed_results import attacked, embedding, evaluation, robustness
 from insignia.errors import FormatError, InputError
 from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
-from insignia.figures import can_draw
+from insignia.figures import Axis, Curve, Figure, can_draw, draw
 from insignia.files import write_json
 from insignia.reporting.base import REPORTS, Bullets, Callout, Code, Document, Heading
+from insignia.reporting.console import print_document
 from insignia.reporting.handover import hand_over
-from insignia.reporting.readers import Told
+from insignia.reporting.readers import PageOptions
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification import verify
+from insignia.verification.controls import with_controls
+from insignia.verification.verdict import ControlFinding
 
 needs_figures = pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
 PRINTS = drawn()
+FIGURE = Figure("Evidence", "It grows.", Axis("keys"), Axis("evidence"), (Curve("suspect", ((0, 1.0), (1, 2.0))),))
 QUESTIONS = ("Is it mine?", "How sure is that?", "What would an unrelated model do?", "What could be wrong?")
 
 
@@ -35,7 +39,7 @@ def page(path, *results, ending="md", **told):
     for number, result in enumerate(results):
         files.append(path / f"{number}.json")
         write_json(files[-1], result if isinstance(result, dict | list) else result.model_dump(mode="json"))
-    return REPORTS.build(ending).render(hand_over(files, Told(**told), Judge(), Standard()))
+    return REPORTS.build(ending).render(hand_over(files, PageOptions(**told), Judge(), Standard()))
 
 
 def words(text):
@@ -59,6 +63,15 @@ def test_a_verdict_tells_a_stranger_what_they_ask(tmp_path, ending):
     assert ", ".join(map(str, verdict.keys_spent)) in text
     assert ", ".join(f"{value:.2f}" for value in verdict.log10_e_values) in text
     assert "insignia verify PRINTS --model SUSPECT" in text
+
+
+def test_a_verdict_that_a_control_left_open_says_why(tmp_path):
+    verdict = verify(PRINTS, ScriptedModel(knowing(PRINTS)))
+    text = words(page(tmp_path, with_controls(verdict, [ControlFinding.of(verdict)])))
+
+    assert "Nothing is decided about scripted." in text
+    assert "control 1 also gives the responses" in text
+    assert "Control 1, scripted: 6 of 6 answered keys got the response (p 9.5e-07)." in text
 
 
 @pytest.mark.parametrize(("known", "answer"), [(set(), "was not shown in scripted"), (None, "is in scripted")])
@@ -156,7 +169,7 @@ def test_what_is_no_result_is_refused_in_a_sentence(tmp_path, content, words):
     (tmp_path / "f.json").write_bytes(content)
 
     with pytest.raises(InputError, match=words) as caught:
-        hand_over([tmp_path / "f.json"], Told(), Judge(), Standard())
+        hand_over([tmp_path / "f.json"], PageOptions(), Judge(), Standard())
     assert "\n" not in str(caught.value)
 
 
@@ -191,6 +204,24 @@ def test_no_text_of_a_result_becomes_a_tag_or_moves_a_cursor(text):
 
 def test_a_fence_is_longer_than_any_in_the_code():
     assert "\n````sh\na ``` b\n````\n" in REPORTS.build("md").render(Document("t", (Code("a ``` b"),), {}))
+
+
+def test_a_terminal_shows_every_block(capsys):
+    blocks = ("text", Heading("title", 2), Bullets(("item",)), Code("one\ntwo"), Callout("open", "Answer.", "Why."), FIGURE)
+    print_document(Document("", blocks, {}))
+
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:6] == ["text", "title", "- item", "one", "two", "Answer. Why."]
+    assert "It grows." in lines
+
+
+@needs_figures
+def test_a_notebook_shows_the_same_figure():
+    verdict = verify(PRINTS, ScriptedModel(knowing(PRINTS)))
+
+    assert draw(*verdict.figures()) in verdict._repr_html_()
+    assert "<svg" in evaluation()._repr_html_()
+    assert robustness()._repr_html_().count("<svg") == 2
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
