@@ -82,10 +82,11 @@ def _answer(standing: Standing) -> Callout:
     verdict, outcome = standing.verdict, standing.outcome
     audited = standing.audited is not None
     source = "An audit of the owner's evidence says so." if audited else "The owner says so, by a file that nobody signed."
+    reasons = standing.audited.judgement.reasons if standing.audited is not None else ()
     said = {
         "owned": explain_p_value(verdict.null, standing.p_value),
         "not_shown": "That does not prove that it is absent.",
-        "inconclusive": "The reasons are below." if audited else verdict.sentence,
+        "inconclusive": f"Not accepted: {'; '.join(reasons)}." if reasons else verdict.sentence,
     }
     text = f"{said[outcome]} {source}"
     return Callout(_TONES[outcome], _ANSWERS[outcome].format(suspect_name(verdict)), text)
