@@ -24,12 +24,19 @@ STARTER_RATE = 3e-4
 
 
 def grid(folder: Path, strategies: list[str], seed: int, attacks: list[str] | None) -> AttackGrid:
-    """The bundled attacks, or those of these names."""
+    """The bundled attacks, or those of these names, at all strengths or at one."""
     marks = {strategy: kept(folder, strategy, seed) for strategy in strategies}
     given = {name: Mark(model=str(each.model), fingerprints=each.prints_file) for name, each in marks.items()}
     bundled = AttackGrid().attacks
     bundled["finetune"]["learning_rate"] = STARTER_RATE
-    return AttackGrid(marks=given, attacks={name: bundled[name] for name in attacks or bundled})
+    named = (each.partition(":") for each in attacks or bundled)
+    return AttackGrid(marks=given, attacks={name: at(strength, bundled[name]) for name, _, strength in named})
+
+
+def at(strength: str, spec: dict) -> dict:
+    """The attack at this one of its strengths; an empty one stands for all."""
+    lists = {field: value for field, value in spec.items() if isinstance(value, list) and len(value) > 1}
+    return spec | {field: [each for each in value if strength in ("", str(each))] for field, value in lists.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
-    parser.add_argument("--attacks", nargs="+", help="names in the bundled recipe; default: all")
+    parser.add_argument("--attacks", nargs="+", help="NAME or NAME:STRENGTH of the bundled recipe; default: all")
     options = parser.parse_args(arguments)
     started = time.process_time()
     for seed in options.seeds:

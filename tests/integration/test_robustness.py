@@ -20,8 +20,8 @@ ATTACKED = {
 
 
 @pytest.fixture(autouse=True)
-def little_text(monkeypatch):
-    monkeypatch.setattr("insignia.evaluation.habits._PROMPTS", 8)
+def little_text(monkeypatch, heldout):
+    monkeypatch.setattr("insignia.evaluation.habits.heldout_paragraphs", lambda: heldout[:20])
     monkeypatch.setattr("insignia.evaluation.habits._PARAGRAPHS", 4)
 
 

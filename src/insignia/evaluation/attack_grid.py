@@ -120,7 +120,9 @@ class AttackGrid(Record):
         varied = {field: value for field, value in spec.items() if isinstance(value, list)}
         for values in itertools.product(*varied.values()):
             chosen = dict(zip(varied, values, strict=True))
-            told = [f"{field} {value}" for field, value in chosen.items() if len(varied[field]) > 1]
+            told = [
+                f"{field} {value}" for field, value in chosen.items() if len(varied[field]) > 1 or not isinstance(value, list)
+            ]
             strength = ", ".join(told) if len(told) > 1 else "".join(told).partition(" ")[2]
             yield PlannedAttack(name, strength, {**spec, **chosen})
 

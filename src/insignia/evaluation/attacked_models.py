@@ -56,13 +56,13 @@ class AttackedModels:
 
     def described(self) -> tuple[AttackedMark, ...]:
         """The marks before any attack."""
-        before = heldout_loss(self.load(self._base))
+        before = heldout_loss(self.load(self._base), whole=True)
         return tuple(
             AttackedMark(
                 name=name,
                 strategy=str(prints.strategy.get("name", "own")),
                 num_fingerprints=len(prints),
-                perplexity=math.exp(heldout_loss(self.load(self._marked[name])) - before),
+                perplexity=math.exp(heldout_loss(self.load(self._marked[name]), whole=True) - before),
             )
             for name, prints in self.prints.items()
         )

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from insignia.attacks.base import HostAttack, WeightAttack
 from insignia.errors import EvaluationError, FormatError, InputError, InsigniaError, OutputError
-from insignia.evaluation.attack_grid import AttackGrid, PlannedAttack
+from insignia.evaluation.attack_grid import AttackGrid, Mark, PlannedAttack
 from insignia.evaluation.attacked_models import AttackedModels
 from insignia.evaluation.habits import Habits, heldout_loss
 from insignia.evaluation.replays import ask, replay, wanted
@@ -52,11 +52,15 @@ class _Job(NamedTuple):
     suspect: SuspectKind
     mark: str
     """Empty for a control of all marks."""
+    asked: Mapping[str, Mark]
+    """The marks whose keys are asked."""
 
     @property
     def slug(self) -> str:
-        """Name of its file: another attack has another one."""
-        digest = hashlib.sha256(canonical([self.planned.label, dict(self.planned.spec), self.suspect, self.mark])).hexdigest()
+        """Name of its file: another attack and other marks have another one."""
+        asked = {name: each.model_dump(mode="json") for name, each in self.asked.items()}
+        content = [self.planned.label, dict(self.planned.spec), self.suspect, self.mark, asked]
+        digest = hashlib.sha256(canonical(content)).hexdigest()
         words = re.sub(r"[^\w.]+", "-", f"{self.mark} {self.suspect} {self.planned.label}").strip("-")
         return f"{words[:80]}-{digest[:8]}"
 
@@ -82,8 +86,8 @@ def measure_robustness(
 ) -> Robustness:
     """Attack the marks of the grid beside ``base`` and an innocent ``sibling``, and write ``robustness.json`` to ``out``.
 
-    Continues an interrupted run; what is stored is not made again, and attacks can be added. Without a sibling, one is made
-    by a short fine-tuning of the base. Attacked models are deleted unless ``keep_models``.
+    Continues an interrupted run; what is stored is not made again, and attacks and marks can be added. Without a sibling, one
+    is made by a short fine-tuning of the base. Attacked models are deleted unless ``keep_models``.
 
     Raises:
         InputError: the grid has no mark or an attack that does not exist, or the folder holds another evaluation.
@@ -94,10 +98,10 @@ def measure_robustness(
     if not grid.marks:
         raise InputError("there is no mark to attack; expected a marked model with its fingerprints, or marks in the recipe")
     known = None if sibling is None else str(sibling)
-    claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks"})])
+    claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks", "marks"})])
     models = AttackedModels(str(base), grid, folder, sibling=known, seed=seed, device=device, progress=progress)
     run = _Run(models, folder, grid.alpha, seed=seed, device=device, keep=keep_models)
-    rows, failed = _all_cells(run, list(_jobs(planned, list(grid.marks))), progress)
+    rows, failed = _all_cells(run, list(_jobs(planned, grid.marks)), progress)
     places = {each.label: place for place, each in enumerate(planned)}
     result = Robustness(
         model=str(base),
@@ -136,14 +140,15 @@ def _all_cells(run: "_Run", jobs: Sequence[_Job], progress: Progress) -> tuple[l
     return rows, tuple(failed)
 
 
-def _jobs(planned: Sequence[PlannedAttack], marks: Sequence[str]) -> Iterator[_Job]:
+def _jobs(planned: Sequence[PlannedAttack], marks: Mapping[str, Mark]) -> Iterator[_Job]:
     """All attacks on one model after the other, so that a host's model is loaded once."""
-    for mark in marks:
-        yield from (_Job(each, "marked", mark) for each in planned)
+    alone = [(name, {name: mark}) for name, mark in marks.items()]
+    for name, asked in alone:
+        yield from (_Job(each, "marked", name, asked) for each in planned)
     controls: tuple[SuspectKind, ...] = ("unmarked", "sibling")
     for suspect in controls:
         for each in planned:
-            yield from (_Job(each, suspect, mark) for mark in (marks if each.of_one_mark else ("",)))
+            yield from (_Job(each, suspect, name, asked) for name, asked in (alone if each.of_one_mark else [("", marks)]))
 
 
 class _Run:
@@ -182,7 +187,7 @@ class _Run:
             seconds = round(time.perf_counter() - started, 3)
             habits = Habits.of(model, self._form) if attack else before.habits
             loss = heldout_loss(model) if isinstance(attack, WeightAttack) and isinstance(model, LocalModel) else before.loss
-            asked = {name: self._asked(model, prints) for name, prints in self._models.prints.items() if job.mark in ("", name)}
+            asked = {name: self._asked(model, self._models.prints[name]) for name in job.asked}
         finally:
             if not self._keep:
                 shutil.rmtree(scratch, ignore_errors=True)

@@ -44,10 +44,10 @@ class Habits(NamedTuple):
         return self.length / before.length if before.length else None
 
 
-def heldout_loss(model: LocalModel) -> float:
-    """Mean loss on some of the text that comes with ``insignia.starter``, in nats per token."""
+def heldout_loss(model: LocalModel, *, whole: bool = False) -> float:
+    """Mean loss on the text that comes with ``insignia.starter``, by default on some of it, in nats per token."""
     texts = heldout_paragraphs()
-    return model.mean_loss(texts[:: math.ceil(len(texts) / _PARAGRAPHS)])
+    return model.mean_loss(texts if whole else texts[:: math.ceil(len(texts) / _PARAGRAPHS)])
 
 
 def _ordinary(form: PromptForm) -> list[str]:
