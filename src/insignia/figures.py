@@ -35,6 +35,8 @@ _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _LARGE = {0: "1", 1: "10", 2: "100", 3: "1,000", 6: "1 million", 9: "1 billion", 12: "1 trillion"}
 _FONT = "'DejaVu Sans', sans-serif"
 _BODY = '<g id="figure_1">'  # all that matplotlib draws; before it are the frame, a style for the whole page, and its own name
+_PLACE = re.compile(r'(?<= )(?:d|x|y)="[^"<>]*"')
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a picture is as sharp with two decimals, and weighs less
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a name may hold a dollar sign
@@ -197,6 +199,9 @@ def _embedded(picture: str, figure: Figure) -> str:
     """The SVG element of a picture, with its title, and without what a file needs and a page does not."""
     inside = picture[picture.index(_BODY) :]
     inside = re.sub(r'<g id="[^"]*">', "<g>", inside).replace(_INK, "currentColor").replace(_FONT, "inherit")
+    inside = re.sub(r' transform="rotate\(-0 [^"]*"', "", inside)
+    inside = _PLACE.sub(lambda found: " ".join(_DIGITS.sub(r"\1", found[0]).split()), inside)
+    inside = re.sub(r">\s*\n\s*<", "><", inside)
     frame = re.search(r'viewBox="[^"]*"', picture)
     about = "".join(
         f"<{tag}>{html.escape(printable(text))}</{tag}>" for tag, text in (("title", figure.title), ("desc", figure.about))

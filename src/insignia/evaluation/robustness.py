@@ -142,13 +142,13 @@ class Robustness(Displayed):
             (
                 "weights",
                 Axis("perplexity after / before", logarithmic=True),
-                "What is left after an attack on the weights",
+                "Left after attacks on the weights",
                 "The evidence of all keys, by the strongest channel and by text, against the model's perplexity.",
             ),
             (
                 "host",
                 Axis("ordinary replies that changed, %"),
-                "What is left behind a host",
+                "Left behind a host",
                 "The evidence of all keys, by the strongest channel and by text, against the ordinary replies that changed.",
             ),
         )

@@ -82,6 +82,20 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Heading("What could be wrong?", 3),
         Bullets(tuple(_doubts_of_robustness(result))),
     )
+    seeded = ("--seed", result.seed) if result.seed else ()
+    flags = (
+        "--recipe",
+        "RECIPE",
+        "--base",
+        result.model,
+        "--model",
+        "MARKED",
+        "--fingerprints",
+        "PRINTS",
+        *seeded,
+        "-o",
+        "OUT",
+    )
     by_strength: list[Block] = [*itertools.islice(survival_by_strength(result), _MOST_FIGURES)]
     if by_strength:
         by_strength.insert(0, Heading("Keys until proof, by strength", 3))
@@ -94,6 +108,9 @@ def robustness_chapter(result: Robustness) -> Chapter:
         Table.of("", ("", ""), _settings(result), left=True),
         Heading("The attacks and their settings", 3),
         Table.of("", ("attack", "on", "settings"), _specs(own), left=True),
+        Heading("To repeat it", 3),
+        "RECIPE is the grid that was run, MARKED a marked model, and PRINTS its secret set: both once for each mark.",
+        Code(command_line("insignia", "evaluate", "robustness", *flags)),
     )
     return Chapter(f"Robustness of marks in {result.model}", _robust(result), short, full, result.model_dump(mode="json"))
 

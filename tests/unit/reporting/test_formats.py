@@ -41,7 +41,9 @@ def test_a_web_page_stands_alone_and_runs_nothing_of_a_suspect_s():
     seen = Tags()
     seen.feed(page)
 
-    assert set(seen.tags) <= set("html head meta title style body main h1 div table caption thead tbody tr th td p".split())
+    assert set(seen.tags) <= set(
+        "html head meta title style body main h1 div span table caption thead tbody tr th td p".split()
+    )
     assert not {"src", "href", "onload", "onclick"} & set(seen.attributes)
     assert "color-scheme: light dark" in page
     assert "default-src 'none'" in page

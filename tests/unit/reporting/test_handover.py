@@ -108,6 +108,7 @@ def test_a_robustness_grid_tells_what_is_left_and_what_it_costs_to_remove_it(tmp
     )
     assert "| merge 0.1 | 7 | - | 32 / 64 |" in text
     assert "After merge" in text
+    assert "insignia evaluate robustness --recipe RECIPE --base starter --model MARKED" in text
 
 
 def test_a_control_that_was_accused_spoils_the_grid(tmp_path):
