@@ -200,6 +200,6 @@ def test_no_command_is_left_out():
     from insignia.cli import main
 
     asking = {"lock": "a passphrase", "finetune": "training", "evaluate": "training", "demo": "nothing", "audit": "has its own"}
-    asking |= {"list": "a name", "env": "nothing", "init": "a name"}
+    asking |= {"list": "a name", "env": "nothing", "init": "a name", "evaluate robustness": "training"}
     assert {command.name for command in main.app.registered_commands} == {*FLAGS, *asking}
     assert os.name == "posix"

@@ -1,5 +1,6 @@
 """The models of a robustness grid before any attack: the base, an innocent sibling and the marked ones. Each is made once."""
 
+import hashlib
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from insignia.evaluation.attack_grid import AttackGrid, Mark
 from insignia.evaluation.habits import heldout_loss
 from insignia.evaluation.robustness import AttackedMark, SuspectKind
 from insignia.evaluation.workspace import mark, rehearsed
+from insignia.files import canonical
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
@@ -68,7 +70,7 @@ class AttackedModels:
         )
 
     def _prints_file(self, name: str, each: Mark) -> Path:
-        path = each.fingerprints or self._private / f"{name}.json"
+        path = each.fingerprints or self._private / f"{_called(name, each)}.json"
         if each.strategy is not None and not path.is_file():
             secret = rehearsed(self._seed).derive(name).secret
             strategy = STRATEGIES.build(each.strategy)
@@ -80,7 +82,7 @@ class AttackedModels:
     def _made(self, name: str, each: Mark) -> str:
         if each.model is not None:
             return each.model
-        out, method = self._folder / "models" / name, METHODS.build(each.method)
+        out, method = self._folder / "models" / _called(name, each), METHODS.build(each.method)
         if method.needs_owner_weights:
             raise InputError(f"mark {name!r}: method {method.name} needs the owner's weights to be seen; choose another method")
         if not out.is_dir():
@@ -95,7 +97,12 @@ class AttackedModels:
         return str(out)
 
     def _vector(self, name: str) -> Path:
-        out = self._private / f"{name}-vector"
+        out = self._private / f"{_called(name, self._grid.marks[name])}-vector"
         if not out.is_dir():
             vector(self._base, self._marked[name], out=out, progress=self._progress)
         return out
+
+
+def _called(name: str, each: Mark) -> str:
+    """What the mark is called in the folder: other settings under the same name are another mark."""
+    return f"{name}-{hashlib.sha256(canonical(each.model_dump(mode='json'))).hexdigest()[:8]}"

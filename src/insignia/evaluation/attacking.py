@@ -27,7 +27,6 @@ from insignia.evaluation.robustness import AttackOutcome, FailedAttack, Proof, R
 from insignia.evaluation.workspace import claim
 from insignia.files import canonical, read_json, write_json
 from insignia.fingerprints.sets import FingerprintSet, provenance
-from insignia.modeling.local import LocalModel
 from insignia.progress import AUTO, SILENT, Progress
 from insignia.records import Record
 from insignia.suspects.base import Channel, Reply, TextModel
@@ -63,14 +62,6 @@ class _Job(NamedTuple):
         digest = hashlib.sha256(canonical(content)).hexdigest()
         words = re.sub(r"[^\w.]+", "-", f"{self.mark} {self.suspect} {self.planned.label}").strip("-")
         return f"{words[:80]}-{digest[:8]}"
-
-
-class _Subject(NamedTuple):
-    """A model before an attack, and what it does with ordinary text."""
-
-    model: LocalModel
-    habits: Habits
-    loss: float
 
 
 def measure_robustness(
@@ -158,7 +149,8 @@ class _Run:
         self._models, self._folder, self._alpha = models, folder, alpha
         self._seed, self._device, self._keep = seed, device, keep
         self._form = next(iter(models.prints.values())).prompt_form  # one for all marks: controls are asked once
-        self._subject = functools.lru_cache(maxsize=1)(self._measured)
+        self._before = functools.cache(self._measured)
+        self._loaded = functools.lru_cache(maxsize=1)(models.load)
 
     def cell(self, job: _Job) -> tuple[AttackOutcome, ...]:
         """The rows of the cell from its file, which is made if missing."""
@@ -173,20 +165,19 @@ class _Run:
 
     def _rows(self, job: _Job) -> tuple[AttackOutcome, ...]:
         planned, source = job.planned, self._models.source(job.suspect, job.mark)
-        before = self._subject(source)
+        before, loss_before = self._before(source)
         scratch = self._folder / "attacked" / job.slug
         attack = planned.build(self._models.values(job.mark, planned.needs)) if planned.spec else None
         started = time.perf_counter()
         try:
-            model: TextModel = before.model
             if isinstance(attack, WeightAttack):
+                self._loaded.cache_clear()  # one model in memory
                 attack.apply(source, scratch, seed=self._seed, device=self._device, progress=SILENT)
-                model = self._models.load(scratch)
-            elif isinstance(attack, HostAttack):
-                model = attack.wrap(before.model)
+            local = self._loaded(scratch if scratch.exists() else source)
+            model = attack.wrap(local) if isinstance(attack, HostAttack) else local
             seconds = round(time.perf_counter() - started, 3)
-            habits = Habits.of(model, self._form) if attack else before.habits
-            loss = heldout_loss(model) if isinstance(attack, WeightAttack) and isinstance(model, LocalModel) else before.loss
+            habits = Habits.of(model, self._form) if attack else before
+            loss = heldout_loss(local) if planned.on == "weights" else loss_before
             asked = {name: self._asked(model, self._models.prints[name]) for name in job.asked}
         finally:
             if not self._keep:
@@ -203,17 +194,18 @@ class _Run:
                 hits=hits,
                 answered=answered,
                 by_channel=by_channel,
-                perplexity=None if planned.on == "host" else math.exp(loss - before.loss),
-                changed=habits.changed_since(before.habits),
-                reply_length=habits.length_since(before.habits),
+                perplexity=None if planned.on == "host" else math.exp(loss - loss_before),
+                changed=habits.changed_since(before),
+                reply_length=habits.length_since(before),
                 seconds=seconds,
             )
             for name, (hits, answered, by_channel) in asked.items()
         )
 
-    def _measured(self, source: str) -> _Subject:
-        model = self._models.load(source)
-        return _Subject(model, Habits.of(model, self._form), heldout_loss(model))
+    def _measured(self, source: str) -> tuple[Habits, float]:
+        """What a model does with ordinary text before any attack."""
+        model = self._loaded(source)
+        return Habits.of(model, self._form), heldout_loss(model)
 
     def _asked(self, model: TextModel, prints: FingerprintSet) -> tuple[int, int, dict[Channel, Proof]]:
         """Hits and answers in text, and the tests by all channels."""
