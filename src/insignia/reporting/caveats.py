@@ -98,7 +98,7 @@ def _about_origin(standing: Standing) -> Iterator[str]:
         unknown = "This file shows no commitment. " if audited is None else ""
         yield unknown + about_fitting(bits, prompted=prompted)
         if audited is not None and not standing.published:
-            yield f"The commitment is the bundle's own. {COMPARE}"
+            yield "The commitment is the bundle's own: nobody compared it with what was published before the dispute."
         if audited is not None and standing.stamped is None:
             created = audited.bundle.commitment.created
             yield f"The commitment's date, {created}, is the owner's word: no time stamp by a trusted authority was checked."

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, ValidationError
 
@@ -11,7 +11,7 @@ from insignia.errors import FormatError, InputError
 from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
 from insignia.files import parse_json, read_bytes
-from insignia.records import Flag, Record
+from insignia.records import Record
 from insignia.registry import explain
 from insignia.reporting.chapters import Chapter
 from insignia.verification.verdict import Verdict
@@ -32,7 +32,7 @@ class PageOptions(Record):
 
     title: str | None = None
     """Title of the page; by default, what it is about."""
-    prints: Annotated[Path | None, Flag("--prints")] = None
+    prints: Path | None = None
     """Fingerprint file, locked or plain, to judge a transcript by. No key of it is shown."""
     show_keys: bool = False
     """Show the keys and responses that a bundle opens. The page is then as confidential as the bundle."""
