@@ -96,6 +96,8 @@ class Figure(NamedTuple):
     curves: tuple[Curve, ...]
     threshold: tuple[float, str] | None = None
     """A height with a name, where something is decided."""
+    front: bool = False
+    """Whether a thin line joins the points of a curve that no other point is both left of and below (Pareto's front)."""
 
     def rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The numbers as the header and the rows of a table: a column for each curve, where the points need no names."""
@@ -156,6 +158,10 @@ def _plot(axes: "Axes", figure: Figure) -> None:
             linestyle=_DASHES[number % len(_DASHES)] if curve.joined else "none",
             marker=_MARKERS[number % len(_MARKERS)] if few else "none",
         )
+        if figure.front:
+            axes.step(
+                *zip(*_front(curve.points), strict=True), where="post", color=_COLOURS[number % len(_COLOURS)], linewidth=0.8
+            )
     if figure.threshold is not None:
         height, name = figure.threshold
         axes.axhline(height, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
@@ -164,6 +170,15 @@ def _plot(axes: "Axes", figure: Figure) -> None:
     _scale(axes, figure.x, [x for curve in figure.curves for x, _ in curve.points], "x")
     _scale(axes, figure.y, [y for curve in figure.curves for _, y in curve.points], "y")
     axes.grid(visible=True, alpha=0.18, linewidth=0.7)
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other is both left of and below, from left to right."""
+    best: list[tuple[float, float]] = []
+    for x, y in sorted(points):
+        if not best or y < best[-1][1]:
+            best.append((x, y))
+    return best
 
 
 def _scale(axes: "Axes", axis: Axis, values: Sequence[float], which: Literal["x", "y"]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insignia.errors import MissingExtraError
-from insignia.figures import Axis, Curve, Figure, can_draw, draw
+from insignia.figures import Axis, Curve, Figure, _front, can_draw, draw
 
 drawn = pytest.mark.skipif(not can_draw(), reason="matplotlib is not installed")
 GROWTH = Figure(
@@ -75,6 +75,14 @@ def test_numbers_are_a_column_for_each_curve_or_a_row_for_each_named_point():
         [("0", "10^0.0", "10^0.0"), ("1", "10^1.5", "10^0.0"), ("2", "10^3.1", "10^0.2")],
     )
     assert NAMED.rows() == (("", "cost", ""), [("first", "1", "mark"), ("second", "300", "mark")])
+
+
+def test_the_front_joins_the_points_that_no_other_beats_in_both():
+    points = [(1.0, 5.0), (1.0, 4.0), (2.0, 4.0), (3.0, 1.0), (4.0, 2.0), (9.0, 0.0)]
+
+    assert _front(points) == [(1.0, 4.0), (3.0, 1.0), (9.0, 0.0)]
+    if can_draw():
+        assert draw(NAMED._replace(front=True)).count("<path") == draw(NAMED).count("<path") + 1
 
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):

@@ -157,8 +157,8 @@ class Robustness(Displayed):
         found = []
         for on, cost, title, about in sides:
             curves = tuple(curve for mark in self.marks for curve in self._left(mark.name, on))
-            wanted = f"{about} An attacker wants to be below the line and far to the left."
-            found += [Figure(title, wanted, cost, evidence, curves, threshold)] if curves else []
+            wanted = f"{about} An attacker wants to be below the dashed line and far to the left; steps join the best attacks."
+            found += [Figure(title, wanted, cost, evidence, curves, threshold, front=True)] if curves else []
         return found
 
     def _left(self, mark: str, on: str) -> Iterator[Curve]:
@@ -172,7 +172,8 @@ class Robustness(Displayed):
                 if channel in row.by_channel and cost is not None:
                     points.append((cost, -math.log10(row.by_channel[channel].p_value_of_all)))
                     names.append(row.label)
-            yield Curve(f"{mark}, {channel}", tuple(points), tuple(names), joined=False)
+            if points:
+                yield Curve(f"{mark}, {channel}", tuple(points), tuple(names), joined=False)
 
     def _survived(self, mark: str) -> str:
         own = [row for row in self.rows if (row.mark, row.suspect) == (mark, "marked") and row.attack != UNATTACKED]
