@@ -32,7 +32,7 @@ from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
-from insignia.training import TrainingResult
+from insignia.training import TrainingResult, processes
 from insignia.verification import check
 
 __all__ = ["embed"]
@@ -69,7 +69,7 @@ def embed(
     folder, hidden = _places(out, private, method, force=force)
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
-    state = PartialState(cpu=run.device == "cpu")
+    state = processes(run.device)
     chosen = _first(prints, num_fingerprints, progress)
     with progress.bar("loading"):
         local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
