@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
             model_folder(), grid(options.folder, options.strategies, seed, options.attacks), out=out, seed=seed, device="cpu"
         )
         write_report(robustness_report(result), out / "robustness.md")
+        tests = [proof for row in result.rows if row.suspect != "marked" for proof in row.by_channel.values()]
         print(f"{result}\n{out / 'robustness.md'}", flush=True)
+        print(f"{len(tests)} tests of controls, least p-value {min(test.p_value for test in tests):.2g}", flush=True)
     print(f"processor time {time.process_time() - started:.0f} s")
 
 

@@ -46,6 +46,11 @@ class Mark(Record):
             raise ValueError("a mark has a model and its fingerprints, or a strategy that makes them")
         return self
 
+    def located(self) -> Self:
+        """The same mark with absolute paths, which are the same from every folder."""
+        model = str(Path(self.model).resolve()) if self.model and Path(self.model).exists() else self.model
+        return self.model_copy(update={"model": model, "fingerprints": self.fingerprints and self.fingerprints.resolve()})
+
 
 class PlannedAttack(NamedTuple):
     """One attack at one strength, before anybody knows the models."""

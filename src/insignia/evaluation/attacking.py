@@ -88,6 +88,7 @@ def measure_robustness(
     folder, planned = Path(out), grid.planned()
     if not grid.marks:
         raise InputError("there is no mark to attack; expected a marked model with its fingerprints, or marks in the recipe")
+    grid = grid.model_copy(update={"marks": {name: mark.located() for name, mark in grid.marks.items()}})
     known = None if sibling is None else str(sibling)
     claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks", "marks"})])
     models = AttackedModels(str(base), grid, folder, sibling=known, seed=seed, device=device, progress=progress)

@@ -93,6 +93,16 @@ def test_a_mark_is_given_or_made(fields):
         Mark(**fields)
 
 
+def test_a_mark_is_the_same_from_every_folder(tmp_path, monkeypatch):
+    (tmp_path / "marked").mkdir()
+    whole = Mark(model=str(tmp_path / "marked"), fingerprints=tmp_path / "prints.json")
+    monkeypatch.chdir(tmp_path)
+    assert Mark(model="marked", fingerprints="prints.json").located() == whole
+    assert Mark(model="org/name", fingerprints="prints.json").located().model == "org/name"
+    made = Mark(strategy={"name": "ranked"})
+    assert made.located() == made
+
+
 @pytest.mark.parametrize("name", ["robustness", "robustness-quick"])
 def test_the_bundled_grids_build(name):
     attacks = load_recipe(name, "robustness")["robustness"]["attacks"]
