@@ -14,11 +14,12 @@ from accelerate import PartialState
 from safetensors.torch import save
 
 from insignia.embedding.base import Method, RunOptions, Session
+from insignia.embedding.embed_report import EmbedReport
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
-from insignia.embedding.marked import EmbedReport, MarkedModel
+from insignia.embedding.marked import MarkedModel
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
