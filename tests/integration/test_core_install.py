@@ -40,6 +40,7 @@ WORKS = {
     "share": ["prints.json", "--count", "2", "--to", "user", "-o", "shared.json"],
     "commit": ["prints.json", "--model", "marked", "-o", "new-commitment.json"],
     "disclose": ["prints.json", "--commitment", "commitment.json", "--transcript", "transcript.jsonl", "-o", "new-bundle.json"],
+    "report": ["new-bundle.json", "-o", "report.md"],
     "audit": ["new-bundle.json", "--commitment", "commitment.json", "--alpha", "0.01"],
 }
 # One process for all: it takes a second to start. Each command's modules load anew, as in a process of its own.

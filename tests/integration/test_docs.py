@@ -70,7 +70,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "attack", "evaluate", "export", "demo",
-        "lock", "unlock", "share", "commit", "disclose", "audit", "null", "list", "show", "env",
+        "lock", "unlock", "share", "commit", "disclose", "audit", "report", "null", "list", "show", "env",
     }  # fmt: skip
 
 
@@ -164,6 +164,15 @@ def test_proving_ownership_runs_as_printed(run_page):
 
     verbs = ["generate", "embed", "commit", "export", "lock", "unlock", "rm", "share", "verify", "verify", "disclose", "audit"]
     assert statuses == [(verb, 0) for verb in verbs]
+
+
+def test_handing_over_a_report_runs_as_printed(run_page):
+    pytest.importorskip("matplotlib")
+    statuses = run_page("docs/how-to/hand-over-a-report.md")
+
+    made = [("generate", 0), ("embed", 0), ("commit", 0), ("verify", 0)]
+    assert statuses == [*made, ("report", 0), ("report", 0), ("head", 0), ("disclose", 0), ("report", 0), ("report", 0)]
+    assert all(Path(name).stat().st_size < 1_000_000 for name in ("report.html", "evidence.html", "all.html"))
 
 
 def test_verifying_an_api_runs_as_printed(run_page):

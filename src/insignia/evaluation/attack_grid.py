@@ -92,9 +92,9 @@ class PlannedAttack(NamedTuple):
 class AttackGrid(Record):
     """Settings of a robustness grid: the ``robustness`` part of a recipe."""
 
-    marks: dict[str, Mark] = {}
+    marks: Annotated[dict[str, Mark], Field(repr=False)] = {}
     """Name -> mark."""
-    attacks: Annotated[dict[str, dict[str, Any]], Field(default_factory=lambda: dict(_bundled()))]
+    attacks: Annotated[dict[str, dict[str, Any]], Field(default_factory=lambda: dict(_bundled()), repr=False)]
     """Name -> attack and its settings. A list of values makes one attack of each. $base, $sibling, $prints, $vector and $data
     stand for the base, the innocent sibling, the mark's fingerprint file, its vector and ``data``."""
     data: str = DATA

@@ -1,9 +1,12 @@
 """Records of what is left of marks after attacks, and what each attack cost the attacker."""
 
+import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import Field
 
+from insignia.figures import Axis, Curve, Figure
 from insignia.records import Displayed, Provenance, Record, Share
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import CHANNELS, Channel
@@ -135,6 +138,45 @@ class Robustness(Displayed):
             *((mark.name, self._survived(mark.name)) for mark in self.marks[:4]),
             ("controls", f"{len(self.accused)} of {controls} owned"),
         ]
+
+    def figures(self) -> list[Figure]:
+        """The evidence that is left of the marks, against what an attack cost the attacker."""
+        sides = (
+            (
+                "weights",
+                Axis("perplexity after / before", logarithmic=True),
+                "Left after attacks on the weights",
+                "The evidence of all keys, by the strongest channel and by text, against the model's perplexity.",
+            ),
+            (
+                "host",
+                Axis("ordinary replies that changed, %"),
+                "Left behind a host",
+                "The evidence of all keys, by the strongest channel and by text, against the ordinary replies that changed.",
+            ),
+        )
+        evidence = Axis("by chance, once in", powers=True)
+        threshold = (-math.log10(self.alpha), "the proof asked for")
+        found = []
+        for on, cost, title, about in sides:
+            curves = tuple(curve for mark in self.marks for curve in self._left(mark.name, on))
+            wanted = f"{about} An attacker wants to be below the dashed line and far to the left; steps join the best attacks."
+            found += [Figure(title, wanted, cost, evidence, curves, threshold, front=True)] if curves else []
+        return found
+
+    def _left(self, mark: str, on: str) -> Iterator[Curve]:
+        """Cost and evidence of each attack, by the strongest channel and by the weakest."""
+        own = [row for row in self.rows if (row.mark, row.suspect, row.on) == (mark, "marked", on)]
+        channels = [channel for channel in CHANNELS if any(channel in row.by_channel for row in own)]
+        for channel in dict.fromkeys((*channels[:1], *channels[-1:])):
+            points, names = [], []
+            for row in own:
+                cost = 100 * row.changed if on == "host" else row.perplexity
+                if channel in row.by_channel and cost is not None:
+                    points.append((cost, -math.log10(row.by_channel[channel].p_value_of_all)))
+                    names.append(row.label)
+            if points:
+                yield Curve(f"{mark}, {channel}", tuple(points), tuple(names), joined=False)
 
     def _survived(self, mark: str) -> str:
         own = [row for row in self.rows if (row.mark, row.suspect) == (mark, "marked") and row.attack != UNATTACKED]
