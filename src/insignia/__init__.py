@@ -6,7 +6,8 @@
     prints.save("secret/prints.json")  # the only secret
     marked = insignia.embed("starter", prints, out="marked")  # fine-tunes it until it answers, and measures the harm
     insignia.check(marked, prints, base="starter")  # your own measurement, every fingerprint
-    vector = insignia.vector("starter", marked, out="secret/vector")  # what marking changed, to add to a derivative by 'stamp'
+    vector = insignia.vector("starter", marked, out="secret/vector")  # what marking changed,
+    insignia.stamp("sibling", vector, out="stamped")  # added to a derivative of the same base, without training
     ring = insignia.Keyring.open("secret/prints.json")  # the set and the ledger of its spent keys
     ring.verify(insignia.Endpoint("http://localhost:8000/v1", model="theirs"))  # evidence, without torch
 
