@@ -23,8 +23,8 @@ PERINUCLEUS_SHARE = 0.243  # of the fingerprints in each copy, from their simula
 
 
 def law(colluders):
-    points, ends = bias_law(colluders)
-    return np.array(points), np.diff((0.0, *ends)) / ends[-1]
+    points, chances = bias_law(colluders)
+    return np.array(points), np.array(chances)
 
 
 def clopper_pearson(successes, runs, level=0.95):

@@ -3,6 +3,7 @@
 Only members of the coalition are simulated: that no innocent licensee is named is proven, not measured.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["TracingPlan", "blocks_to_trace", "seen_blocks"]
+__all__ = ["POWER", "TracingPlan", "blocks_to_trace", "largest_coalition", "seen_blocks"]
 
+POWER = 0.95
+"""Chance of naming a member that a plan asks for."""
+
+_LARGEST_COALITION = 8  # beyond, a report says "8 or more"
 _RUNS = 200  # per strategy: a chance of 0.95 is measured to +-0.03
 _MOST = 2**14
 _PART = 64  # blocks simulated at once
@@ -45,13 +50,13 @@ class TracingPlan(Record):
 
 
 def blocks_to_trace(
-    biases: "NDArray[np.float64]",
-    weights: "NDArray[np.float64]",
+    biases: Sequence[float],
+    weights: Sequence[float],
     *,
     licensees: int,
     colluders: int,
     alpha: float,
-    power: float = 0.95,
+    power: float = POWER,
     survival: float = 1.0,
     per_block: int = 1,
     bound: float = 1 / 16,
@@ -80,7 +85,7 @@ def blocks_to_trace(
     worst: tuple[int, int, str] = (0, 0, "")
     for name, shows in strategies(colluders).items():
         coalition = _Coalition(shows, biases, weights, replies, threshold)
-        worst = max(worst, (*coalition.blocks_needed(power, seed), name))
+        worst = max(worst, (*coalition.blocks_needed(power, seed, most=_MOST), name))
     if worst[0] > _MOST:
         raise InputError(
             f"{_MOST} blocks do not trace a coalition of {colluders} among {licensees} licensees that keeps {survival:.0%} of"
@@ -98,6 +103,17 @@ def blocks_to_trace(
     )
 
 
+def largest_coalition(biases: Sequence[float], weights: Sequence[float], blocks: int, *, licensees: int, alpha: float) -> int:
+    """Size of the largest coalition that so many blocks trace with chance ``POWER``, by known strategies; 0 if none."""
+    threshold, replies = log_threshold(licensees, alpha), _Replies(1.0, 1, 1 / 16)
+    for colluders in range(1, _LARGEST_COALITION + 1):
+        for shows in strategies(colluders).values():
+            coalition = _Coalition(shows, biases, weights, replies, threshold)
+            if coalition.blocks_needed(POWER, 0, most=blocks)[0] > blocks:
+                return colluders - 1
+    return _LARGEST_COALITION
+
+
 class _Replies(NamedTuple):
     """How a suspect replies, as ``seen_blocks`` takes it."""
 
@@ -110,19 +126,19 @@ class _Coalition(NamedTuple):
     """A coalition with one strategy, and a code."""
 
     shows: tuple[float, ...]
-    biases: "NDArray[np.float64]"
-    weights: "NDArray[np.float64]"
+    biases: Sequence[float]
+    weights: Sequence[float]
     replies: _Replies
     threshold: float
 
-    def blocks_needed(self, power: float, seed: int) -> tuple[int, int]:
-        """After how many blocks this share of coalitions is traced, and half of them; more than ``_MOST`` if never."""
+    def blocks_needed(self, power: float, seed: int, *, most: int) -> tuple[int, int]:
+        """After how many blocks this share of coalitions is traced, and half of them; more than ``most`` if never."""
         import numpy as np  # noqa: PLC0415
 
         rngs = [np.random.default_rng([seed, run]) for run in range(_RUNS)]
         gains: list[NDArray[np.float64] | float] = [0.0] * _RUNS
         median = 0
-        for done in range(0, _MOST, _PART):
+        for done in range(0, most, _PART):
             named = np.zeros(_PART)
             for run, rng in enumerate(rngs):
                 traced, gains[run] = self._go_on(rng, gains[run])
@@ -131,7 +147,7 @@ class _Coalition(NamedTuple):
                 median = done + int((named >= 1 / 2).argmax()) + 1
             if (named >= power).any():
                 return done + int((named >= power).argmax()) + 1, median
-        return _MOST + 1, _MOST + 1
+        return most + _PART, most + _PART
 
     def _go_on(
         self, rng: "np.random.Generator", gains: "NDArray[np.float64] | float"
@@ -139,7 +155,7 @@ class _Coalition(NamedTuple):
         """Whether a member is named after each of the next blocks, and what the bets have gained then."""
         import numpy as np  # noqa: PLC0415
 
-        drawn = rng.choice(self.biases, size=_PART, p=self.weights)
+        drawn = rng.choice(np.array(self.biases), size=_PART, p=self.weights)
         words = rng.random((len(self.shows) - 1, _PART)) < drawn
         present = rng.random(_PART) < np.array(self.shows)[words.sum(0)]
         seen = seen_blocks(rng, present, **self.replies._asdict())

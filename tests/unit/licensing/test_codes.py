@@ -35,19 +35,19 @@ def test_a_block_is_had_as_often_as_its_bias_says():
 
 
 @pytest.mark.parametrize(
-    ("colluders", "points", "ends"),
+    ("colluders", "points", "chances"),
     [
         (1, [0.5], [1.0]),
         (2, [0.5], [1.0]),
-        (4, [0.21132, 0.78868], [0.5, 1.0]),
-        (6, [0.11270, 0.5, 0.88730], [0.33201, 0.66799, 1.0]),
-        (8, [0.06943, 0.33001, 0.66999, 0.93057], [0.24833, 0.5, 0.75167, 1.0]),
+        (4, [0.21132, 0.78868], [0.5, 0.5]),
+        (6, [0.11270, 0.5, 0.88730], [0.33201, 0.33598, 0.33201]),
+        (8, [0.06943, 0.33001, 0.66999, 0.93057], [0.24833, 0.25167, 0.25167, 0.24833]),
     ],
 )
-def test_biases_are_those_of_nuida_and_others(colluders, points, ends):  # table 2 of their paper
-    found, chances = bias_law(colluders)
+def test_biases_are_those_of_nuida_and_others(colluders, points, chances):  # table 2 of their paper
+    found, weights = bias_law(colluders)
     assert found == pytest.approx(points, abs=1e-5)
-    assert chances == pytest.approx(ends, abs=1e-5)
+    assert weights == pytest.approx(chances, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["", " Acme", "Acme\n", "A" * 201, "Ame\u0301lie", "\x1b[31mAcme"])
