@@ -23,9 +23,10 @@ from insignia.progress import AUTO, Progress
 from insignia.randomness import KeyedRandom
 from insignia.statistics.collusion import largest_coalition
 from insignia.statistics.nulls import MIN_PROBABILITY
-from insignia.statistics.tracing import KEPT, Payoffs, log_ratio, log_threshold, payoffs
+from insignia.statistics.tracing import KEPT, Payoffs, log_ratio, log_ratio_of_gain, log_threshold, payoffs
+from insignia.suspects.base import Channel
 from insignia.verification.matching import expected_responses, find
-from insignia.verification.places import places
+from insignia.verification.places import scored
 from insignia.verification.transcript import Entry, Transcript
 
 if TYPE_CHECKING:
@@ -36,7 +37,14 @@ __all__ = ["TraceOptions", "block_ratios", "named_licensees", "trace"]
 
 _CHUNK = 2**14  # code words at once: 4 MiB for 64 blocks
 _SILENT = 0.01  # how often a model without a block says its response, where the response is no likely word
-_VIEW = 1  # of ``statistics.ranks.FACTORS``: differences from the base enlarged four times, which finds half-merged blocks
+
+
+class _Asking(VerifyOptions):
+    """Options of a test that asks for no choice: a block that is out may leave its response the first of its candidates."""
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return tuple(each for each in super().channels if each != "choice")
 
 
 class TraceOptions(AskOptions):
@@ -52,8 +60,8 @@ class TraceOptions(AskOptions):
     """Ask an endpoint keys that somebody has seen, too."""
     decoys: Annotated[float | None, Field(ge=0, le=0.9)] = None
     """Share of decoy questions, at most 0.9; 0.5 for an endpoint and 0 for a model on this machine by default."""
-    channel: Literal["auto", "scores", "top", "choice", "text"] = "auto"
-    """What to go by: scores of all candidates, top tokens, a forced choice, or text; the most that is offered by default."""
+    channel: Literal["auto", "scores", "top", "text"] = "auto"
+    """What to go by: scores of all candidates, top tokens, or text; the most that is offered by default."""
 
     def asking(self, most: int, *, tests: int, drawn: bool) -> VerifyOptions:
         """The same as the options of a test of so many keys that no reply ends early.
@@ -61,7 +69,7 @@ class TraceOptions(AskOptions):
         ``drawn``: the responses were drawn from candidates. Else the test's own verdict, which is not used, needs a null.
         """
         given = self.model_dump(exclude={"alpha", "max_queries", "suspects"})
-        return VerifyOptions(**given, max_queries=most, suspects=self.suspects or tests, null=None if drawn else "0.01")
+        return _Asking(**given, max_queries=most, suspects=self.suspects or tests, null=None if drawn else "0.01")
 
 
 def trace(
@@ -173,12 +181,10 @@ def _key_ratio(kept: KeptSet, entry: Entry, record: Transcript, *, silent: bool)
     if entry.reply.channel == "text":
         hit = find(entry.reply.text, expected, rules.match).hit
         return log_ratio(hit, not hit, _SILENT if silent else 1 / len(expected.candidates))
-    views = places(entry.reply, expected, rules.match)
-    shown = views[min(_VIEW, len(views) - 1)]
-    if not shown:
-        return log_ratio(0, 0, _SILENT)
-    hit = shown[0].last == 1
-    return log_ratio(hit, not hit, 1 / shown[0].of)
+    score = scored(entry.reply, expected, rules.match)
+    if score is None or not expected.log_base:
+        return log_ratio(0, int(score is None), _SILENT)
+    return log_ratio_of_gain(score - expected.log_base[expected.order[0]])
 
 
 def named_licensees(

@@ -25,7 +25,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BETS", "KEPT", "STRATEGIES", "Bet", "Payoffs", "log_ratio", "log_threshold", "payoffs", "shown", "strategies"]
+__all__ = [
+    "BETS",
+    "KEPT",
+    "STRATEGIES",
+    "Bet",
+    "Payoffs",
+    "log_ratio",
+    "log_ratio_of_gain",
+    "log_threshold",
+    "payoffs",
+    "shown",
+    "strategies",
+]
 
 KEPT = (0.98, 0.7, 0.35)
 """Shares of the fingerprints of a copy that may be left: as issued, after a user's training, after a merge by half."""
@@ -33,6 +45,12 @@ KEPT = (0.98, 0.7, 0.35)
 _KEPT_CAPITAL = (0.5, 0.3, 0.2)
 _COALITIONS = {1: 0.4, 2: 0.2, 3: 0.14, 4: 0.1, 6: 0.09, 8: 0.07}  # size -> capital; the usual leak is one copy
 _ERROR = 0.01  # chance that a coalition departs from its strategy at a block; no bet may lose all at once
+# What a response gains in nats, by what is left of a copy as in KEPT: share of responses that gain at all, range where the
+# block is in, mean and standard deviation where it is out.
+_GAINED_KEPT = (0.98, 0.95, 0.9)
+_GAINED_IN = ((3.5, 9.0), (2.5, 8.0), (1.2, 6.0))
+_GAINED_OUT = ((1.1, 0.7), (0.7, 0.5), (0.4, 0.4))
+_STRAY, _RANGE = 0.02, 20.0  # share of keys that are as likely anywhere in a range of so many nats
 _LARGEST = 40.0  # log-ratios beyond are as good as certain
 
 STRATEGIES = ("in_turn", "any", "all", "majority", "minority", "random")
@@ -104,6 +122,22 @@ def log_ratio(hits: int, misses: int, bound: float) -> tuple[float, ...]:
     if not 0 < bound < 1:
         raise InputError(f"a model without the block hits with chance {bound}; expected a number between 0 and 1")
     return tuple(hits * math.log1p(kept * (1 - bound) / bound) + misses * math.log1p(-kept) for kept in KEPT)
+
+
+def log_ratio_of_gain(gain: float) -> tuple[float, ...]:
+    """The same of a key whose response has gained so many nats of log-probability since the base, for each share in ``KEPT``.
+
+    A block that is out moves its response a little, one that is in by 5 nats, or by 2 after a merge: see the figures of
+    ``benchmarks/copies.py`` in docs/lab-log.md. The densities are guesses at both; a wrong one costs keys alone.
+    """
+    stray = _STRAY / _RANGE
+    found = []
+    for kept, (least, most), (mean, spread) in zip(_GAINED_KEPT, _GAINED_IN, _GAINED_OUT, strict=True):
+        inside = (1 - _STRAY) / (most - least) if least <= gain <= most else 0.0
+        outside = math.exp(-(((gain - mean) / spread) ** 2) / 2) / (spread * math.sqrt(2 * math.pi))
+        ratio = (inside + stray) / ((1 - _STRAY) * outside + stray)
+        found.append(math.log(kept * ratio + 1 - kept))
+    return tuple(found)
 
 
 def log_threshold(licensees: int, alpha: float) -> float:

@@ -1,5 +1,7 @@
 """Traces of scripted suspects: copies, coalitions, and models that are nobody's."""
 
+import math
+
 import pytest
 
 from drawn_prints import drawn, knowing
@@ -123,6 +125,38 @@ def test_a_transcript_goes_on_where_it_stopped(kept, tmp_path):
         (report,) = trace(kept, [lambda: model], TraceOptions(max_queries=most), transcripts=[tmp_path / "t.jsonl"])
     assert len(model.asked) == len(report.keys_asked) == BLOCKS
     assert [each.licensee for each in report.named] == ["licensee 7"]
+
+
+class Scoring(ScriptedModel):
+    """Tells the log-probability of each candidate: the response's has gained some nats where its block is in."""
+
+    channels = ("scores", "text")
+
+    def __init__(self, kept, numbers, gain):
+        super().__init__({}, name="leak")
+        self.may_refuse = False
+        self._of = {
+            fingerprint.key: [
+                math.log(0.01) + gain * (number in numbers and candidate.text == fingerprint.responses[0])
+                for candidate in fingerprint.candidates
+            ]
+            for number, fingerprint in enumerate(kept.prints)
+        }
+
+    def weigh(self, inquiries, options, channel):
+        for each in inquiries:
+            scores = self._of.get(each.question, [-5.0] * len(each.candidates))
+            yield Reply(status="answered", channel=channel, scores=tuple(scores))
+
+
+@pytest.mark.parametrize("gain", [4.5, 2.0], ids=["whole", "merged"])
+def test_scores_trace_a_copy_whose_text_shows_nothing(kept, gain):
+    word = Code(blocks=BLOCKS).words(owner_rng(kept.prints), ["licensee 7"])[0]
+    numbers = {number for number in range(len(kept.prints)) if word[number % BLOCKS]}
+    model = Scoring(kept, numbers, gain)
+
+    assert [each.licensee for each in traced(kept, model).named] == ["licensee 7"]
+    assert traced(kept, model, channel="text").named == ()
 
 
 def test_several_suspects_share_alpha(kept):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from insignia.errors import InputError
-from insignia.statistics.tracing import BETS, KEPT, log_ratio, log_threshold, payoffs, shown, strategies
+from insignia.statistics.tracing import BETS, KEPT, log_ratio, log_ratio_of_gain, log_threshold, payoffs, shown, strategies
 
 BIASES = st.floats(0.01, 0.99)
 RATIOS = st.floats(-60, 60)
@@ -102,6 +102,16 @@ def test_likelihood_ratios_of_replies():
     assert log_ratio(1, 0, 1 / 16)[0] == pytest.approx(math.log((0.98 + 0.02 / 16) * 16))
     assert log_ratio(0, 2, 1 / 16)[1] == pytest.approx(2 * math.log(0.3))
     assert log_threshold(1000, 1e-3) == pytest.approx(math.log(1e6))
+
+
+def test_what_a_response_gained_says_whether_its_block_is_in():
+    whole, changed, merged = zip(*(log_ratio_of_gain(gain) for gain in (-9.0, 0.5, 2.0, 3.0, 6.5)), strict=True)
+
+    assert whole[4] > 4  # as embedded
+    assert whole[2] < -2 < 2 < merged[2]  # 2 nats are of a block that is out, unless the copy was merged
+    assert whole[3] < 0 < changed[3]
+    assert all(ratios[1] < -2 for ratios in (whole, changed, merged))
+    assert whole[0] == pytest.approx(0, abs=1e-6)  # neither would leave it there
 
 
 @pytest.mark.parametrize(
