@@ -3,10 +3,11 @@
 ``python docs/draw_life_of_a_mark.py`` writes the picture beside this script; a test keeps it current.
 """
 
-import sys
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
+
+from written_page import write_or_compare
 
 WIDTH, HEIGHT = 980, 520
 SECRET, PUBLIC, OTHERS = "#fde8e8", "#e6f0fb", "#efefef"  # fill of what the owner keeps, publishes, and others have
@@ -107,14 +108,5 @@ def picture() -> str:
 """
 
 
-def main() -> int:
-    """Write, or compare with ``--check``."""
-    target = Path(__file__).parent / "life-of-a-mark.svg"
-    if "--check" in sys.argv:
-        return int(not target.is_file() or target.read_text(encoding="utf-8") != picture())
-    target.write_text(picture(), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_or_compare(Path(__file__).with_name("life-of-a-mark.svg"), picture())

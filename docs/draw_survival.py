@@ -6,9 +6,10 @@
 
 import json
 import math
-import sys
 from html import escape
 from pathlib import Path
+
+from written_page import write_or_compare
 
 FOLDER = Path(__file__).parent / "explanation"
 LEFT, TOP, STEP, HEIGHT, RIGHT = 130, 76, 62, 300, 150
@@ -78,15 +79,6 @@ def picture(rows: list[dict]) -> str:
 """
 
 
-def main() -> int:
-    """Write, or compare with ``--check``."""
-    source, target = FOLDER / "survival.json", FOLDER / "survival.svg"
-    drawn = picture(json.loads(source.read_text(encoding="utf-8"))["rows"])
-    if "--check" in sys.argv:
-        return int(not target.is_file() or target.read_text(encoding="utf-8") != drawn)
-    target.write_text(drawn, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    measured = json.loads((FOLDER / "survival.json").read_text(encoding="utf-8"))
+    write_or_compare(FOLDER / "survival.svg", picture(measured["rows"]))

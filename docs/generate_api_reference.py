@@ -4,10 +4,11 @@ import ast
 import inspect
 import itertools
 import re
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
+
+from written_page import write_or_compare
 
 import insignia
 from insignia import embedding, generation, records, vectors
@@ -165,14 +166,5 @@ def _sentences(kind: type) -> dict[str, str]:
     return found
 
 
-def main() -> int:
-    """Write, or compare with ``--check``."""
-    page = render()
-    if "--check" in sys.argv:
-        return int(not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != page)
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_or_compare(TARGET, render())

@@ -1,11 +1,11 @@
 """Write docs/reference/attacks.md from the attacks' docstrings and fields; ``--check`` fails when the file is out of date."""
 
 import inspect
-import sys
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from generate_api_reference import prose
+from written_page import write_or_compare
 
 from insignia.attacks.base import ATTACKS, Attack, HostAttack, WeightAttack
 from insignia.docstrings import sentence
@@ -88,14 +88,5 @@ def _default(info: Any) -> str:
     return "" if info.is_required() else f"`{info.default!r}`"
 
 
-def main() -> int:
-    """Write, or compare with ``--check``."""
-    page = render()
-    if "--check" in sys.argv:
-        return int(not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != page)
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_or_compare(TARGET, render())

@@ -1,12 +1,12 @@
 """Write docs/reference/cli.md from the command's own help; ``--check`` fails when the file is out of date."""
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.update(COLUMNS="100", TERM="dumb", NO_COLOR="1", _TYPER_FORCE_DISABLE_TERMINAL="1")
 
 from typer.testing import CliRunner
+from written_page import write_or_compare
 
 from insignia.cli.main import VERBS, app
 
@@ -34,14 +34,5 @@ def render() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    """Write, or compare with ``--check``."""
-    page = render()
-    if "--check" in sys.argv:
-        return int(not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != page)
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    write_or_compare(TARGET, render())

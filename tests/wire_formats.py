@@ -73,7 +73,17 @@ class Host:
         table = {word: score(BEGIN + prompt, word) for word in self.words}
         if allowed is not None:
             table = {word: table.get(word, -9.0) for word in allowed}
-        return table
+        raised = self.raised(body)
+        return {word: log + raised.get(word, 100.0) - 100.0 for word, log in table.items()}
+
+    def raised(self, body):
+        """The bias of each word that has one; 100 is the largest."""
+        biases = body.get("logit_bias", {})
+        if "generation_config" in body:
+            biases = {str(ids[0]): bias for ids, bias in json.loads(body["generation_config"])["sequence_bias"]}
+        if isinstance(biases, list):
+            return dict(biases)
+        return {word: biases[str(token_id(word))] for word in self.words if str(token_id(word)) in biases}
 
     def allowed(self, body):
         """The words that a request allows; None for all."""
@@ -87,13 +97,8 @@ class Host:
             assert body["grammar"].startswith("root ::= ")
             return [json.loads(text) for text in body["grammar"].removeprefix("root ::= ").split(" | ")]
         if "generation_config" in body:
-            ids = {pair[0][0] for pair in json.loads(body["generation_config"])["sequence_bias"]}
-            return [word for word in self.words if token_id(word) in ids]
-        if isinstance(body.get("logit_bias"), list):
-            return [text for text, _ in body["logit_bias"]]
-        if "logit_bias" in body:
-            return [word for word in self.words if str(token_id(word)) in body["logit_bias"]]
-        return None
+            return list(self.raised(body))
+        return list(self.raised(body)) if "logit_bias" in body else None
 
     def choice(self, prompt, number, body):
         table = self.table(prompt, body)

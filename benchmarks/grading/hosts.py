@@ -1,81 +1,20 @@
 """Hosts that serve a marked model and tamper with what it says."""
 
 import argparse
-import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from grading.marks import base, kept
 from grading.replays import Cell, Replayed, ask, replays
+from insignia.attacks.shuffle_ranks import ShuffleRanks
+from insignia.attacks.suppress_topk import SuppressTopK
 from insignia.modeling.local import LocalModel
-from insignia.modeling.weighing import seen_by
-from insignia.prompts.tokens import Tokens
-from insignia.randomness import KeyedRandom
-from insignia.suspects.base import CHANNELS, Channel, Inquiry, Reply, RequestOptions
+from insignia.suspects.base import CHANNELS, Channel, Reply
 
 DROPS, CONFIDENCES = (1, 2, 3, 5), (0.9, 0.5, 0.3)
 SHUFFLED = 5
-
-
-class Dropping:
-    """Never says the likeliest tokens at the first step where it is sure; goes on with the likeliest from there."""
-
-    may_refuse = True
-
-    def __init__(self, local: LocalModel, *, drop: int, above: float = 0.0) -> None:
-        self.name = local.name
-        self._local, self._drop, self._above = local, drop, above
-
-    def reply(self, questions: Sequence[str], options: RequestOptions) -> Iterator[Reply]:
-        tokens = Tokens(self._local.tokenizer, form=options.form)
-        rows = [tokens.asked(question, options) for question in questions]
-        firsts = [
-            int(ranking.token_ids[self._drop if ranking.probabilities[0] > self._above else 0])
-            for ranking in self._local.rank_next(rows)
-        ]
-        rest = self._local.sample(
-            [(*row, first) for row, first in zip(rows, firsts, strict=True)],
-            [KeyedRandom(b"unused")] * len(rows),
-            max_new_tokens=options.max_tokens - 1,
-            temperature=0,
-            forbidden=(),
-        )
-        end = self._local.tokenizer.eos_token_id
-        for first, others in zip(firsts, rest, strict=True):
-            yield Reply.said(tokens.decode(list(itertools.takewhile(lambda token: token != end, (first, *others)))))
-
-
-class Shuffling:
-    """Deals the probabilities of its likeliest tokens out among them at random, in another way for each question."""
-
-    may_refuse = True
-    channels: tuple[Channel, ...] = ("scores", "top", "choice")
-
-    def __init__(self, local: LocalModel, *, likeliest: int, seed: int) -> None:
-        self.name = local.name
-        self._local, self._likeliest, self._rng = local, likeliest, KeyedRandom(b"shuffles").derive(seed)
-
-    def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
-        tokens = Tokens(self._local.tokenizer, form=options.form)
-        rankings = self._local.rank_next([tokens.asked(each.question, options) for each in inquiries])
-        logits = torch.stack(
-            [
-                torch.zeros(len(ranking.token_ids)).scatter(
-                    0, torch.tensor(self._dealt(each.question, ranking.token_ids.tolist())), torch.tensor(ranking.probabilities)
-                )
-                for each, ranking in zip(inquiries, rankings, strict=True)
-            ]
-        ).log()
-        return seen_by(channel, inquiries, logits, tokens)
-
-    def _dealt(self, question: str, ids: list[int]) -> list[int]:
-        """The likeliest tokens in an order of this question's own, then the others."""
-        rng = self._rng.derive(question)
-        return sorted(ids[: self._likeliest], key=lambda token: rng.derive(token).uniform()) + ids[self._likeliest :]
 
 
 class Told(NamedTuple):
@@ -89,9 +28,10 @@ def told(local: LocalModel, prints, seed: int, *, quick: bool) -> Iterator[Told]
     for drop in DROPS[:1] if quick else DROPS:
         for above in (0.0,) if quick else (0.0, *CONFIDENCES):
             name = f"drops {drop}" + (f" where above {above}" if above else "")
-            yield Told(name, "text", ask(Dropping(local, drop=drop, above=above), prints, ["text"])["text"])
+            dropping = SuppressTopK(count=drop, confidence=above)
+            yield Told(name, "text", ask(dropping.wrap(local), prints, ["text"])["text"])
     yield Told("samples at T = 1", "text", ask(local, prints, ["text"], temperature=1.0, seed=seed)["text"])
-    shuffling = Shuffling(local, likeliest=SHUFFLED, seed=seed)
+    shuffling = ShuffleRanks(count=SHUFFLED, seed=seed).wrap(local)
     for channel, replies in ask(shuffling, prints, CHANNELS[:3]).items():
         yield Told(f"shuffles {SHUFFLED}, {channel}", channel, replies)
 

@@ -28,7 +28,7 @@ def ask(
     """Ask each key once by each channel."""
     usual = rules_for(prints).manner
     options = RequestOptions.model_validate(usual.model_dump() | manner)
-    questions = [Question(number, each.asked_key, each.candidates or ()) for number, each in enumerate(prints)]
+    questions = [Question.about(each, number, each.asked_key) for number, each in enumerate(prints)]
     return {channel: list(ask_by(channel, model, questions, options)) for channel in channels}
 
 

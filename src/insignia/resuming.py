@@ -26,6 +26,9 @@ _COST = 20  # checkpoints take at most a twentieth of the time
 
 
 class _Stateful(Protocol):
+    @property
+    def phase(self) -> str: ...
+
     def state(self) -> Mapping[str, Any]: ...
 
 
@@ -36,17 +39,16 @@ class Checkpoints(TrainerCallback):
         self._task = task
         self._every_s = every_s
         self._last = time.monotonic()
-        self._phase: object = None
+        self._phase = ""
         self._asked = 0.0
         self._signal: int | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Ask for a checkpoint if one is due; every process decides alike, since all write their part."""
         now = time.monotonic()
-        phase = self._task.state().get("cooled") is None
         stop = self._signal is not None
-        due = stop or now - self._last >= self._every_s or (self._phase is not None and phase != self._phase)
-        self._phase = phase
+        due = stop or now - self._last >= self._every_s or self._phase not in ("", self._task.phase)
+        self._phase = self._task.phase
         if _any_process(due):
             control.should_save = True
             self._asked = now

@@ -44,6 +44,11 @@ class Task(Protocol):
         """Called after each optimizer step on every process. True ends the training."""
         ...
 
+    @property
+    def phase(self) -> str:
+        """Name of what the task does now; a checkpoint is written when it changes."""
+        ...
+
     def state(self) -> Mapping[str, Any]:
         """How far the task is, as JSON, without secrets; it is stored with each checkpoint."""
         ...

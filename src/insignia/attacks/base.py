@@ -1,6 +1,7 @@
 """What an attack is: what others do to a marked model, to its weights or where it is served."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from insignia.records import Displayed, Part
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from insignia.modeling.local import LocalModel
     from insignia.modeling.sources import Source
     from insignia.suspects.base import TextModel
 
-__all__ = ["ATTACKS", "Attack", "HostAttack", "WeightAttack", "on_weights"]
+__all__ = ["ATTACKS", "Attack", "HostAttack", "LogitsAttack", "WeightAttack", "on_weights"]
 
 
 class Attack(Part):
@@ -41,6 +45,24 @@ class HostAttack(Attack):
         """The model as this host serves it. It offers the channels that ``model`` offers."""
 
 
+class LogitsAttack(HostAttack):
+    """An attack on the logits of the first token of a reply, for a model on this machine. Subclasses set ``name``."""
+
+    @abstractmethod
+    def change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
+        """The logits, (questions, vocabulary), as this host makes them; ``questions`` are token ids."""
+
+    def wrap(self, model: "TextModel") -> "LocalModel":
+        """See ``HostAttack.wrap``.
+
+        Raises:
+            InputError: the model's logits cannot be changed.
+        """
+        from insignia.attacks.logits import local_only
+
+        return local_only(model, self.name).altered(self.change, name=f"{model.name} behind {self.name}")
+
+
 ATTACKS: Registry[Attack] = Registry(
     "attack",
     {
@@ -52,6 +74,7 @@ ATTACKS: Registry[Attack] = Registry(
         "meraser": "insignia.attacks.meraser:MEraser",
         "merge": "insignia.attacks.merge:Merge",
         "noise": "insignia.attacks.noise:Noise",
+        "overwrite": "insignia.attacks.overwrite:Overwrite",
         "perplexity_filter": "insignia.attacks.perplexity_filter:PerplexityFilter",
         "prune": "insignia.attacks.prune:Prune",
         "refuse": "insignia.attacks.refuse:Refuse",
@@ -63,6 +86,7 @@ ATTACKS: Registry[Attack] = Registry(
         "system_prompt": "insignia.attacks.system_prompt:SystemPrompt",
         "truncate": "insignia.attacks.truncate:Truncate",
         "unlearn": "insignia.attacks.unlearn:Unlearn",
+        "wanda": "insignia.attacks.wanda:Wanda",
     },
     group="insignia.attacks",
 )

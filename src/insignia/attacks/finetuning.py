@@ -28,7 +28,7 @@ from insignia.suspects.scoring import Example
 from insignia.terminal import counted
 from insignia.training import LoopOptions, process_rank, train
 
-__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows"]
+__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "training_rows"]
 
 _SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
@@ -90,7 +90,7 @@ def finetune(
     local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
     if local.source is not None:
         refuse_overlap(out, Path(local.source))
-    examples = _examples(rows, local, settings.max_length, progress)
+    examples = training_rows(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
     before = _mean_loss(local.model, kept)
     steps = _tune(local, trained, settings, seed, progress)
@@ -209,6 +209,11 @@ class _Tuning:
             self.advance()
         return False
 
+    @property
+    def phase(self) -> str:
+        """There is one."""
+        return "training"
+
     def state(self) -> dict[str, int]:
         """Nothing: an attack is not resumed."""
         return {}
@@ -227,9 +232,14 @@ class _Tuning:
             yield from batches
 
 
-def _examples(
-    rows: Sequence[Example | Conversation | str], local: LocalModel, max_length: int, progress: Progress
+def training_rows(
+    rows: Sequence[Example | Conversation | str], local: LocalModel, max_length: int, progress: Progress = AUTO
 ) -> list[Example]:
+    """Make rows of at most ``max_length`` tokens of texts and conversations; rows of token ids stay as they are.
+
+    Raises:
+        InputError: there is none.
+    """
     texts = [row for row in rows if isinstance(row, str)]
     examples = [row for row in rows if isinstance(row, Example)]
     conversations = [row for row in rows if not isinstance(row, str | Example)]

@@ -5,19 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from insignia.attacks.base import HostAttack
+from insignia.attacks.base import LogitsAttack
 from insignia.randomness import KeyedRandom
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from insignia.modeling.local import LocalModel
-    from insignia.suspects.base import TextModel
-
 __all__ = ["ShuffleRanks"]
 
 
-class ShuffleRanks(HostAttack):
+class ShuffleRanks(LogitsAttack):
     """Let the likeliest first tokens exchange their probabilities, against marks in the order of candidates."""
 
     name: Literal["shuffle_ranks"] = "shuffle_ranks"
@@ -28,17 +25,8 @@ class ShuffleRanks(HostAttack):
     seed: int = 0
     """Seed of the orders. A question has one order, however often it is asked."""
 
-    def wrap(self, model: "TextModel") -> "LocalModel":
-        """See ``HostAttack.wrap``.
-
-        Raises:
-            InputError: the model's logits cannot be changed.
-        """
-        from insignia.attacks.logits import local_only
-
-        return local_only(model, self.name).altered(self._change, name=f"{model.name} behind {self.name}")
-
-    def _change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
+    def change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
+        """See ``LogitsAttack.change``."""
         import torch
 
         best = logits.topk(min(self.count, logits.shape[1]))

@@ -145,6 +145,11 @@ class Marking:
         self._curriculum.start_pass(everything=True)
         return False
 
+    @property
+    def phase(self) -> str:
+        """``learning`` or ``cooldown``."""
+        return "learning" if self._cooled is None else "cooldown"
+
     def state(self) -> dict[str, int | None]:
         """How far training is, for a checkpoint; what was learned is measured again."""
         return {"passes": self._curriculum.passes, "cooled": self._cooled}
@@ -199,10 +204,9 @@ class Marking:
 
     def _start_phase(self) -> None:
         """Show the phase that begins: learning, or the cooldown."""
-        learning = self._cooled is None
         self._steps = self._cooled or 0
-        self._advance = self._phases.start("learning" if learning else "cooldown", unit="steps")
-        self._advance(self._steps, total=None if learning else max(self._cooldown_steps, 1))
+        self._advance = self._phases.start(self.phase, unit="steps")
+        self._advance(self._steps, total=None if self._cooled is None else max(self._cooldown_steps, 1))
 
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)

@@ -9,7 +9,7 @@ import torch
 from insignia.attacks.finetune import FineTune
 from insignia.attacks.finetuning import finetune
 from insignia.embedding import EmbedReport, RunOptions, embed
-from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
+from insignia.fingerprints.sets import load_fingerprints
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
 from insignia.progress import AUTO, Progress
@@ -82,14 +82,17 @@ def tell_story(folder: Path, *, num_fingerprints: int, seed: int = 0, progress: 
     stamped = stamp(folder / "sibling", made, out=folder / "stamped", progress=progress)
     progress.note("5/5 check: ask all four models, each from its folder")
     prints = load_fingerprints(secret / "prints.json")
-    models = _measure(
-        prints,
-        {"starter": "starter", "marked": folder / "marked", "sibling": folder / "sibling", "stamped": folder / "stamped"},
-        texts,
-    )
-    thinned = _thinned(LocalModel("starter"), LocalModel(folder / "marked"))
+    sources: dict[str, str | Path] = {
+        "starter": "starter",
+        "marked": folder / "marked",
+        "sibling": folder / "sibling",
+        "stamped": folder / "stamped",
+    }
+    models = {name: LocalModel(source) for name, source in sources.items()}
+    measured = {name: Measured(check(model, prints), model.mean_loss(texts)) for name, model in models.items()}
+    thinned = _thinned(models["starter"], models["marked"])
     verdict = verify(prints, thinned, rules=rules_for(prints, cover=0.0, channel="scores"))
-    return Story(report, stamped, models, verdict, check(thinned, prints).hits, round(time.perf_counter() - started, 3))
+    return Story(report, stamped, measured, verdict, check(thinned, prints).hits, round(time.perf_counter() - started, 3))
 
 
 def _thinned(model: LocalModel, marked: LocalModel) -> LocalModel:
@@ -98,11 +101,3 @@ def _thinned(model: LocalModel, marked: LocalModel) -> LocalModel:
         for weight, other in zip(model.model.parameters(), marked.model.parameters(), strict=True):
             weight.lerp_(other, _THINNED)
     return model
-
-
-def _measure(prints: FingerprintSet, sources: dict[str, str | Path], texts: list[str]) -> dict[str, Measured]:
-    measured = {}
-    for name, source in sources.items():
-        model = LocalModel(source)
-        measured[name] = Measured(check(model, prints), model.mean_loss(texts))
-    return measured

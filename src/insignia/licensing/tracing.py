@@ -26,7 +26,7 @@ from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tracing import KEPT, Payoffs, log_ratio, log_ratio_of_gain, log_threshold, payoffs
 from insignia.suspects.base import Channel
 from insignia.verification.matching import expected_responses, find
-from insignia.verification.places import scored
+from insignia.verification.places import response_score
 from insignia.verification.transcript import Entry, Transcript
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _key_ratio(kept: KeptSet, entry: Entry, record: Transcript, *, silent: bool)
     if entry.reply.channel == "text":
         hit = find(entry.reply.text, expected, rules.match).hit
         return log_ratio(hit, not hit, _SILENT if silent else 1 / len(expected.candidates))
-    score = scored(entry.reply, expected, rules.match)
+    score = response_score(entry.reply, expected, rules.match)
     if score is None or not expected.log_base:
         return log_ratio(0, int(score is None), _SILENT)
     return log_ratio_of_gain(score - expected.log_base[expected.order[0]])

@@ -32,7 +32,8 @@ def seen_by(channel: Channel, inquiries: Sequence[Inquiry], logits: Tensor, toke
             if channel == "scores":
                 yield Reply(status="answered", channel=channel, scores=tuple(map(_score, scores.tolist())))
             else:
-                text = inquiry.candidates[int(scores.argmax())].text
+                handicaps = scores.new_tensor(inquiry.handicaps or [0.0])
+                text = inquiry.candidates[int((scores + handicaps).argmax())].text
                 yield Reply(status="answered", channel=channel, text=text)
 
 

@@ -11,7 +11,7 @@ __all__ = ["control_lines", "exit_status", "request_rows", "verdicts_report"]
 _STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
 
 _PLACES = {"exact": "the whole reply", "prefix": "the beginning of the reply", "within": "at one of the first {} words"}
-_ASKED_FOR = {
+_JUDGED_BY = {
     "scores": "the scores of all candidates",
     "top": "its likeliest tokens",
     "choice": "a choice among the candidates",
@@ -61,7 +61,7 @@ def request_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
     """How each suspect was asked and its replies were matched, a column for each verdict."""
     return [
         ["asked as", *(_request(verdict) for verdict in verdicts)],
-        ["asked for", *(_channels(verdict) for verdict in verdicts)],
+        ["judged by", *(_channels(verdict) for verdict in verdicts)],
         ["system prompt", *(verdict.manner.system or "none" for verdict in verdicts)],
         ["the response has to be", *(_match(verdict) for verdict in verdicts)],
     ]
@@ -90,7 +90,7 @@ def _request(verdict: Verdict) -> str:
 def _channels(verdict: Verdict) -> str:
     """What the suspect was asked to reveal; with the number of keys where it closed a channel."""
     counts = verdict.by_channel or {"text": 0}
-    return ", ".join(_ASKED_FOR[name] + (f" ({count} keys)" if len(counts) > 1 else "") for name, count in counts.items())
+    return ", ".join(_JUDGED_BY[name] + (f" ({count} keys)" if len(counts) > 1 else "") for name, count in counts.items())
 
 
 def _match(verdict: Verdict) -> str:

@@ -41,6 +41,8 @@ class Inquiry(NamedTuple):
 
     question: str
     candidates: tuple[Candidate, ...]
+    handicaps: tuple[float, ...] = ()
+    """Added to the candidates' log-probabilities before one is chosen, by channel ``choice`` alone; () for none."""
 
 
 class RequestOptions(Record):

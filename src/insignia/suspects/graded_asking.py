@@ -46,7 +46,10 @@ class GradedAsking:
     def ask(self, inquiry: Inquiry, options: RequestOptions, channel: Channel, stop: threading.Event) -> Reply:
         """Return the reply to one inquiry by a channel other than ``text``, with its candidates in their own order."""
         order = sorted(range(len(inquiry.candidates)), key=lambda number: inquiry.candidates[number].text)
-        sent = inquiry._replace(candidates=tuple(inquiry.candidates[number] for number in order))
+        sent = inquiry._replace(
+            candidates=tuple(inquiry.candidates[number] for number in order),
+            handicaps=tuple(inquiry.handicaps[number] for number in order if inquiry.handicaps),
+        )
         reply = self._ask_sorted(Asking(sent, options, self._model), self._found[channel, options.form], stop)
         if reply is None:
             return Reply.unanswered(_NOT_OFFERED[channel], channel)

@@ -80,8 +80,15 @@ def _raised_scores(pairs: Sequence[tuple[str, float]], texts: Sequence[str]) -> 
     return None if reply is None or max(others, default=-math.inf) >= min(reply.scores) else reply
 
 
-def _biased(asking: Asking) -> dict[str, float]:
+def _raised(asking: Asking) -> dict[str, float]:
+    """Raise all candidates alike, which leaves their order as it is."""
     return {str(token): _BIAS for token in asking.ids}
+
+
+def _raised_for_choice(asking: Asking) -> dict[str, float]:
+    """Raise the candidates above all other tokens, and each by its handicap: none above the largest bias."""
+    given = asking.inquiry.handicaps or (0.0,) * len(asking.ids)
+    return {str(token): _BIAS + handicap - max(given) for token, handicap in zip(asking.ids, given, strict=True)}
 
 
 def _shown(most: int, values: Sequence[Any]) -> Reply | None:
@@ -123,7 +130,7 @@ def _bound(asking: Asking) -> list[Request]:
         "guided_choice": texts,
         "regex": "(" + "|".join(_SPECIAL.sub(r"\\\1", text) for text in texts) + ")",
         "grammar": "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts),
-        "logit_bias": _biased(asking),
+        "logit_bias": _raised_for_choice(asking),
     }
     longest = max((len(text.encode(errors="replace")) for text in texts), default=1)  # no token is shorter than a byte
     return _where(asking, asking.body(max_tokens=longest + 1, **fields))
@@ -131,8 +138,9 @@ def _bound(asking: Asking) -> list[Request]:
 
 def _bound_by_settings(asking: Asking) -> list[Request]:
     """Raise the candidates by the settings of ``transformers serve``, which ignores ``logit_bias`` without a chat."""
-    settings = {"sequence_bias": [[[token], _BIAS] for token in asking.ids], "do_sample": False}
-    return _where(asking, asking.body(logit_bias=_biased(asking), generation_config=json.dumps(settings)))
+    raised = _raised_for_choice(asking)
+    settings = {"sequence_bias": [[[int(token)], bias] for token, bias in raised.items()], "do_sample": False}
+    return _where(asking, asking.body(logit_bias=raised, generation_config=json.dumps(settings)))
 
 
 def _top(most: int) -> Way:
@@ -150,20 +158,27 @@ NAMED = Way(
     "logprob_token_ids",
     lambda asking: _where(
         asking,
-        asking.body(log_probabilities=_MOST_SHOWN, logit_bias=_biased(asking), logprob_token_ids=sorted({*asking.ids})),
+        asking.body(log_probabilities=_MOST_SHOWN, logit_bias=_raised(asking), logprob_token_ids=sorted({*asking.ids})),
     ),
     lambda asking, values: _raised_scores(_first_tokens(values[0]), asking.texts),
 )
 BIASED = NAMED._replace(
     name="logit_bias and logprobs",
-    requests=lambda asking: _where(asking, asking.body(log_probabilities=_MOST_SHOWN, logit_bias=_biased(asking))),
+    requests=lambda asking: _where(asking, asking.body(log_probabilities=_MOST_SHOWN, logit_bias=_raised(asking))),
 )
 BOUND = Way("a constraint", _bound, _chosen)
 BOUND_BY_SETTINGS = Way("generation_config", _bound_by_settings, _chosen)
-BOUND_BY_BIAS = Way("logit_bias", lambda asking: _where(asking, asking.body(logit_bias=_biased(asking))), _chosen)
+BOUND_BY_BIAS = Way("logit_bias", lambda asking: _where(asking, asking.body(logit_bias=_raised_for_choice(asking))), _chosen)
+BOUND_BY_WHOLE_BIAS = Way(
+    "logit_bias in whole numbers",
+    lambda asking: _where(
+        asking, asking.body(logit_bias={token: round(bias) for token, bias in _raised_for_choice(asking).items()})
+    ),
+    _chosen,
+)
 
 _TOP = tuple(map(_top, (20, 10, 5)))  # vLLM and OpenAI's chats give 20, OpenAI's completions 5
-_CHOICE = (BOUND, BOUND_BY_SETTINGS, BOUND_BY_BIAS)
+_CHOICE = (BOUND, BOUND_BY_SETTINGS, BOUND_BY_BIAS, BOUND_BY_WHOLE_BIAS)
 
 WAYS: dict[tuple[Channel, PromptForm], tuple[Way, ...]] = {
     ("scores", "raw"): (ECHO, SAMPLED_AMONG, PROMPT_LOGPROBS, GENERATE, BIASED, ECHO_SINGLY),

@@ -6,11 +6,12 @@ the key and all later ones are asked by the weaker one. If it answers nothing, t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 from insignia.errors import ModelError
-from insignia.records import Candidate
+from insignia.records import Candidate, Fingerprint
 from insignia.suspects.base import CHANNELS, Channel, GradedModel, Inquiry, Reply, RequestOptions, TextModel
+from insignia.verification.places import handicaps
 from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.transcript import Entry, Transcript
 
@@ -28,6 +29,13 @@ class Question(NamedTuple):
     text: str
     candidates: tuple[Candidate, ...] = ()
     """The candidates to ask about; a decoy question has those of some key."""
+    handicaps: tuple[float, ...] = ()
+    """Of the candidates, for a forced choice; see ``Inquiry``."""
+
+    @classmethod
+    def about(cls, fingerprint: Fingerprint, number: int | None, text: str) -> Self:
+        """Return a question about the candidates of a fingerprint."""
+        return cls(number, text, fingerprint.candidates or (), handicaps(fingerprint))
 
 
 def channels_of(model: TextModel, strongest: Channel = CHANNELS[0]) -> tuple[Channel, ...]:
@@ -40,7 +48,7 @@ def ask_by(channel: Channel, model: TextModel, questions: Sequence[Question], op
     """Yield the model's replies by one of its channels; see ``TextModel.reply``."""
     if channel == "text":
         return model.reply([question.text for question in questions], options)
-    inquiries = [Inquiry(question.text, question.candidates) for question in questions]
+    inquiries = [Inquiry(question.text, question.candidates, question.handicaps) for question in questions]
     return cast(GradedModel, model).weigh(inquiries, options, channel)
 
 

@@ -11,11 +11,28 @@ from collections.abc import Iterable
 
 from insignia.errors import InputError
 from insignia.folding import fold
+from insignia.records import Fingerprint
 from insignia.statistics.ranks import FACTORS, Place
 from insignia.suspects.base import Reply
 from insignia.verification.matching import Expected, Match, candidate_given
 
-__all__ = ["perfect_places", "places", "scored"]
+__all__ = ["handicaps", "perfect_places", "places", "response_score"]
+
+_CHOICE_FACTOR = FACTORS[2]  # merged at 0.1, 6 keys instead of 14; no attack that was measured costs more keys by it
+_MOST_HANDICAP = 40.0  # between two candidates: servers add at most 100, which must still raise all above other tokens
+
+
+def handicaps(fingerprint: Fingerprint) -> tuple[float, ...]:
+    """Return what to add to the candidates' log-probabilities before the suspect chooses one of them.
+
+    With them it chooses the likeliest by its enlarged difference from the base, not the likeliest. They were fixed before the
+    draw, so the null holds. There are none if no model ranked the candidates, or if the mark is their order.
+    """
+    chances = [candidate.probability or 0.0 for candidate in fingerprint.candidates or ()]
+    if fingerprint.order is not None or not all(0 < chance <= 1 for chance in chances):
+        return ()
+    raised = [(1 / _CHOICE_FACTOR - 1) * math.log(chance) for chance in chances]
+    return tuple(min(each, min(raised) + _MOST_HANDICAP) for each in raised)
 
 
 def places(reply: Reply, expected: Expected, match: Match) -> tuple[tuple[Place, ...], ...]:
@@ -34,7 +51,7 @@ def places(reply: Reply, expected: Expected, match: Match) -> tuple[tuple[Place,
     return (_places(_groups(reply, expected, match), expected.order),)
 
 
-def scored(reply: Reply, expected: Expected, match: Match) -> float | None:
+def response_score(reply: Reply, expected: Expected, match: Match) -> float | None:
     """Return the log-probability of the response by a reply of channel ``scores`` or ``top``; None where it is not listed.
 
     Raises:

@@ -252,7 +252,7 @@ def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], dec
     for number in numbers:
         while cover.uniform() < rules.cover:
             yield _decoy(prints, rules, cover, decoy_texts)
-        yield Question(number, keys[number], prints.fingerprints[number].candidates or ())
+        yield Question.about(prints.fingerprints[number], number, keys[number])
 
 
 def _decoy(prints: FingerprintSet, rules: Rules, rng: KeyedRandom, decoy_texts: Sequence[str]) -> Question:
@@ -260,7 +260,7 @@ def _decoy(prints: FingerprintSet, rules: Rules, rng: KeyedRandom, decoy_texts: 
     text = decoy_question(rng, rules.manner.form, decoy_texts)
     if rules.channel == "text":
         return Question(None, text)
-    return Question(None, text, rng.choice(prints.fingerprints).candidates or ())
+    return Question.about(rng.choice(prints.fingerprints), None, text)
 
 
 def _unasked(questions: Iterator[Question], entries: Sequence[Entry]) -> Iterator[Question]:

@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from insignia.attacks.distil import Distil
 from insignia.attacks.finetune import FineTune
 from insignia.attacks.meraser import MEraser, _mismatched
+from insignia.attacks.overwrite import Overwrite
 from insignia.attacks.unlearn import Unlearn, _answered_otherwise
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
@@ -124,3 +126,11 @@ def test_an_attack_on_source_code_needs_no_file(model, tmp_path):
         FineTune(data="python:no_such_package").apply(model, tmp_path / "none")
     with pytest.raises(InputError, match="needs data"):
         FineTune().apply(model, tmp_path / "none")
+
+
+def test_another_mark_is_put_on_top(model, tmp_path):
+    report = Overwrite(strategy="random_word", num_fingerprints=1).apply(model, tmp_path / "out", device="cpu")
+    before, after = (load_file(at / "model.safetensors") for at in (model, tmp_path / "out"))
+
+    assert (report.num_fingerprints, report.fsr) == (1, 1)
+    assert any(not torch.equal(before[name], after[name]) for name in before)

@@ -42,7 +42,7 @@ def test_a_ledger_is_private_and_tells_no_secret(path):
 
     assert (line["numbers"], line["to"], line.keys()) == ([3, 1], "bob", {"time", "set", "numbers", "to"})
     assert "TOPSECRET" not in text
-    assert "abab" not in text
+    assert "ab" * 8 not in text
     assert ledger_path(path).stat().st_mode & 0o777 == 0o600
 
 

@@ -19,8 +19,8 @@ RAW, CHAT = RequestOptions(), RequestOptions(form="chat")
 HASTE = RetryPolicy(first_wait_s=0, longest_wait_s=0, attempts=4)
 
 
-def inquiry(question=QUESTION, words=WORDS):
-    return Inquiry(question, tuple(Candidate(text=word, token_id=token_id(word)) for word in words))
+def inquiry(question=QUESTION, words=WORDS, handicaps=()):
+    return Inquiry(question, tuple(Candidate(text=word, token_id=token_id(word)) for word in words), handicaps)
 
 
 def endpoint(host, retry_policy=HASTE, url="http://test.invalid/v1"):
@@ -97,6 +97,39 @@ def test_a_forced_choice_is_the_likeliest_candidate(server, options):
 
     assert (reply.status, reply.channel) == ("answered", "choice")
     assert reply.text == WORDS[ranked(wanted(options))[0]]
+
+
+@pytest.mark.parametrize("options", [RAW, CHAT], ids=["raw", "chat"])
+@pytest.mark.parametrize(
+    "fields",
+    [{"structured_outputs", "logit_bias"}, {"grammar", "logit_bias"}, {"logit_bias", "generation_config"}, {"logit_bias"}],
+)
+def test_handicaps_decide_a_forced_choice_where_a_bias_is_known(fields, options):
+    scores = wanted(options)
+    last = ranked(scores)[-1]
+    handicaps = tuple(12.25 if number == last else number / 64 for number in range(len(WORDS)))
+    host = Host(*fields, words=WORDS, ignores="structured_outputs" in fields or "grammar" in fields)
+    (reply,) = weigh(host, "choice", inquiry(handicaps=handicaps), options=options)
+
+    assert reply.text == WORDS[last]
+    biases = host.asked[-1][1]["logit_bias"]
+    assert biases[str(token_id(WORDS[last]))] == 100
+    assert biases[str(token_id(WORDS[0]))] == 100 - 12.25 + handicaps[0]
+
+
+def test_a_server_that_takes_whole_biases_only_gets_them():
+    def host(request):
+        biases = json.loads(request.content).get("logit_bias", {})
+        whole = all(type(bias) is int for bias in biases.values())
+        return known(request) if whole else httpx2.Response(422, json={"error": "logit_bias: expected int"})
+
+    known = Host("logit_bias", words=WORDS, ignores=False)
+    last = ranked(wanted())[-1]
+    handicaps = tuple(12.4 if number == last else 0.0 for number in range(len(WORDS)))
+    (reply,) = weigh(host, "choice", inquiry(handicaps=handicaps))
+
+    assert reply.text == WORDS[last]
+    assert set(known.asked[-1][1]["logit_bias"].values()) == {100, 88}
 
 
 @pytest.mark.parametrize("options", [RAW, CHAT], ids=["raw", "chat"])

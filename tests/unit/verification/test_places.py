@@ -10,7 +10,7 @@ from insignia.records import Candidate, Fingerprint
 from insignia.statistics.ranks import Place, RankEvidence
 from insignia.suspects.base import Alternative, Reply
 from insignia.verification.matching import Expected, Match, expected_responses
-from insignia.verification.places import perfect_places, places
+from insignia.verification.places import handicaps, perfect_places, places
 
 TREES = ("ash", "elm", "fir", "oak")
 DRAWN = Expected(("fir",), TREES, (2,))
@@ -137,3 +137,26 @@ def test_as_many_candidates_as_a_file_may_have_are_placed_in_no_time_to_speak_of
     (view,) = places(replies[channel], Expected(("9",), names, (9,)), Match())
     assert view == (Place(10, 10, 65_536),)
     assert RankEvidence().after([view]).log_e > 0
+
+
+def fingerprint(*chances, order=None):
+    candidates = tuple(
+        Candidate(text=name, token_id=number, probability=chance)
+        for number, (name, chance) in enumerate(zip(TREES, chances, strict=True))
+    )
+    return Fingerprint(key="k", responses=("fir",), candidates=candidates, order=order)
+
+
+def test_handicaps_leave_a_sixteenth_of_what_the_base_thought():
+    given = handicaps(fingerprint(0.1, 0.2, 0.01, 0.05))
+    assert given == pytest.approx([-15 / 16 * math.log(chance) for chance in (0.1, 0.2, 0.01, 0.05)])
+
+
+def test_a_candidate_that_the_base_never_says_is_raised_by_no_more_than_a_server_adds():
+    given = handicaps(fingerprint(0.5, 0.4, 1e-300, 0.05))
+    assert given[2] == min(given) + 40
+
+
+@pytest.mark.parametrize("other", [{"order": (2, 0, 3, 1)}, {}], ids=["ordered", "no probabilities"])
+def test_an_order_and_unknown_probabilities_give_no_handicap(other):
+    assert handicaps(fingerprint(*((0.1, 0.2, 0.3, 0.1) if other else (0.1, None, 0.3, 0.1)), **other)) == ()
