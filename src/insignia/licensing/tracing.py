@@ -4,6 +4,7 @@ Keys are asked in rounds of one key a block, until somebody is named or no key i
 ratio: how much likelier they are if the suspect has the block. :mod:`insignia.statistics.tracing` bets on code words with it.
 """
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,18 +136,21 @@ class _Case:
         return Transcript.load(file)
 
     def _report(self, record: Transcript) -> TraceReport:
+        import numpy as np
+
         ratios = block_ratios(self._kept, self._code.blocks, record)
         named = named_licensees(self._code, self._rng, self._names, payoffs(self._biases, ratios), alpha=self._alpha)
         keys = [entry for entry in record.entries if entry.number is not None]
         answered = int((ratios[0] != 0).sum())
+        clearest = ratios[np.logaddexp(ratios, 0).sum(1).argmax()]  # by the guess at what is left that fits best
         points, chances = bias_law(self._code.colluders)
         return TraceReport.of(
             suspect=record.header.suspect,
             named=tuple(NamedLicensee(licensee=name, log_e=log_e, p_value=self._p_value(log_e)) for name, log_e in named),
             licensees=len(self._names),
             blocks=self._code.blocks,
-            present=int((ratios[0] > 1).sum()),
-            absent=int((ratios[0] < -1).sum()),
+            present=int((clearest > 1).sum()),
+            absent=int((clearest < -1).sum()),
             keys_asked=tuple(entry.number for entry in keys if entry.number is not None),
             unanswered=sum(entry.reply.status != "answered" for entry in keys),
             alpha=self._options.alpha,
@@ -156,9 +160,7 @@ class _Case:
         )
 
     def _p_value(self, log_e: float) -> float:
-        import numpy as np
-
-        return float(min(1.0, len(self._names) * self._tests * np.exp(-log_e)))
+        return min(1.0, len(self._names) * self._tests * math.exp(-log_e))
 
 
 def block_ratios(kept: KeptSet, blocks: int, record: Transcript) -> "NDArray[np.float64]":
