@@ -19,7 +19,7 @@ from insignia.attacks.round import Round
 from insignia.keyring.keyring import Keyring
 from insignia.licensing.book import book_path, open_book
 from insignia.licensing.issuing import IssueOptions, issue
-from insignia.licensing.tracing import TraceOptions, trace
+from insignia.licensing.leaks import TraceOptions, trace
 from insignia.modeling.loading import STARTER, resolve
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT

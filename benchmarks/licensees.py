@@ -16,6 +16,7 @@ import numpy as np
 from insignia.licensing.codes import Code, bias_law
 from insignia.randomness import KeyedRandom
 from insignia.statistics.collusion import blocks_to_trace, seen_blocks
+from insignia.statistics.tails import log_binomial_tail
 from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_threshold, payoffs, strategies
 
 BOUND = 1 / 16
@@ -31,7 +32,7 @@ def clopper_pearson(successes, runs, level=0.95):
     """Exact binomial interval, by bisection on the tail."""
 
     def tail(count, share):  # P(at least count)
-        return sum(math.comb(runs, each) * share**each * (1 - share) ** (runs - each) for each in range(count, runs + 1))
+        return math.exp(log_binomial_tail(count, runs, share))
 
     def solve(condition):
         low, high = 0.0, 1.0

@@ -8,7 +8,7 @@ import typer
 from insignia.errors import InputError
 from insignia.flags.asked_models import SuspectFlags
 from insignia.flags.fields import takes
-from insignia.licensing.tracing import TraceOptions
+from insignia.licensing.leaks import TraceOptions
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
 from insignia.reporting.output import Reported
@@ -41,7 +41,7 @@ def trace(
         insignia trace prints.json --endpoint http://localhost:8000/v1 --name theirs --alpha 1e-3
     """
     from insignia.keyring.keyring import Keyring, opener_of
-    from insignia.licensing.tracing import trace as find
+    from insignia.licensing.leaks import trace as find
     from insignia.reporting.licensing import trace_status, traces_report
 
     who.refuse_contradictions()

@@ -10,7 +10,7 @@ from insignia.evidence.publication import owner_rng
 from insignia.keyring.keyring import Keyring
 from insignia.licensing.book import open_book
 from insignia.licensing.codes import Code
-from insignia.licensing.tracing import TraceOptions, trace
+from insignia.licensing.leaks import TraceOptions, trace
 from insignia.suspects.base import Reply
 from insignia.suspects.scripted import ScriptedModel
 
