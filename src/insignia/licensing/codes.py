@@ -97,7 +97,7 @@ def plan_tracing(options: PlanOptions) -> TracingPlan:
         chances,
         licensees=options.licensees,
         colluders=options.colluders,
-        alpha=options.alpha / options.suspects,
+        alpha=options.alpha / (options.suspects * options.per_block),  # a trace looks after each round
         power=options.power,
         survival=options.survival,
         per_block=options.per_block,

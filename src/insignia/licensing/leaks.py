@@ -1,12 +1,13 @@
 """Tracing: asks a suspect the keys of all blocks, and names the licensees whose copies it must have come from.
 
-Keys are asked in rounds of one key a block, until somebody is named or no key is left. A block's replies become a likelihood
-ratio: how much likelier they are if the suspect has the block. :mod:`insignia.statistics.tracing` bets on code words with it.
+Keys are asked in rounds of one key a block, until somebody is named or no key is left; the rounds share alpha. A block's replies
+become a likelihood ratio: how much likelier they are if the suspect has the block. :mod:`insignia.statistics.tracing` bets on
+code words with it.
 """
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +29,7 @@ from insignia.statistics.tracing import KEPT, Payoffs, log_ratio, log_ratio_of_g
 from insignia.suspects.base import Channel
 from insignia.verification.matching import expected_responses, find
 from insignia.verification.places import response_score
+from insignia.verification.protocol import askable
 from insignia.verification.transcript import Entry, Transcript
 
 if TYPE_CHECKING:
@@ -108,19 +110,30 @@ class _Case:
         self._kept, self._code, self._names, self._options, self._tests = kept, code, names, options, tests
         self._rng = owner_rng(kept.prints)
         self._biases = code.biases(self._rng)
-        self._alpha = options.alpha / tests
+        self._keys = askable(kept.prints)
+        self._rounds = -(-len(kept.prints) // code.blocks)
+        self._alpha = options.alpha / (tests * self._rounds)  # each round is another look at the same code words
 
     def examine(self, suspect: Opener, file: Path, progress: Progress) -> TraceReport:
         """Ask one suspect round by round, until somebody is named."""
-        opened = suspect()
-        total = min(self._options.max_queries or len(self._kept.prints), len(self._kept.prints))
-        asked = 0
-        while True:
-            asked = min(asked + self._code.blocks, total)
-            record = self._ask(lambda: opened, file, asked, progress)
+        opened, most = suspect(), self._options.max_queries or len(self._keys)
+        spared = self._kept.spent() if opened.may_refuse and not self._options.reuse_keys else frozenset()
+        for number in range(1, self._rounds + 1):
+            if file.exists():
+                spared = frozenset(Transcript.load(file).header.spared)
+            due = len(self._due(number) - spared)
+            last = due >= most or number == self._rounds
+            if not (due or last):
+                continue  # all of the round's keys are spent
+            record = self._ask(lambda: opened, file, max(1, min(due, most)), progress)
             report = self._report(record)
-            if report.named or asked == total:
-                return report
+            if report.named or last:
+                break
+        return report
+
+    def _due(self, rounds: int) -> frozenset[int]:
+        """Numbers of the keys of the first so many rounds."""
+        return frozenset(number for number in self._keys if number < rounds * self._code.blocks)
 
     def _ask(self, suspect: Opener, file: Path, most: int, progress: Progress) -> Transcript:
         """Ask until so many keys are asked; those in the transcript are not asked again."""
@@ -138,9 +151,12 @@ class _Case:
     def _report(self, record: Transcript) -> TraceReport:
         import numpy as np
 
-        ratios = block_ratios(self._kept, self._code.blocks, record)
-        named = named_licensees(self._code, self._rng, self._names, payoffs(self._biases, ratios), alpha=self._alpha)
         keys = [entry for entry in record.entries if entry.number is not None]
+        asked = frozenset(entry.number for entry in keys) | frozenset(record.header.spared)
+        # In the first round the bets may stop anywhere. Later ones count when they are whole: they bet on the same bits again.
+        whole = sum(self._due(number) <= asked for number in range(1, self._rounds + 1))
+        ratios = block_ratios(self._kept, self._code.blocks, record, self._due(max(1, whole)))
+        named = named_licensees(self._code, self._rng, self._names, payoffs(self._biases, ratios), alpha=self._alpha)
         answered = int((ratios[0] != 0).sum())
         clearest = ratios[np.logaddexp(ratios, 0).sum(1).argmax()]  # by the guess at what is left that fits best
         points, chances = bias_law(self._code.colluders)
@@ -160,18 +176,18 @@ class _Case:
         )
 
     def _p_value(self, log_e: float) -> float:
-        return min(1.0, len(self._names) * self._tests * math.exp(-log_e))
+        return min(1.0, len(self._names) * self._tests * self._rounds * math.exp(-log_e))
 
 
-def block_ratios(kept: KeptSet, blocks: int, record: Transcript) -> "NDArray[np.float64]":
-    """Log-ratios (shares in ``KEPT``, blocks) of what a transcript shows of each block; 0 where it shows nothing."""
+def block_ratios(kept: KeptSet, blocks: int, record: Transcript, numbers: Collection[int]) -> "NDArray[np.float64]":
+    """Log-ratios (shares in ``KEPT``, blocks) of what a transcript shows of each block by these keys; 0 for nothing."""
     import numpy as np
 
     found = np.zeros((len(KEPT), blocks))
     null = kept.null()
     silent = null is None or kept.lost(null) == "silent"
     for entry in record.entries:
-        if entry.number is not None and entry.reply.status == "answered":
+        if entry.number in numbers and entry.number is not None and entry.reply.status == "answered":
             found[:, entry.number % blocks] += _key_ratio(kept, entry, record, silent=silent)
     return found
 

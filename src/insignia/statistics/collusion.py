@@ -3,6 +3,7 @@
 Only members of the coalition are simulated: that no innocent licensee is named is proven, not measured.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -103,6 +104,7 @@ def blocks_to_trace(
     )
 
 
+@functools.lru_cache(maxsize=64)
 def largest_coalition(biases: Sequence[float], weights: Sequence[float], blocks: int, *, licensees: int, alpha: float) -> int:
     """Size of the largest coalition that so many blocks trace with chance ``POWER``, by known strategies; 0 if none."""
     threshold, replies = log_threshold(licensees, alpha), _Replies(1.0, 1, 1 / 16)

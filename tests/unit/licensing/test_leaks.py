@@ -167,6 +167,18 @@ def test_several_suspects_share_alpha(kept):
     assert reports[0].named[0].p_value == pytest.approx(2 * alone.named[0].p_value)
 
 
+def test_a_later_round_counts_when_it_is_whole(kept, tmp_path):
+    """Two looks at the same code words are two tests: halfway through the second round there would be many."""
+    lost = range(0, BLOCKS, 3)
+    model = copy_of(kept, "licensee 7", lost=lost)
+    found = []
+    for most in (BLOCKS, BLOCKS + 40, 2 * BLOCKS):
+        (report,) = trace(kept, [lambda: model], TraceOptions(max_queries=most), transcripts=[tmp_path / "t.jsonl"])
+        found.append((report.present, report.absent, [each.licensee for each in report.named]))
+    assert found[0] == found[1]
+    assert found[2][2] == ["licensee 7"]
+
+
 def test_there_must_be_a_suspect_and_somebody_to_name(kept, tmp_path):
     with pytest.raises(InputError, match="one transcript for each suspect"):
         trace(kept, [])
