@@ -1,8 +1,8 @@
 """Tracing: asks a suspect the keys of all blocks, and names the licensees whose copies it must have come from.
 
-Keys are asked in rounds of one key a block, until somebody is named or no key is left; the rounds share alpha. A block's replies
-become a likelihood ratio: how much likelier they are if the suspect has the block. :mod:`insignia.statistics.tracing` bets on
-code words with it.
+Keys are asked in rounds of one key a block, until somebody is named or no key is left; the rounds share alpha. A block's
+replies become a likelihood ratio, how much likelier they are if the suspect has the block, with which
+:mod:`insignia.statistics.tracing` bets on code words.
 """
 
 import math
