@@ -95,12 +95,14 @@ class FingerprintVector:
             return
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
         one = scratch.fp32("left", self._differences, left, first, last).view(-1, left.columns)
-        other = scratch.kept(
-            (self, name), lambda: scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
-        )
-        if self._blocks is not None:
-            chosen = self._columns(right.shape[0])
-            one, other = one[:, chosen], other[chosen]
+        chosen = None if self._blocks is None else self._columns(right.shape[0])
+
+        def whole_right() -> Tensor:
+            rows = scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+            return rows if chosen is None else rows[chosen]
+
+        other = scratch.kept((self, name), whole_right)
+        one = one if chosen is None else one[:, chosen]
         torch.addmm(to.view(-1, right.columns), one, other, alpha=scale, out=to.view(-1, right.columns))
 
     def _columns(self, rank: int) -> Tensor:
