@@ -13,7 +13,7 @@ from written_page import write_or_compare
 import insignia
 from insignia import embedding, generation, records, vectors
 from insignia.attacks import finetuning
-from insignia.evaluation import grid
+from insignia.evaluation import attack_grid, attacking, grid, robustness
 from insignia.keyring import options as verify_options
 from insignia.registry import Registry
 from insignia.statistics import nulls
@@ -35,7 +35,8 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
             "load_fingerprints",
             "quiet",
         )
-    ],
+    ]
+    + [("insignia.evaluation.measure_robustness", attacking.measure_robustness)],
     "Keyring and models": [
         ("insignia.Keyring", insignia.Keyring),
         ("insignia.LocalModel", insignia.LocalModel),
@@ -48,6 +49,8 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.suspects.endpoint.RetryPolicy", endpoint.RetryPolicy),
         ("insignia.suspects.base.RequestOptions", suspect.RequestOptions),
         ("insignia.evaluation.Grid", grid.Grid),
+        ("insignia.evaluation.AttackGrid", attack_grid.AttackGrid),
+        ("insignia.evaluation.Mark", attack_grid.Mark),
     ],
     "Results": [
         ("insignia.FingerprintSet", insignia.FingerprintSet),
@@ -59,6 +62,9 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.vectors.StampReport", vectors.StampReport),
         ("insignia.attacks.finetuning.FineTuneReport", finetuning.FineTuneReport),
         ("insignia.evaluation.Evaluation", grid.Evaluation),
+        ("insignia.evaluation.Robustness", robustness.Robustness),
+        ("insignia.evaluation.AttackOutcome", robustness.AttackOutcome),
+        ("insignia.evaluation.Proof", robustness.Proof),
     ],
 }
 REGISTRIES: dict[str, Registry[Any]] = {

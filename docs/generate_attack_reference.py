@@ -27,6 +27,7 @@ attack = ATTACKS.build({"name": "merge", "base": "starter", "weight": 0.3})
 ```
 
 `insignia list attacks` lists them, also those of plug-ins. [Write a plug-in](../how-to/write-a-plugin.md) adds one.
+`insignia evaluate robustness` makes a whole grid of them: [Will my mark survive?](../how-to/will-my-mark-survive.md)
 """
 GROUPS: dict[str, tuple[type[Attack], str]] = {
     "On weights": (

@@ -18,7 +18,13 @@ from documented_commands import PageRunner, with_outputs
 DOCS = Path(__file__).resolve().parent
 PAGES = [DOCS / "tutorial.md"] + [
     DOCS / "how-to" / name
-    for name in ("prove-ownership.md", "stamp-a-sibling.md", "verify-an-api.md", "when-something-goes-wrong.md")
+    for name in (
+        "hand-over-a-report.md",
+        "prove-ownership.md",
+        "stamp-a-sibling.md",
+        "verify-an-api.md",
+        "when-something-goes-wrong.md",
+    )
 ]
 
 

@@ -13,8 +13,8 @@ from innocence.verdicts import at_most, redrawn
 
 from grading.liars import Everyone, Innocent
 from grading.marks import base, keys_kept
-from grading.replays import replay, wanted
 from grading.tables import Array, Drawn, Ordered, e_values
+from insignia.evaluation.replays import replay, wanted
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
 from insignia.suspects.base import CHANNELS, Channel, Reply
@@ -94,7 +94,7 @@ def disagreement(innocent: Innocent, sets: Mapping[str, FingerprintSet]) -> floa
                 found = table(channel, replies, searches)
                 _, peak = e_values(found.capital, found.growths_for(searches))
                 judged = replay(prints, searches, channel, replies, range(len(prints)))
-                largest = max(largest, abs(judged.log_p + math.log(peak[0])))
+                largest = max(largest, abs(judged.log_p_of_all + math.log(peak[0])))
     return largest
 
 

@@ -5,9 +5,10 @@ import math
 from pathlib import Path
 
 from grading.marks import Marked, attacks, base, kept
-from grading.replays import Cell, ask, replays
+from grading.replays import Cell, replays
 from insignia.embedding import FullFineTune
 from insignia.embedding.visibility import confidence_at_keys
+from insignia.evaluation.replays import ask
 from insignia.modeling.local import LocalModel
 from insignia.starter import heldout_paragraphs
 from insignia.suspects.base import Channel

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from grading.marks import base, kept
-from grading.replays import Cell, Replayed, ask, replays
+from grading.replays import Cell, replays
 from insignia.attacks.shuffle_ranks import ShuffleRanks
 from insignia.attacks.suppress_topk import SuppressTopK
+from insignia.evaluation.replays import Replayed, ask
 from insignia.modeling.local import LocalModel
 from insignia.suspects.base import CHANNELS, Channel, Reply
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from innocence.models import Adversaries, Innocents
 
-from grading.replays import Told, ask
+from grading.replays import Told
+from insignia.evaluation.replays import ask
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
 from insignia.randomness import KeyedRandom

@@ -29,6 +29,10 @@ class Marked(NamedTuple):
     model: Path
     """The marked folder."""
 
+    @property
+    def prints_file(self) -> Path:
+        return self.model.with_name("prints.json")
+
 
 def base() -> LocalModel:
     return LocalModel(model_folder(), device="cpu")  # a folder named "starter" may be about

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grading.marks import Marked, attacks, base, finetuned, kept
-from grading.replays import Cell, Replayed, ask, replays
+from grading.replays import Cell, replays
+from insignia.evaluation.replays import Replayed, ask
 from insignia.modeling.local import LocalModel
 from insignia.starter import model_folder
 from insignia.suspects.base import CHANNELS, Channel
@@ -60,7 +61,7 @@ def survival(options: argparse.Namespace, folder: Path) -> None:
         cells = {channel: Cell.of(found[name, channel]) for channel in CHANNELS}
         of_base = [test for channel in CHANNELS for test in controls[name, channel]]
         hits = [statistics.fmean(test.hits for test in found[name, channel]) for channel in ("scores", "text")]
-        owned, least = Cell.of(of_base).owned, min(test.log_p for test in of_base)
+        owned, least = Cell.of(of_base).owned, min(test.log_p_of_all for test in of_base)
         rows.append(
             {"attack": name, "hits": hits, "controls": [owned, len(of_base), least]}
             | {channel: cell.as_json() for channel, cell in cells.items()}

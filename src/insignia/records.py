@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from insignia.errors import InputError
+from insignia.figures import Figure, can_draw, draw
 from insignia.terminal import printable
 
 __all__ = [
@@ -94,6 +95,10 @@ class Displayed(Record):
         """Names and values worth a look, at most five."""
         return ()
 
+    def figures(self) -> Sequence[Figure]:
+        """What of it is best seen as a picture."""
+        return ()
+
     def __str__(self) -> str:
         rows = self.summary()
         width = max((len(name) for name, _ in rows), default=0)
@@ -106,7 +111,8 @@ class Displayed(Record):
         cells = "".join(
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(printable(value))}</td></tr>" for name, value in self.summary()
         )
-        return f"<table><caption>{html.escape(printable(self.heading))}</caption>{cells}</table>"
+        drawn = "".join(map(draw, self.figures())) if can_draw() else ""
+        return f"<table><caption>{html.escape(printable(self.heading))}</caption>{cells}</table>{drawn}"
 
 
 class SecretRecord(Record):

@@ -4,10 +4,21 @@ Control characters in it could overwrite a printed verdict, and direction overri
 is filtered here. Files keep the original.
 """
 
+import math
 import re
 import shlex
 
-__all__ = ["command_line", "counted", "escape_json", "has_control_characters", "percent", "plural", "printable", "size"]
+__all__ = [
+    "command_line",
+    "counted",
+    "escape_json",
+    "has_control_characters",
+    "once_in",
+    "percent",
+    "plural",
+    "printable",
+    "size",
+]
 
 _UNITS = {"GB": 10**9, "MB": 10**6, "kB": 10**3}
 
@@ -42,6 +53,19 @@ def has_control_characters(text: str) -> bool:
 def command_line(*words: object) -> str:
     """A command as a shell takes it: a path with spaces is quoted."""
     return shlex.join(map(str, words))
+
+
+def once_in(p_value: float) -> str:
+    """Return 1 / p_value in words, rounded down to two digits: ``1.9 million`` for 5.2e-07."""
+    tests = (1 + 1e-12) / p_value  # as a float, 1 / 4e-9 is slightly below 250 million
+    if tests >= 1e15:  # larger numbers have no common name
+        return f"10^{math.floor(math.log10(tests))}"
+    step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
+    rounded = math.floor(tests / step) * step
+    for name, unit in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
+        if rounded >= unit:
+            return f"{rounded / unit:.2g} {name}" if rounded < 100 * unit else f"{rounded / unit:.0f} {name}"
+    return f"{rounded:,.0f}"
 
 
 def counted(number: int, noun: str) -> str:

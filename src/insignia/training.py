@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
+from accelerate import PartialState
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
@@ -18,9 +19,10 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from insignia.errors import InputError, ModelError
 from insignia.files import read_json
 from insignia.modeling.bars import without_bars
+from insignia.modeling.loading import resolve_device
 from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
-__all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "train"]
+__all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "processes", "train"]
 
 _T = TypeVar("_T")
 
@@ -86,6 +88,14 @@ class TrainingResult:
     """Trained weights that are not published, by name."""
     blocks: int | None = None
     """Number of blocks that the rank of the owner weights is divided into, if it is."""
+
+
+def processes(device: str) -> PartialState:
+    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
+
+    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
+    """
+    return PartialState(cpu=resolve_device(device).type == "cpu")
 
 
 def process_rank() -> tuple[int, int]:

@@ -23,6 +23,7 @@ NEEDS_A_MODEL = {
     "finetune": ["starter", "data.json", "-o", "new"],
     "attack": ["noise", "--model", "starter", "-o", "new"],
     "evaluate": ["instructional", "--model", "starter", "-o", "new"],
+    "evaluate robustness": ["--base", "starter", "--model", "marked", "--fingerprints", "prints.json", "-o", "new"],
     "export": ["starter", "--format", "gguf", "-o", "new"],
     "demo": ["-o", "new"],
 }
@@ -39,6 +40,7 @@ WORKS = {
     "share": ["prints.json", "--count", "2", "--to", "user", "-o", "shared.json"],
     "commit": ["prints.json", "--model", "marked", "-o", "new-commitment.json"],
     "disclose": ["prints.json", "--commitment", "commitment.json", "--transcript", "transcript.jsonl", "-o", "new-bundle.json"],
+    "report": ["new-bundle.json", "-o", "report.md"],
     "audit": ["new-bundle.json", "--commitment", "commitment.json", "--alpha", "0.01"],
 }
 # One process for all: it takes a second to start. Each command's modules load anew, as in a process of its own.
@@ -98,7 +100,7 @@ def test_these_are_all_verbs():
 
 
 def test_what_needs_a_model_says_in_one_line_what_to_install(folder):
-    commands = [[verb, *arguments] for verb, arguments in NEEDS_A_MODEL.items()]
+    commands = [[*verb.split(), *arguments] for verb, arguments in NEEDS_A_MODEL.items()]
     for command, (status, out, err) in zip(commands, _run(folder, commands), strict=True):
         assert (command[0], status, out) == (command[0], 1, ""), err
         assert [line for line in err.splitlines() if line.startswith("error: ")] == err.splitlines()[-1:], command

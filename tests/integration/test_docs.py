@@ -70,7 +70,7 @@ def test_printed_commands_are_accepted_by_the_parser(page):
 def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "attack", "evaluate", "export", "demo",
-        "lock", "unlock", "share", "commit", "disclose", "audit", "null", "list", "show", "env",
+        "lock", "unlock", "share", "commit", "disclose", "audit", "report", "null", "list", "show", "env",
     }  # fmt: skip
 
 
@@ -166,6 +166,15 @@ def test_proving_ownership_runs_as_printed(run_page):
     assert statuses == [(verb, 0) for verb in verbs]
 
 
+def test_handing_over_a_report_runs_as_printed(run_page):
+    pytest.importorskip("matplotlib")
+    statuses = run_page("docs/how-to/hand-over-a-report.md")
+
+    made = [("generate", 0), ("embed", 0), ("commit", 0), ("verify", 0)]
+    assert statuses == [*made, ("report", 0), ("report", 0), ("head", 0), ("disclose", 0), ("report", 0), ("report", 0)]
+    assert all(Path(name).stat().st_size < 1_000_000 for name in ("report.html", "evidence.html", "all.html"))
+
+
 def test_verifying_an_api_runs_as_printed(run_page):
     statuses = run_page("docs/how-to/verify-an-api.md")
 
@@ -208,6 +217,7 @@ def test_quoted_errors_are_those_of_the_code():
         ("docs/how-to/coming-from-oml.md", True),
         ("docs/how-to/fine-tune-a-model.md", True),
         ("docs/how-to/mark-your-own-model.md", True),
+        ("docs/how-to/will-my-mark-survive.md", True),
     ],
 )
 def test_a_whole_page_runs_as_printed(name, quick, run_page):

@@ -237,18 +237,7 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
     script = tmp_path / "run.py"
     script.write_text("from insignia.cli.main import main\nmain()\n")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    arguments = [
-        "embed",
-        prints,
-        "--model",
-        "starter",
-        "-o",
-        tmp_path / "m",
-        "--recipe",
-        quick_recipe(tmp_path),
-        "--device",
-        "cpu",
-    ]
+    arguments = ["embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path)]
     done = subprocess.run(
         [*launcher, *map(str, arguments), "--heldout", str(text_file(tmp_path)), "--json"],
         capture_output=True,

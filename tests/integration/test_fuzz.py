@@ -8,6 +8,7 @@ import re
 import pytest
 
 from drawn_prints import chained, drawn, knowing
+from handed_results import embedding, evaluation, robustness
 from insignia.starter import model_folder
 from insignia.suspects.scripted import ScriptedModel
 from insignia.verification.protocol import verify
@@ -49,6 +50,7 @@ FLAGS = {  # command -> positional kinds of files, flags of files, of numbers, a
     "show": (["prints"], [], [], []),
     "commit": (["prints"], [], [], ["timestamp-request"]),
     "disclose": (["prints"], ["timestamp"], [], ["challenge"]),
+    "report": (["result"], ["prints", "commitment", "timestamp-roots"], ["alpha"], ["title", "challenge", "accept-null"]),
     "embed": (["prints"], ["recipe", "heldout"], ["min-fsr", "learning-rate", "batch-size", "seed"], ["model", "method"]),
     "stamp": (["folder", "folder"], [], ["scale"], []),
     "vector": (["folder", "folder"], [], [], []),
@@ -76,11 +78,15 @@ def seeds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seeds")
     prints = drawn(8)
     prints.save(folder / "prints.json")
-    verify(prints, ScriptedModel(knowing(prints)), transcript=folder / "transcript")
+    verdict = verify(prints, ScriptedModel(knowing(prints)), transcript=folder / "transcript")
     chained(4).save(folder / "chained.json")
     return {
         "prints": [(folder / name).read_text() for name in ("prints.json", "chained.json")]
         + ['[{"key": "k", "response": "r"}]'],
+        "result": [
+            *(json.dumps(each.model_dump(mode="json")) for each in (verdict, evaluation(), robustness(), embedding())),
+            (folder / "transcript").read_text(),
+        ],
         "transcript": [(folder / "transcript").read_text()],
         "recipe": ["method:\n  name: full\n", "method: {name: lora, rank: 2020-99-99}\n", "a: &a [*a]\n"],
         "other": ['["one", "two"]', "One.\n\nTwo.", '{"train": ["{}"], "heldout": ["{}"]}'],
@@ -166,6 +172,8 @@ def case(chance, verb, seeds, folder):
         arithmetic = ["merge", "noise", "prune", "round", "subtract", "drop_layers"]
         line = ["attack", chance.choice(arithmetic), "--model", *line[1:]]
         line += ["--how", chance.choice(["ties", "slerp"]), "--base", file("folder")] if chance.random() < 0.3 else []
+    if verb == "report":
+        line += ["-o", str(folder / chance.choice(["out.html", "out.md"]))]
     return [verb, str(folder / "made.json"), *line[1:]] if verb == "generate" else line
 
 
@@ -200,6 +208,6 @@ def test_no_command_is_left_out():
     from insignia.cli import main
 
     asking = {"lock": "a passphrase", "finetune": "training", "evaluate": "training", "demo": "nothing", "audit": "has its own"}
-    asking |= {"list": "a name", "env": "nothing", "init": "a name"}
+    asking |= {"list": "a name", "env": "nothing", "init": "a name", "evaluate robustness": "training"}
     assert {command.name for command in main.app.registered_commands} == {*FLAGS, *asking}
     assert os.name == "posix"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from insignia.evaluation.replays import ask, replay, wanted
 from insignia.generation import InverseNucleus, generate
 from insignia.suspects.base import CHANNELS, Reply
 
@@ -60,14 +61,14 @@ def ties(number, fingerprint):
 def test_tables_pay_what_the_real_verdict_pays(grading, prints, ordered, whole, scored):
     chosen = ordered if whole else prints
     told = told_by(chosen, scored, grading)
-    searches = grading("replays").wanted(chosen)
+    searches = wanted(chosen)
     for channel in CHANNELS:
         table = grading("falsely").table(channel, told[channel], searches)
         _, peak = grading("tables").e_values(table.capital, table.growths_for(searches))
-        real = grading("replays").replay(chosen, searches, channel, told[channel], range(COUNT))
-        assert real.log_p == pytest.approx(-math.log(peak[0]), abs=1e-9)
+        real = replay(chosen, searches, channel, told[channel], range(COUNT))
+        assert real.log_p_of_all == pytest.approx(-math.log(peak[0]), abs=1e-9)
         if scored is knows:
-            assert real.log_p < -8
+            assert real.log_p_of_all < -8
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -78,7 +79,7 @@ def test_the_real_verdict_agrees_after_secrets_are_redrawn(grading, prints, orde
 
 @pytest.mark.parametrize("scores", [(-1.0, -2.0, -3.0, -4.0), (-1.0, -1.0, -3.0, -4.0), (-1.0, -2.0, -2.0, -2.0)])
 def test_a_key_pays_one_on_average_over_all_orders(grading, ordered, scores):
-    searches = {0: grading("replays").wanted(ordered)[0]}
+    searches = {0: wanted(ordered)[0]}
     reply = Reply(status="answered", channel="scores", scores=scores)
     table = grading("falsely").table("scores", [reply], searches)
     orders = [{0: searches[0]._replace(order=order)} for order in itertools.permutations(range(K))]
@@ -89,7 +90,7 @@ def test_a_key_pays_one_on_average_over_all_orders(grading, ordered, scores):
 def test_the_replayed_test_ends_where_verify_ends(grading, prints):
     told = told_by(prints, knows, grading)
     tests = grading("replays").replays(prints, "scores", told["scores"], orders=3)
-    assert {one.keys for one in tests} == {12}  # 4^10 exceeds 1e6; dividing the capital costs two keys
+    assert {one.asked for one in tests} == {12}  # 4^10 exceeds 1e6; dividing the capital costs two keys
     cell = grading("replays").Cell.of(tests)
     assert (cell.median, cell.owned, cell.tests) == (12, 3, 3)
     nothing = grading("replays").replays(prints, "text", [Reply(status="answered", text="well")] * COUNT, orders=1)
@@ -97,7 +98,7 @@ def test_the_replayed_test_ends_where_verify_ends(grading, prints):
 
 
 def test_a_host_drops_and_shuffles_what_it_would_say(grading, starter, prints):
-    hosts, ask = grading("hosts"), grading("replays").ask
+    hosts = grading("hosts")
     plain = ask(starter, prints, ("text", "top"))
     dropping = ask(hosts.Dropping(starter, drop=1), prints, ("text",))["text"]
     seconds = [reply.alternatives[1].text for reply in plain["top"]]

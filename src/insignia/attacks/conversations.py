@@ -13,7 +13,8 @@ The fields of a row tell its format:
 
 The source is a JSON list, JSON lines, a folder of ``datasets.save_to_disk`` or a data set of the Hugging Face hub. A ``.txt``
 file has one plain text per paragraph. Other fields are ignored; null is the empty text. ``python:PACKAGE`` is the source code
-of a package of the standard library, which every machine has.
+of a package of the standard library, which every machine has. ``docstrings:PACKAGE,PACKAGE`` are questions about the
+functions and classes of some, which their docstrings answer.
 """
 
 import re
@@ -27,7 +28,7 @@ from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_rows, read_text
 from insignia.progress import AUTO, Progress
 from insignia.records import Conversation, Role, Turn
-from insignia.starter import source_code
+from insignia.starter import docstring_questions, source_code
 
 __all__ = ["load_conversations"]
 
@@ -47,7 +48,7 @@ _ROLES: Mapping[str, Role] = {
 _EXPECTED = "; ".join(
     [*(f"{asked}, {answered}" for asked, _, answered in _PAIRS), *(turns for turns, _, _ in _DIALOGUES), "text"]
 )
-_PYTHON = "python:"
+_PYTHON, _DOCSTRINGS = "python:", "docstrings:"
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(?<!\.json)(?<!\.jsonl)(?<!\.txt)")
 
 
@@ -83,6 +84,10 @@ def _rows(source: str | Path) -> Iterable[Any]:
     path = Path(source)
     if str(source).startswith(_PYTHON):
         return [{"text": text} for text in source_code(str(source).removeprefix(_PYTHON))]
+    if str(source).startswith(_DOCSTRINGS):
+        packages = str(source).removeprefix(_DOCSTRINGS).split(",")
+        pairs = [pair for package in packages for pair in docstring_questions(package)]
+        return [{"question": question, "answer": answer} for question, answer in pairs]
     if path.is_dir():
         if (path / "config.json").is_file():
             raise InputError(f"{path} is a model; expected data: give the model first, then the data")

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
@@ -26,7 +25,7 @@ from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.terminal import counted
-from insignia.training import LoopOptions, process_rank, train
+from insignia.training import LoopOptions, process_rank, processes, train
 
 __all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "training_rows"]
 
@@ -86,7 +85,7 @@ def finetune(
     started = time.perf_counter()
     out, settings = Path(out), settings or FineTuneSettings()
     refuse_existing(out, force=force)
-    state = PartialState(cpu=device == "cpu")
+    state = processes(device)
     local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
     if local.source is not None:
         refuse_overlap(out, Path(local.source))

@@ -11,7 +11,7 @@ from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Output
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "refuse_file_name"]
 
 
 @takes("evaluation", recipe="instructional")
@@ -25,13 +25,14 @@ def evaluate(
 ) -> None:
     """Mark a model, let users fine-tune it, and ask every suspect: what activates, and what must not.
 
+    'evaluate robustness' takes marks through a grid of attacks.
+
     Examples:
         insignia evaluate instructional --model starter -o study
         insignia evaluate instructional --model starter -o study --draws 0 --num-fingerprints 16
     """
     del recipe  # the grid was read from it
-    if out.suffix.lower() in (".html", ".json", ".md", ".csv", ".pdf", ".txt"):
-        raise InputError(f"{out}: the output is a folder, with evaluation.md and evaluation.json in it; give a folder's name")
+    refuse_file_name(out, "evaluation")
     from insignia.evaluation import evaluate as ask_all
     from insignia.reporting.base import write_report
     from insignia.reporting.measurements import evaluation_report
@@ -40,3 +41,9 @@ def evaluate(
     for name in ("evaluation.md", "evaluation.html"):
         write_report(document, out / name)
     output.finish(document.with_lines(f"The same in {out}: evaluation.md, evaluation.html and evaluation.json."))
+
+
+def refuse_file_name(out: Path, result: str) -> None:
+    """Raise InputError if the name of the output folder is that of a report."""
+    if out.suffix.lower() in (".html", ".json", ".md", ".csv", ".pdf", ".txt"):
+        raise InputError(f"{out}: the output is a folder, with {result}.md and {result}.json in it; give a folder's name")

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "app", "main", "stages", "target"]
 
 _GROUPS = {
-    "Start here": "demo init show list env",
-    "Mark": "plan generate embed check vector stamp",
-    "License": "issue licensees trace",
-    "Prove": "verify null commit disclose audit share lock unlock",
-    "Test": "finetune attack evaluate export",
+    "Start here": "demo, init, show, list, env",
+    "Mark": "plan, generate, embed, check, vector, stamp",
+    "License": "issue, licensees, trace",
+    "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
+    "Test": "finetune, attack, evaluate, evaluate robustness, export",
 }
-_HOMES = {"unlock": "lock:unlock", "list": "listing:list_parts"}  # module and function of the others have the verb's name
+_HOMES = {
+    "unlock": "lock:unlock",
+    "list": "listing:list_parts",
+    "evaluate robustness": "robustness:robustness",
+}  # module and function of the others have the verb's name
 # What the extra 'torch' installs, by the names that a module imports first.
 _OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
 
@@ -58,7 +62,7 @@ app = typer.Typer(
 VERBS = {
     verb: add_verb(app, verb, target(verb), group)  # in the order of the list
     for group, verbs in _GROUPS.items()
-    for verb in verbs.split()
+    for verb in verbs.split(", ")
 }
 
 

@@ -14,11 +14,12 @@ from accelerate import PartialState
 from safetensors.torch import save
 
 from insignia.embedding.base import Method, RunOptions, Session
+from insignia.embedding.embed_report import EmbedReport
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
-from insignia.embedding.marked import EmbedReport, MarkedModel
+from insignia.embedding.marked import MarkedModel
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
@@ -31,7 +32,7 @@ from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
-from insignia.training import TrainingResult
+from insignia.training import TrainingResult, processes
 from insignia.verification import check
 
 __all__ = ["embed"]
@@ -68,7 +69,7 @@ def embed(
     folder, hidden = _places(out, private, method, force=force)
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
-    state = PartialState(cpu=run.device == "cpu")
+    state = processes(run.device)
     chosen = _first(prints, num_fingerprints, progress)
     with progress.bar("loading"):
         local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)

@@ -1,19 +1,35 @@
-"""Evaluate methods on a grid of suspects: which activate, and which must not. The settings need no torch."""
+"""Evaluate methods on a grid of suspects, and marks against attacks. The settings and results need no torch."""
 
 from typing import TYPE_CHECKING, Any
 
+from insignia.evaluation.attack_grid import AttackGrid, Mark
 from insignia.evaluation.grid import Cell, Evaluation, Grid, User
+from insignia.evaluation.robustness import AttackOutcome, Robustness
 
 if TYPE_CHECKING:
+    from insignia.evaluation.attacking import measure_robustness
     from insignia.evaluation.running import evaluate
 
-__all__ = ["Cell", "Evaluation", "Grid", "User", "evaluate"]
+__all__ = [
+    "AttackGrid",
+    "AttackOutcome",
+    "Cell",
+    "Evaluation",
+    "Grid",
+    "Mark",
+    "Robustness",
+    "User",
+    "evaluate",
+    "measure_robustness",
+]
+
+_WITH_TORCH = {"evaluate": "insignia.evaluation.running", "measure_robustness": "insignia.evaluation.attacking"}
 
 
 def __getattr__(name: str) -> Any:
     """What needs torch, when it is asked for."""
-    if name != "evaluate":
+    if name not in _WITH_TORCH:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from insignia.evaluation.running import evaluate
+    from importlib import import_module
 
-    return evaluate
+    return getattr(import_module(_WITH_TORCH[name]), name)

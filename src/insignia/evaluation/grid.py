@@ -5,10 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from insignia.attacks.finetune import FineTune
+from insignia.figures import Axis, Curve, Figure
 from insignia.records import Displayed, Record
 from insignia.terminal import counted, percent
 
 __all__ = ["Cell", "Evaluation", "Grid", "User"]
+
+_MOST_DRAWN = 100  # suspects
+_EXPECTED = {True: "should answer", False: "should not", None: "may"}
 
 
 class User(Record):
@@ -92,3 +96,20 @@ class Evaluation(Displayed):
             (method, f"success rate (FSR) {percent(rates.get(f'{method} published', 0.0))}, perplexity x{ratio:.4f}")
             for method, ratio in self.perplexity.items()
         ][:5]
+
+    def figures(self) -> list[Figure]:
+        """The success rate of every suspect, by what is expected of it; none where they are too many for a picture."""
+        if not 0 < len(self.cells) <= _MOST_DRAWN:
+            return []
+        places = {cell.name: float(-number) for number, cell in enumerate(self.cells)}
+        curves = []
+        for expected, name in _EXPECTED.items():
+            cells = [cell for cell in self.cells if cell.should_activate is expected]
+            points = tuple((100 * cell.fsr, places[cell.name]) for cell in cells)
+            curves.append(Curve(name, points, tuple(cell.name for cell in cells), joined=False))
+        unlike = sum(cell.as_expected is False for cell in self.cells)
+        about = f"The share of fingerprints that each of {counted(len(places), 'suspect')} answers; {unlike} not as expected."
+        rate = Axis("success rate (FSR), %", least=-4, most=104)
+        suspects = Axis("", ticks=tuple((place, name) for name, place in places.items()))
+        shown = tuple(curve for curve in curves if curve.points)
+        return [Figure("Who answers the fingerprints", about, rate, suspects, shown)]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from insignia.attacks.base import ATTACKS, WeightAttack, on_weights
-from insignia.embedding import METHODS, Limits, Method, RunOptions, embed
+from insignia.embedding import METHODS, EmbedReport, Limits, Method, RunOptions, embed
 from insignia.errors import InputError
 from insignia.evaluation.grid import Grid
 from insignia.files import read_json, write_json
@@ -17,9 +17,40 @@ from insignia.modeling.local import LocalModel, unrelated_init
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
 
-__all__ = ["Workspace"]
+__all__ = ["Workspace", "claim", "mark", "rehearsed"]
 
 _UNMARKED = "unmarked"
+
+
+def claim(folder: Path, content: object) -> None:
+    """Record what is evaluated in the folder, and refuse a folder of another evaluation.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path = folder / "run.json"
+    if path.is_file():
+        if read_json(path) != {"digest": digest}:
+            raise InputError(f"{folder} holds another evaluation (recipe, model or seed differ); choose another folder")
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is not empty and holds no evaluation; choose another folder")
+    write_json(path, {"digest": digest})
+
+
+def rehearsed(seed: int) -> KeyedRandom:
+    """Chance for fingerprints that protect nothing: repeatable."""
+    return KeyedRandom(f"evaluation {seed}".encode())
+
+
+def mark(
+    model: str, prints: FingerprintSet, method: Method, out: Path, private: Path | None, *, run: RunOptions, progress: Progress
+) -> EmbedReport:
+    """Embed the set, whatever comes of it: the cells report failures."""
+    limits = Limits(min_fsr=0, max_harm=math.inf, max_published_fsr=1)
+    made = embed(model, prints, method, out=out, private=private, limits=limits, run=run, force=True, progress=progress)
+    return made.report
 
 
 class Workspace:
@@ -39,7 +70,7 @@ class Workspace:
         self.attacks: dict[str, WeightAttack] = {**users, **others}
         self.perplexity: dict[str, float] = {}
         self.user_loss: dict[str, tuple[float | None, float | None]] = {}
-        self._claim()
+        claim(folder, [grid.model_dump(mode="json"), model, seed])
         self.prints = self._fingerprints()
 
     def owner_weights(self, name: str) -> Path:
@@ -48,8 +79,8 @@ class Workspace:
 
     @property
     def rng(self) -> KeyedRandom:
-        """Repeatable, because these fingerprints protect nothing."""
-        return KeyedRandom(f"evaluation {self._seed}".encode())
+        """See ``rehearsed``."""
+        return rehearsed(self._seed)
 
     def marked(self, name: str) -> Path:
         """Folder of the method's published model."""
@@ -57,17 +88,11 @@ class Workspace:
         report = self.folder / "models" / f"{name}.json"
         if not report.is_file():
             method = self.methods[name]
-            made = embed(
-                self.model,
-                self.prints,
-                method,
-                out=out,
-                private=self.owner_weights(name) if method.needs_owner_weights else None,
-                limits=Limits(min_fsr=0, max_harm=math.inf, max_published_fsr=1),  # the cells report failures
-                run=RunOptions(seed=self._seed, device=self._device),
-                force=True,
-                progress=self._progress,
-            ).report
+            private = self.owner_weights(name) if method.needs_owner_weights else None
+            made = mark(
+                self.model, self.prints, method, out, private,
+                run=RunOptions(seed=self._seed, device=self._device), progress=self._progress,
+            )  # fmt: skip
             write_json(report, made.model_dump(mode="json"))
         losses = read_json(report)
         self.perplexity[name] = math.exp(losses["heldout_loss_after"] - losses["heldout_loss_before"])
@@ -97,21 +122,6 @@ class Workspace:
         if self._grid.unrelated is not None:
             return self.load(self._grid.unrelated)
         return unrelated_init(self.load(self.model), seed=self._seed)
-
-    def _claim(self) -> None:
-        """Record the evaluation in the folder, and refuse a folder of another one."""
-        content = json.dumps([self._grid.model_dump(mode="json"), self.model, self._seed], sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()
-        path = self.folder / "run.json"
-        if path.is_file():
-            if read_json(path) != {"digest": digest}:
-                raise InputError(
-                    f"{self.folder} holds another evaluation (recipe, model or seed differ); choose another folder"
-                )
-            return
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise InputError(f"{self.folder} is not empty and holds no evaluation; choose another folder")
-        write_json(path, {"digest": digest})
 
     def _fingerprints(self) -> FingerprintSet:
         path = self.folder / "private" / "fingerprints.json"

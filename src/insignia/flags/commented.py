@@ -1,5 +1,6 @@
 """A stage's settings as a commented section of a recipe."""
 
+import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,7 +35,17 @@ def _lines(record: type[BaseModel], indent: str, usual: Mapping[str, Any]) -> It
     for name, field in fields(record).items():
         text = sentence(record, name).replace("None: ", "null: ")
         yield from textwrap.wrap(text, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-        value = usual.get(name, field.default)
-        said = yaml.safe_dump(list(value) if isinstance(value, tuple) else value, default_flow_style=True, width=10_000)
+        value = usual.get(name, field.get_default(call_default_factory=True, validated_data={}))
         left_out = "# " if "Default: " in text else ""  # what is chosen to suit the set or the model unless it is given
-        yield f"{indent}{left_out}{name}: {said.partition(_END)[0].strip()}"
+        if isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()) and value:
+            yield f"{indent}{left_out}{name}:"
+            yield from (f"{indent}{left_out}  {key}: {_said(each)}" for key, each in value.items())
+        else:
+            yield f"{indent}{left_out}{name}: {_said(value)}"
+
+
+def _said(value: Any) -> str:
+    """The value on one line."""
+    value = list(value) if isinstance(value, tuple) else value
+    said = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).partition(_END)[0].strip()
+    return json.dumps(value) if "\n" in said else said  # JSON is YAML, too, and has line ends as \n

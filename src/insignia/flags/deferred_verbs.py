@@ -30,7 +30,9 @@ class Verbs(TyperGroup):
         return parsed
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """As click's; ``ctx`` is of a class of its own in typer's private copy of click."""
+        """As click's, with a verb of two words first; ``ctx`` is of a class of its own in typer's private copy of click."""
+        if (two := " ".join(args[:2])) in self.commands:
+            args = [two, *args[2:]]
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and command_of(str(stub.name), vars(stub.callback)["target"]), rest
 

@@ -5,12 +5,12 @@ from typing import Any
 from insignia.evidence.bundle import Audited
 from insignia.evidence.standard import Standard
 from insignia.reporting.base import Document, Table
+from insignia.reporting.caveats import COMPARE, NO_CONTROL, REPLIES, about_choice, about_fitting
 from insignia.reporting.verdicts import control_lines, request_rows
 from insignia.verification.wording import explain_p_value
 
 __all__ = ["audit_report"]
 
-_OUT_OF_REACH = 80  # bits: a million machines that each try a billion sets a second take 38 years
 _SOURCES = {
     "design": "by design: the secret drew each response from committed candidates",
     "reference": "reference: the limit measured on innocent models, if hits do not come in runs",
@@ -27,7 +27,7 @@ def audit_report(found: Audited, name: str, *, stamped: str | None, standard: St
     title = f"{name}: everything holds"
     lines = [*control_lines(found.verdict), *_sentences(found)]
     if not published:
-        lines.append("Compare root and signer with what was published before the dispute, or pass --commitment.")
+        lines.append(COMPARE)
     table = Table.of(title, ("", ""), _rows(found, stamped, standard))
     return Document(title, (table, *lines), _data(found, stamped, standard))
 
@@ -88,31 +88,12 @@ def _sentences(found: Audited) -> list[str]:
     lines += [f"Reason: {reason}." for reason in judgement.reasons]
     lines.append(explain_p_value(verdict.null, judgement.p_value))
     if found.bundle.nonce is None:
-        size = found.bundle.commitment.commitment.size
-        lines.append(f"That allows for the owner's choice of keys, if each of the {size} was asked once.")
-    lines.append("It holds for the replies as they are written here: ask suspect and controls yourself, or watch.")
-    lines.append(_about_fitting(verdict.grinding_bits, prompted=verdict.manner.system is not None))
+        lines.append(about_choice(found.bundle.commitment.commitment.size))
+    lines.append(REPLIES)
+    lines.append(about_fitting(verdict.grinding_bits, prompted=verdict.manner.system is not None))
     if verdict.controls:
         count = len(verdict.controls)
         lines.append(f"{count} {'control' if count == 1 else 'controls'}, named by the owner, did not do as well.")
     else:
-        lines.append("No control was asked: nobody showed that the suspect's public ancestors do not answer the same keys.")
+        lines.append(NO_CONTROL)
     return lines
-
-
-def _about_fitting(bits: float | None, *, prompted: bool) -> str:
-    """Whether the set may have been made to fit the replies."""
-    needed = (
-        "It is evidence only if the commitment is older than the suspect and every model that the suspect was made from, "
-        "or those were asked as controls."
-    )
-    if bits is None:
-        return f"No hash binds the responses, so whoever saw the model first could have written them. {needed}"
-    if prompted:
-        return f"Whoever chose the system prompt could have put replies into it, in a code if need be. {needed}"
-    if bits < _OUT_OF_REACH:
-        return (
-            f"Whoever saw the model first could have tried sets until one did as well: 2^{bits:.0f} tries, and only "
-            f"2^{_OUT_OF_REACH} are out of reach. {needed}"
-        )
-    return f"Nobody can have made the set to fit these replies, whatever the commitment's date: that takes 2^{bits:.0f} tries."

@@ -3,14 +3,32 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from insignia.errors import OutputError
+from insignia.figures import Figure
 from insignia.files import json_bytes, write_text
 from insignia.records import Displayed, Part
 from insignia.registry import Registry
 
-__all__ = ["REPORTS", "Document", "Format", "Json", "Table", "refuse_format", "report_of", "told", "write_report"]
+__all__ = [
+    "REPORTS",
+    "Block",
+    "Bullets",
+    "Callout",
+    "Code",
+    "Document",
+    "Figure",
+    "Format",
+    "Heading",
+    "Json",
+    "Table",
+    "Tone",
+    "refuse_format",
+    "report_of",
+    "told",
+    "write_report",
+]
 
 
 class Table(NamedTuple):
@@ -31,13 +49,54 @@ class Table(NamedTuple):
         """Build the table from any iterables."""
         return cls(title, tuple(header), tuple(map(tuple, rows)), note, left)
 
+    @classmethod
+    def behind(cls, figure: Figure) -> "Table":
+        """The numbers of a figure, for those who do not see it."""
+        header, rows = figure.rows()
+        return cls.of(figure.title, header, rows, note=figure.about)
+
+
+class Heading(NamedTuple):
+    """The title of a part of a document; it goes on to the next of its level."""
+
+    text: str
+    level: Literal[2, 3, 4]
+
+
+class Bullets(NamedTuple):
+    """A list of sentences."""
+
+    items: tuple[str, ...]
+
+
+class Code(NamedTuple):
+    """Commands, as they are typed."""
+
+    text: str
+
+
+Tone = Literal["yes", "no", "open"]
+"""How a result is meant: as it should be, not as it should be, undecided."""
+
+
+class Callout(NamedTuple):
+    """The answer that a page is read for."""
+
+    tone: Tone
+    title: str
+    text: str
+
+
+Block: TypeAlias = "Table | Heading | Bullets | Code | Callout | Figure | str"
+"""A piece of a document; a text is a paragraph."""
+
 
 class Document(NamedTuple):
     """A result for people and for programs. It holds no key and no response."""
 
     title: str
-    blocks: tuple[Table | str, ...]
-    """Tables and paragraphs, in order."""
+    blocks: tuple[Block, ...]
+    """What is on the page, in order."""
     data: Any
     """The result as plain data, which JSON shows."""
 
@@ -45,7 +104,7 @@ class Document(NamedTuple):
         """The same with lines after it."""
         return self._replace(blocks=(*self.blocks, *lines))
 
-    def below_title(self) -> "list[Table | str]":
+    def below_title(self) -> list[Block]:
         """The blocks, for a page that shows the title above them: they do not repeat it."""
         blocks = [block for block in self.blocks if block != self.title]
         return [
@@ -101,9 +160,9 @@ def refuse_format(path: Path) -> None:
         raise OutputError(f"{path}: cannot write {path.suffix}; expected a file name that ends in one of {known}")
 
 
-def write_report(document: Document, path: Path) -> None:
-    """Write the document in the format of the file's ending."""
-    write_text(path, REPORTS.build(_ending(path)).render(document))
+def write_report(document: Document, path: Path, *, secret: bool = False) -> None:
+    """Write the document in the format of the file's ending; a secret one for its owner's eyes alone."""
+    write_text(path, REPORTS.build(_ending(path)).render(document), secret=secret)
 
 
 def _ending(path: Path) -> str:

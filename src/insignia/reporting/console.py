@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from insignia.reporting.base import Document, Table
+from insignia.reporting.base import Bullets, Callout, Code, Document, Figure, Heading, Table
 from insignia.terminal import escape_json, printable
 
 __all__ = ["print_document", "print_json", "say"]
@@ -13,12 +13,25 @@ _PIPED_WIDTH = 100  # characters, where there is no terminal to fit
 
 
 def print_document(document: Document) -> None:
-    """Print tables and lines, in order."""
+    """Print tables and lines, in order; of a figure, its numbers."""
     for block in document.blocks:
-        if isinstance(block, Table):
-            _print_table(block)
-        else:
-            say(block)
+        match block:
+            case Table():
+                _print_table(block)
+            case Figure():
+                _print_table(Table.behind(block))
+            case Heading():
+                say(block.text)
+            case Bullets():
+                for item in block.items:
+                    say(f"- {item}")
+            case Code():
+                for line in block.text.splitlines():
+                    say(f"  {line}")
+            case Callout():
+                say(f"{block.title} {block.text}")
+            case str():
+                say(block)
 
 
 def print_json(value: Any) -> None:

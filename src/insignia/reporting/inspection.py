@@ -48,6 +48,8 @@ def _folder(path: Path) -> dict[str, Any]:
         }
     if (path / "evaluation.json").is_file():
         return _evaluation(_object(path / "evaluation.json"))
+    if (path / "robustness.json").is_file():
+        return _robustness(path / "robustness.json")
     raise InputError(
         f"{path} is no vector and no model (no vector.json, config.json or adapter_config.json in it); name a file"
     )
@@ -204,6 +206,22 @@ def _evaluation(value: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _robustness(path: Path) -> dict[str, Any]:
+    from insignia.evaluation import Robustness
+    from insignia.registry import errors_about
+
+    with errors_about(path):
+        found = Robustness.model_validate(_object(path))
+    return {
+        "what": "a result of 'insignia evaluate robustness'",
+        "model": found.model,
+        "alpha": found.alpha,
+        "found": found,
+        "attacks_not_made": len(found.failed),
+        "note": "robustness.md beside it has the table.",
+    }
+
+
 def _recipe(path: Path, known: list[str]) -> dict[str, Any]:
     from insignia.recipes import read_recipe
     from insignia.registry import did_you_mean
@@ -269,4 +287,5 @@ _READERS = {
     "insignia/signed-commitment": _commitment,
     "insignia/evidence": _bundle,
     "insignia/null": _null,
+    "insignia/robustness": _robustness,
 }

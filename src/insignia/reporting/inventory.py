@@ -15,7 +15,13 @@ _REGISTRIES = {
     "attacks": "insignia.attacks.base:ATTACKS",
     "reports": "insignia.reporting.base:REPORTS",
 }
-_VERBS = {"generation": "generate", "embedding": "embed", "finetune": "finetune", "evaluation": "evaluate"}
+_VERBS = {
+    "generation": "generate",
+    "embedding": "embed",
+    "finetune": "finetune",
+    "evaluation": "evaluate",
+    "robustness": "evaluate robustness",
+}
 
 
 def inventory(kind: str) -> Document:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from insignia.reporting.base import Document, Format, Table
+from insignia.reporting.base import Block, Bullets, Callout, Code, Document, Figure, Format, Heading, Table
 from insignia.terminal import printable
 
 __all__ = ["Markdown"]
@@ -13,22 +13,49 @@ _SPECIAL = re.compile(r"([\\`*\[\]<|~]|(?<![^\W_])_|_(?![^\W_]))")  # an undersc
 
 
 class Markdown(Format):
-    """Tables and paragraphs in Markdown."""
+    """Tables and paragraphs in Markdown; of figures, the numbers."""
 
     name: Literal["md"] = "md"
 
     def render(self, document: Document) -> str:
         """See ``Format.render``."""
-        blocks = [f"# {_plain(document.title)}"]
+        blocks, level = [f"# {_plain(document.title)}"], 1
         for block in document.below_title():
-            blocks += _table(block) if isinstance(block, Table) else [_plain(block)]
+            level = block.level if isinstance(block, Heading) else level
+            blocks += _written(block, level)
         return "\n\n".join(blocks) + "\n"
 
 
-def _table(table: Table) -> list[str]:
+def _written(block: Block, level: int) -> list[str]:
+    """The paragraphs of a block below a title of that level."""
+    match block:
+        case Table():
+            return _table(block, level + 1)
+        case Figure():
+            return _table(Table.behind(block), level + 1)
+        case Heading():
+            return [f"{'#' * block.level} {_plain(block.text)}"]
+        case Bullets():
+            return ["\n".join(f"- {_plain(item)}" for item in block.items)]
+        case Code():
+            return [_code(block.text)]
+        case Callout():
+            return [f"> **{_plain(block.title)}** {_plain(block.text)}"]
+        case str():
+            return [_plain(block)]
+
+
+def _code(text: str) -> str:
+    """Lines between fences that are longer than any row of backticks in them."""
+    lines = [printable(line) for line in text.splitlines()]
+    fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=0))
+    return "\n".join([f"{fence}sh", *lines, fence])
+
+
+def _table(table: Table, level: int) -> list[str]:
     aligned = ["---" if number == 0 or table.left else "---:" for number in range(len(table.header))]
     lines = [_row(map(_plain, table.header)), _row(aligned), *(_row(map(_plain, row)) for row in table.rows)]
-    title = [f"## {_plain(table.title)}"] if table.title else []
+    title = [f"{'#' * level} {_plain(table.title)}"] if table.title else []
     return [*title, "\n".join(lines), *([_plain(table.note)] if table.note else [])]
 
 

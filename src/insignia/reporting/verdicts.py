@@ -6,7 +6,7 @@ from insignia.reporting.base import Document, Table
 from insignia.terminal import counted
 from insignia.verification import Verdict
 
-__all__ = ["control_lines", "exit_status", "request_rows", "verdicts_report"]
+__all__ = ["control_lines", "exit_status", "request_rows", "suspect_name", "verdict_rows", "verdicts_report"]
 
 _STATUS = {"owned": 0, "inconclusive": 4, "not_shown": 3}  # of several suspects, the first of these that occurs
 
@@ -26,6 +26,19 @@ _FOLDINGS = {
 
 def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
     """The verdicts side by side; ``spent``: somebody else has seen the keys."""
+    title = "Verdict" if len(verdicts) == 1 else "Verdicts"
+    table = Table.of(title, ["", *(suspect_name(verdict) for verdict in verdicts)], verdict_rows(verdicts, spent=spent))
+    lines = [
+        f"{verdict.label}: {line}" if verdict.label else line
+        for verdict in verdicts
+        for line in (*control_lines(verdict), verdict.sentence)
+    ]
+    results = [verdict.model_dump(mode="json") for verdict in verdicts]
+    return Document(title, (table, *lines), results[0] if len(results) == 1 else {"verdicts": results})
+
+
+def verdict_rows(verdicts: Sequence[Verdict], *, spent: bool) -> list[list[str]]:
+    """What a test rests on, a column for each verdict."""
     rows = [
         ["outcome", *(verdict.outcome.replace("_", " ") for verdict in verdicts)],
         [
@@ -41,20 +54,17 @@ def verdicts_report(verdicts: Sequence[Verdict], *, spent: bool) -> Document:
         rows.append(["grinding bits", *("-" if v.grinding_bits is None else f"{v.grinding_bits:.1f}" for v in verdicts)])
     if any(verdict.near is not None for verdict in verdicts):
         rows.append(["response among likeliest first tokens", *("-" if v.near is None else str(v.near) for v in verdicts)])
-    title = "Verdict" if len(verdicts) == 1 else "Verdicts"
-    table = Table.of(title, ["", *(_name(verdict) for verdict in verdicts)], [*rows, *request_rows(verdicts)])
-    lines = [
-        f"{verdict.label}: {line}" if verdict.label else line
-        for verdict in verdicts
-        for line in (*control_lines(verdict), verdict.sentence)
-    ]
-    results = [verdict.model_dump(mode="json") for verdict in verdicts]
-    return Document(title, (table, *lines), results[0] if len(results) == 1 else {"verdicts": results})
+    return [*rows, *request_rows(verdicts)]
 
 
 def exit_status(*outcomes: str) -> int:
     """Of several suspects: 0 when the mark is in any, 4 when any is undecided, else 3."""
     return next(status for outcome, status in _STATUS.items() if outcome in outcomes)
+
+
+def suspect_name(verdict: Verdict) -> str:
+    """The suspect, and the set that it was asked if there are several."""
+    return f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
 
 
 def request_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
@@ -74,11 +84,6 @@ def control_lines(verdict: Verdict) -> list[str]:
         f"response (p {control.p_value:.2g})."
         for number, control in enumerate(verdict.controls, 1)
     ]
-
-
-def _name(verdict: Verdict) -> str:
-    """The suspect, and the set that it was asked if there are several."""
-    return f"{verdict.suspect} ({verdict.label})" if verdict.label else verdict.suspect
 
 
 def _request(verdict: Verdict) -> str:

@@ -1,35 +1,20 @@
-"""Reports as web pages: one file, no script, nothing that is loaded from elsewhere."""
+"""Reports as web pages: one file, no script, nothing that is loaded from elsewhere, for screens of any width and for paper."""
 
-import html
-from typing import Literal
+import functools
+import re
+from typing import TYPE_CHECKING, Any, Literal
 
-from insignia.reporting.base import Document, Format, Table
+from insignia.figures import draw
+from insignia.reporting.base import Block, Document, Figure, Format, Table
 from insignia.terminal import printable
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
 
 __all__ = ["WebPage"]
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }}
-caption {{ text-align: left; font-weight: bold; }}
-th, td {{ border-bottom: 1px solid #8888; padding: .3rem .8rem; text-align: right; overflow-wrap: anywhere; }}
-th:first-child, td:first-child, .left th, .left td {{ text-align: left; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{blocks}
-</body>
-</html>
-"""
+_NUMBER = re.compile(r"\d[\d.]*e-\d+|\d[\d.,]* %")  # what a line must not break in: 9.5e-07, 6.2 %
 
 
 class WebPage(Format):
@@ -38,22 +23,50 @@ class WebPage(Format):
     name: Literal["html"] = "html"
 
     def render(self, document: Document) -> str:
-        """See ``Format.render``."""
-        blocks = [_table(block) if isinstance(block, Table) else f"<p>{_plain(block)}</p>" for block in document.below_title()]
-        return _PAGE.format(title=_plain(document.title), blocks="\n".join(blocks))
+        """See ``Format.render``.
+
+        Raises:
+            MissingExtraError: the document has a figure, and matplotlib is not installed.
+        """
+        return _template().render(title=document.title, blocks=[_shown(block) for block in document.below_title()]) + "\n"
 
 
-def _table(table: Table) -> str:
-    caption = f"<caption>{_plain(table.title)}</caption>\n" if table.title else ""
-    header = f"<thead>{_row('th', table.header)}</thead>\n" if any(table.header) else ""
-    rows = "\n".join(_row("td", row) for row in table.rows)
-    note = f"\n<p>{_plain(table.note)}</p>" if table.note else ""
-    return f"<table{' class=left' if table.left else ''}>\n{caption}{header}<tbody>\n{rows}\n</tbody>\n</table>{note}"
+@functools.cache
+def _template() -> "Template":
+    """The page. What is put into it is escaped and made printable, whatever it is."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("insignia.reporting", "."),
+        autoescape=True,
+        finalize=_finalized,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["prose"] = _prose
+    return made.get_template("page.html.jinja")
 
 
-def _row(tag: str, cells: tuple[str, ...]) -> str:
-    return f"<tr>{''.join(f'<{tag}>{_plain(cell)}</{tag}>' for cell in cells)}</tr>"
+def _prose(text: str) -> "Markup":
+    """The text, escaped, with numbers that stay on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup(_NUMBER.sub(r'<span class="n">\g<0></span>', str(escape(printable(text)))))  # noqa: S704  escaped
 
 
-def _plain(text: str) -> str:
-    return html.escape(printable(text))
+def _finalized(value: Any) -> Any:
+    from markupsafe import Markup
+
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _shown(block: Block) -> dict[str, Any]:
+    """What the template reads of a block."""
+    from markupsafe import Markup
+
+    kind = "paragraph" if isinstance(block, str) else type(block).__name__.lower()
+    shown: dict[str, Any] = {"kind": kind, "block": block}
+    if isinstance(block, Figure):
+        shown |= {"picture": Markup(draw(block)), "table": Table.behind(block)._replace(title="", note="")}  # noqa: S704  our own drawing, which escapes names
+    return shown

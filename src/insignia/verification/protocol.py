@@ -23,7 +23,7 @@ from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict
 
-__all__ = ["askable", "default_null", "judge", "rules_for", "strongest_channel", "verify"]
+__all__ = ["askable", "asking_order", "default_null", "judge", "rules_for", "strongest_channel", "verify"]
 
 
 def rules_for(
@@ -95,6 +95,22 @@ def askable(prints: FingerprintSet) -> frozenset[int]:
     return frozenset(_keys(prints))
 
 
+def asking_order(prints: FingerprintSet, order: Sequence[int] | None = None) -> Sequence[int]:
+    """Return the numbers in the given order, or by default in the one of ``verify``, which only the owner can predict.
+
+    Raises:
+        InputError: the order is no order of the set.
+    """
+    if order is None:
+        rng = _rng(prints).derive("order")
+        return sorted(range(len(prints)), key=lambda number: rng.derive(number).uniform())
+    if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
+        raise InputError(
+            f"the order has a fingerprint twice, or one that is not in the set of {len(prints)}; expected each at most once"
+        )
+    return order
+
+
 def default_null(prints: FingerprintSet, match: Match | None = None) -> AnyNull | None:
     """Return the design null of the set, or None if its responses were not drawn from candidates."""
     match = match or Match()
@@ -138,7 +154,7 @@ def verify(
         rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)
     ):
         raise InputError("the system prompt contains a key or a response; use one that reveals neither")
-    numbers = _ordered(prints, order)
+    numbers = asking_order(prints, order)
     decoy_texts = decoy_texts or prints.decoys
     with sole_writer(transcript):
         record = _open(transcript, model.name, rules, searches.keys(), exclude)
@@ -231,18 +247,6 @@ def _searches(prints: FingerprintSet, match: Match) -> dict[int, Expected]:
 def _rng(prints: FingerprintSet) -> KeyedRandom:
     content = prints.secret or prints.model_dump_json()  # without a stored secret, the set itself is the secret
     return KeyedRandom(content.encode()).derive("verify")
-
-
-def _ordered(prints: FingerprintSet, order: Sequence[int] | None) -> Sequence[int]:
-    """Return the numbers in the given order, or in one that only the owner can predict."""
-    if order is None:
-        rng = _rng(prints).derive("order")
-        return sorted(range(len(prints)), key=lambda number: rng.derive(number).uniform())
-    if len(set(order)) < len(order) or not all(0 <= number < len(prints) for number in order):
-        raise InputError(
-            f"the order has a fingerprint twice, or one that is not in the set of {len(prints)}; expected each at most once"
-        )
-    return order
 
 
 def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], decoy_texts: Sequence[str]) -> Iterator[Question]:

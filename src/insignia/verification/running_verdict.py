@@ -48,6 +48,7 @@ class RunningVerdict:
         self._fewest = min((len(expected.candidates) for expected in searches.values()), default=0)
         self._spent: dict[int, None] = {}  # in the order of asking
         self._near: int | None = None
+        self._growth: list[float] = []
         self._by_channel: dict[Channel, int] = {}
         self._test = SequentialTest(
             alpha=self._null.level(rules.alpha / rules.suspects),
@@ -76,9 +77,13 @@ class RunningVerdict:
         """
         if entry.number is None:
             return
-        if entry.number in self._spent or entry.number not in self._searches:
-            raise InputError(f"fingerprint {entry.number} was asked twice or is not in the set; expected each at most once")
-        self._spent[entry.number] = None
+        self._count(entry, entry.number)
+        self._growth.append(round(self.tally.evidence.log_e / math.log(10), 4))
+
+    def _count(self, entry: Entry, number: int) -> None:
+        if number in self._spent or number not in self._searches:
+            raise InputError(f"fingerprint {number} was asked twice or is not in the set; expected each at most once")
+        self._spent[number] = None
         if CHANNELS.index(entry.reply.channel) < CHANNELS.index(self.channel):
             raise InputError(
                 "a key was asked by a stronger channel than the rules or an earlier key; expected the same or weaker"
@@ -87,7 +92,7 @@ class RunningVerdict:
         if entry.reply.status != "answered":
             self.tally = self._test.after(self.tally, hit=None, bound=self._null.bound)
             return
-        expected = self._searches[entry.number]
+        expected = self._searches[number]
         self._by_channel[self.channel] = self._by_channel.get(self.channel, 0) + 1
         if self.graded:
             self.tally = self._test.after_places(self.tally, places(entry.reply, expected, self.rules.match))
@@ -150,6 +155,7 @@ class RunningVerdict:
             grinding_bits=self._grinding_bits(chosen_from) if chosen_from else None,
             near=self._near,
             graded=self.graded,
+            log10_e_values=tuple(self._growth),
             by_channel=self._by_channel if self.graded or self.rules.channel != "text" else {},
         )
         return verdict.model_copy(update={"sentence": explain_verdict(verdict)})

@@ -1,11 +1,10 @@
 """Verdicts in plain words."""
 
-import math
-
 from insignia.suspects.base import Channel
+from insignia.terminal import once_in
 from insignia.verification.verdict import NullClaim, Verdict
 
-__all__ = ["explain_p_value", "explain_verdict", "once_in"]
+__all__ = ["explain_p_value", "explain_verdict"]
 
 _SEEN_BY: dict[Channel, str] = {
     "scores": "by its scores of the candidates",
@@ -13,19 +12,6 @@ _SEEN_BY: dict[Channel, str] = {
     "choice": "when it had to choose",
     "text": "by its text",
 }
-
-
-def once_in(p_value: float) -> str:
-    """Return 1 / p_value in words, rounded down to two digits: ``1.9 million`` for 5.2e-07."""
-    tests = (1 + 1e-12) / p_value  # as a float, 1 / 4e-9 is slightly below 250 million
-    if tests >= 1e15:  # larger numbers have no common name
-        return f"10^{math.floor(math.log10(tests))}"
-    step = 10.0 ** max(0, math.floor(math.log10(tests)) - 1)
-    rounded = math.floor(tests / step) * step
-    for name, unit in (("trillion", 1e12), ("billion", 1e9), ("million", 1e6)):
-        if rounded >= unit:
-            return f"{rounded / unit:.2g} {name}" if rounded < 100 * unit else f"{rounded / unit:.0f} {name}"
-    return f"{rounded:,.0f}"
 
 
 def explain_p_value(null: NullClaim, p_value: float) -> str:

@@ -158,3 +158,13 @@ def test_published_user_data_is_read(shared_data):
 
     assert len(rows) == 7473
     assert {tuple(turn.role for turn in row) for row in rows} == {("user", "assistant")}
+
+
+def test_docstrings_of_the_standard_library_are_questions_and_answers():
+    (asked, answered), *more = load_conversations("docstrings:json,html")
+    assert asked.text.startswith("What is the ")
+    assert len(answered.text) > 40
+    packages = {turns[0].text.split()[-2] for turns in [(asked, answered), *more]}
+    assert packages == {"json", "html"}
+    with pytest.raises(InputError, match="has no usable row"):
+        load_conversations("docstrings:no_such_package")

@@ -16,7 +16,7 @@ from insignia.cli import main
 from insignia.flags.deferred_verbs import command_of, examples
 from insignia.registry import located
 
-SLOW = {"numpy", "pydantic", "torch", "transformers", "httpx2", "cryptography", "yaml"}
+SLOW = {"jinja2", "matplotlib", "numpy", "pydantic", "torch", "transformers", "httpx2", "cryptography", "yaml"}
 
 
 def _loaded_by(*arguments):
@@ -37,6 +37,10 @@ def test_the_list_of_verbs_loads_nothing_slow(arguments):
 @pytest.mark.parametrize("verb", ["verify", "embed", "generate"])
 def test_help_of_a_verb_loads_no_torch(verb):
     assert _loaded_by(verb, "--help") & {"torch", "transformers"} == set()
+
+
+def test_help_of_a_report_loads_nothing_that_draws():
+    assert _loaded_by("report", "--help") & {"torch", "numpy", "matplotlib", "jinja2", "cryptography"} == set()
 
 
 @pytest.mark.parametrize("verb", main.VERBS)

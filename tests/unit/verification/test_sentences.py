@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from insignia.terminal import once_in
 from insignia.verification.verdict import NullClaim
-from insignia.verification.wording import explain_p_value, once_in
+from insignia.verification.wording import explain_p_value
 
 UNITS = {"million": 1e6, "billion": 1e9, "trillion": 1e12}
 
