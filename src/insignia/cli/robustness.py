@@ -36,7 +36,9 @@ def robustness(
     ] = None,
     require: Annotated[
         list[str] | None,
-        typer.Option(help="'ATTACK[:STRENGTH] owned [by CHANNEL]': exit status 3 if a mark does not survive it. Repeatable."),
+        typer.Option(
+            help="What must survive: 'prune owned' or 'merge:0.5 owned by text'. If it does not, exit status 3. Repeatable."
+        ),
     ] = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the attacked models, one folder a cell.")] = False,
 ) -> None:

@@ -68,7 +68,9 @@ def command_of(name: str, target: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     module, _, attribute = target.partition(":")
     function = getattr(importlib.import_module(module), attribute)
-    text, given = (inspect.getdoc(function) or "").partition("Examples:\n")[0], examples(function)
+    given = examples(function)
+    paragraphs = (inspect.getdoc(function) or "").partition("Examples:\n")[0].split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # typer keeps the source's line ends
     epilog = "\n".join(["\b", "Examples:", *given]) if given else None
     alone.command(name, help=text, epilog=epilog)(function)
     return typer.main.get_command(alone)
