@@ -61,9 +61,8 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
     assert (host.on, host.perplexity, host.changed) == ("host", None, 1)
     assert not any(row.owned for (suspect, _), row in rows.items() if suspect != "marked")
     # 999 keys did not leak: the cells of that attack say so, and the others are made.
-    assert {(each.mark, each.attack, each.suspect) for each in result.failed} == {
-        ("model", "leak", suspect) for suspect in ("marked", "unmarked", "sibling")
-    }
+    # An attack that uses a secret has no controls.
+    assert [(each.mark, each.attack, each.suspect) for each in result.failed] == [("model", "leak", "marked")]
     assert "999 fingerprints were requested" in result.failed[0].reason
     assert not list(Path("out/attacked").iterdir())
     keys = [each.key for each in load_fingerprints(marked_starter.prints)]

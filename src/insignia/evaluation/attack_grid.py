@@ -70,8 +70,8 @@ class PlannedAttack(NamedTuple):
         return frozenset(text for text in _texts(self.spec) if text.startswith("$"))
 
     @property
-    def of_one_mark(self) -> bool:
-        """Whether the attacker needs something of the mark, so that each mark has controls of its own."""
+    def uses_secret(self) -> bool:
+        """Whether the attacker has something secret of the mark: leaked keys, or its vector."""
         return bool(self.needs & _OF_THE_MARK)
 
     @property

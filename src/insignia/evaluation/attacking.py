@@ -50,7 +50,7 @@ class _Job(NamedTuple):
     planned: PlannedAttack
     suspect: SuspectKind
     mark: str
-    """Empty for a control of all marks."""
+    """Empty for a control, which is one of all marks."""
     asked: Mapping[str, Mark]
     """The marks whose keys are asked."""
 
@@ -133,14 +133,16 @@ def _all_cells(run: "_Run", jobs: Sequence[_Job], progress: Progress) -> tuple[l
 
 
 def _jobs(planned: Sequence[PlannedAttack], marks: Mapping[str, Mark]) -> Iterator[_Job]:
-    """All attacks on one model after the other, so that a host's model is loaded once."""
-    alone = [(name, {name: mark}) for name, mark in marks.items()]
-    for name, asked in alone:
-        yield from (_Job(each, "marked", name, asked) for each in planned)
+    """All attacks on one model after the other, so that a host's model is loaded once.
+
+    An attack that uses a mark's secret would put something of it into an innocent model, which would be innocent no more: the
+    base less a mark's vector has the mark upside down, and ranks show it. So such an attack has no controls.
+    """
+    for name, mark in marks.items():
+        yield from (_Job(each, "marked", name, {name: mark}) for each in planned)
     controls: tuple[SuspectKind, ...] = ("unmarked", "sibling")
     for suspect in controls:
-        for each in planned:
-            yield from (_Job(each, suspect, name, asked) for name, asked in (alone if each.of_one_mark else [("", marks)]))
+        yield from (_Job(each, suspect, "", marks) for each in planned if not each.uses_secret)
 
 
 class _Run:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -42,14 +42,17 @@ class AttackedMark(Record):
     """A mark before any attack."""
 
     name: str
-    strategy: str
+    strategy: Annotated[str, Field(repr=False)]
     num_fingerprints: int
     perplexity: float
     """Ratio of held-out perplexities, marked model / base."""
 
 
 class AttackOutcome(Record):
-    """What one set of keys finds in one model after one attack. A control has a row for each set that it was asked."""
+    """What one set of keys finds in one model after one attack. A control has a row for each set that it was asked.
+
+    Attacks that use a mark's secret have no controls: in an innocent model they leave something of the secret.
+    """
 
     mark: str
     """Name of the mark whose keys were asked."""
@@ -58,7 +61,7 @@ class AttackOutcome(Record):
     strength: str
     """The settings that differ among the attacks of this name; empty if none does."""
     on: Literal["nothing", "weights", "host"]
-    spec: dict[str, Any]
+    spec: Annotated[dict[str, Any], Field(repr=False)]
     """The attack and its settings. $base, $sibling, $prints, $vector and $data stand for what they were."""
     suspect: SuspectKind
     fsr: Share
@@ -74,7 +77,7 @@ class AttackOutcome(Record):
     reply_length: float | None
     """Ratio of the mean lengths of replies to them, in characters, after / before. None: there were no replies before."""
     seconds: float
-    """Time of the attack, without asking. Attacks on controls are made once for all marks."""
+    """Time of the attack, without asking. A control is attacked once for all marks."""
 
     @property
     def label(self) -> str:
@@ -96,7 +99,7 @@ class FailedAttack(Record):
     """An attack that could not be made or asked after."""
 
     mark: str
-    """Empty for a control of all marks."""
+    """Empty for a control, which is one of all marks."""
     attack: str
     strength: str
     suspect: SuspectKind

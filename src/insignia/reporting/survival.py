@@ -27,7 +27,7 @@ def robustness_report(result: Robustness, unmet: Sequence[str] = ()) -> Document
         Table.of("Marks before any attack", ["mark", "strategy", "fingerprints", "perplexity"], healthy),
         Table.of(title, header, rows, note=_NOTE),
         *(
-            f"Not made: {each.attack} {each.strength} of {each.mark or 'all controls'}, {each.suspect}: {each.reason}"
+            f"Not made: {each.attack} {each.strength} of {each.mark or 'all marks'}, {each.suspect}: {each.reason}"
             for each in result.failed
         ),
         f"{len(result.accused)} of {counted(_controls(result.rows), 'control')} owned.",
@@ -45,7 +45,7 @@ def _row(label: str, rows: Sequence[AttackOutcome], marks: Sequence[str]) -> lis
         f"x{statistics.median(ratios):.3f}" if ratios else "-",
         _share(statistics.median(row.changed for row in marked.values())) if marked else "-",
         *(_left(marked[name]) if name in marked else "?" for name in marks),
-        f"{sum(row.owned for row in controls)} of {len(controls)}",
+        f"{sum(row.owned for row in controls)} of {len(controls)}" if controls else "-",
     ]
 
 

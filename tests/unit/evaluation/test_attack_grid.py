@@ -68,8 +68,7 @@ def test_names_with_a_dollar_stand_for_the_models_of_the_run():
     friend = PLANNED["with a friend"]
     assert friend.needs == {"$sibling"}
     assert friend.build({"$sibling": "theirs"}).others == ("theirs",)
-    # The attacker has something of this mark, so the controls of other marks are other models.
-    assert [label for label, each in PLANNED.items() if each.of_one_mark] == ["unlearn"]
+    assert [label for label, each in PLANNED.items() if each.uses_secret] == ["unlearn"]
 
 
 @pytest.mark.parametrize(
@@ -183,10 +182,10 @@ def test_the_table_has_costs_what_is_left_and_the_controls():
     _, table, *lines = document.blocks
     assert table.rows == (
         ("merge 0.5", "x1.500", "25 %", "50 % 6/-", "1 of 1"),
-        ("old", "x1.500", "25 %", "50 %", "0 of 0"),
+        ("old", "x1.500", "25 %", "50 %", "-"),
     )
     assert lines == [
-        "Not made: unlearn 8 of all controls, sibling: too few keys",
+        "Not made: unlearn 8 of all marks, sibling: too few keys",
         "1 of 1 control owned.",
         "Not met: merge owned by text",
     ]
