@@ -86,6 +86,8 @@ class TrainingResult:
     seconds: float
     owner_weights: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     """Trained weights that are not published, by name."""
+    blocks: int | None = None
+    """Number of blocks that the rank of the owner weights is divided into, if it is."""
 
 
 def processes(device: str) -> PartialState:

@@ -25,6 +25,7 @@ __all__ = ["VERBS", "app", "main", "stages", "target"]
 _GROUPS = {
     "Start here": "demo, init, show, list, env",
     "Mark": "plan, generate, embed, check, vector, stamp",
+    "License": "issue, licensees, trace",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
     "Test": "finetune, attack, evaluate, evaluate robustness, export",
 }

@@ -25,15 +25,21 @@ def plan(
     Examples:
         insignia plan --survival 0.5
         insignia plan prints.json --suspects 3
+        insignia plan --licensees 1000 --colluders 2 --survival 0.98 --alpha 1e-3
     """
     from insignia.generation import InverseNucleus
     from insignia.keyring.keyring import Keyring
     from insignia.keyring.prospects import planned
+    from insignia.licensing.codes import plan_tracing
+    from insignia.reporting.licensing import tracing_plan_report
     from insignia.reporting.plans import plan_report, prospects_report
     from insignia.statistics.nulls import DesignNull
     from insignia.verification.innocents import resolve_null
 
     output.refuse_output()
+    if options.licensees is not None:
+        output.finish(tracing_plan_report(plan_tracing(options)))
+        return
     if prints is not None:
         output.finish(prospects_report(prints, Keyring.open(prints).plan(options), options))
         return

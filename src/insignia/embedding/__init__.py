@@ -6,6 +6,7 @@ A method is a record that loads no torch until it embeds.
 from typing import TYPE_CHECKING, Any
 
 from insignia.embedding.base import METHODS, Method, Portion, RunOptions
+from insignia.embedding.blocks import Blocks
 from insignia.embedding.embed_report import EmbedReport
 from insignia.embedding.embedding_adapter import AdapterTune
 from insignia.embedding.full import EmbeddingTune, FullFineTune, SupervisedFineTune
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "MIN_FSR",
     "AdapterTune",
+    "Blocks",
     "EmbedReport",
     "EmbeddingTune",
     "FullFineTune",

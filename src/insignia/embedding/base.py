@@ -92,6 +92,7 @@ METHODS: Registry[Method] = Registry(
     "method",
     {
         "adapter": "insignia.embedding.embedding_adapter:AdapterTune",
+        "blocks": "insignia.embedding.blocks:Blocks",
         "embedding": "insignia.embedding.full:EmbeddingTune",
         "full": "insignia.embedding.full:FullFineTune",
         "lora": "insignia.embedding.low_rank:LoRA",

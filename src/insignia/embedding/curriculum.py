@@ -23,6 +23,8 @@ class Lesson(NamedTuple):
     fingerprint: Fingerprint
     response: int
     """Index of the response."""
+    number: int
+    """Number of the fingerprint among those given."""
 
 
 class Draw(NamedTuple):
@@ -55,7 +57,7 @@ class Curriculum:
         skip_learned: bool = True,
         seed: int = 0,
     ) -> None:
-        self._lessons = [Lesson(f, number) for f in fingerprints for number in range(len(f.responses))]
+        self._lessons = [Lesson(f, which, number) for number, f in enumerate(fingerprints) for which in range(len(f.responses))]
         self._prompter = prompter
         self._templates = list(templates)
         self._batch_size = batch_size
@@ -69,6 +71,10 @@ class Curriculum:
 
     def __len__(self) -> int:
         return len(self._lessons)
+
+    def number_of(self, draw: Draw) -> int:
+        """Number of a draw's fingerprint among those given."""
+        return self._lessons[draw.lesson].number
 
     @property
     def unlearned(self) -> list[int]:
@@ -111,7 +117,7 @@ class Curriculum:
 
     def draw(self, lesson: int, template: str) -> Draw:
         """A lesson in the given template."""
-        fingerprint, response = self._lessons[lesson]
+        fingerprint, response, _ = self._lessons[lesson]
         examples = self._prompter.examples(fingerprint, template)
         example = examples[min(response, len(examples) - 1)]
         firsts = {other.ids[other.response_start] for other in examples} - {example.ids[example.response_start]}

@@ -1,7 +1,7 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from insignia.embedding.objective import Marking
     from insignia.embedding.reference_samples import ReferenceSamples
     from insignia.modeling.local import LocalModel
     from insignia.training import LoopOptions, TrainingResult
@@ -29,7 +30,7 @@ __all__ = ["GradientMethod"]
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest
 _COOLDOWN = 50  # cooldown steps per sqrt(batches); more steps lower the harm slowly (docs/lab-log.md)
 _ORDER_COOLDOWN = 100  # the same for orders, whose lower places it settles (docs/lab-log.md)
-_AUGMENTED_PATIENCE = 3  # successful visits in a row, each in another template, before a fingerprint counts as learned
+_AUGMENTED_PATIENCE = 3  # visits, each in another template
 
 
 class GradientMethod(Method, MarkingSettings):
@@ -55,7 +56,6 @@ class GradientMethod(Method, MarkingSettings):
 
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train until all fingerprints are learned or the passes run out; see ``Method.embed``."""
-        from insignia.embedding.objective import Marking
         from insignia.training import train
 
         prompter = Prompter.for_set(
@@ -70,7 +70,7 @@ class GradientMethod(Method, MarkingSettings):
             prompter,
             templates=templates,
             batch_size=self.batch_size or len(fingerprints),
-            patience=1 if len(templates) == 1 else _AUGMENTED_PATIENCE,
+            patience=self._patience,
             skip_learned=self.skip_learned,
             seed=session.run.seed,
         )
@@ -83,8 +83,7 @@ class GradientMethod(Method, MarkingSettings):
         cooldown = round(usual * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
         options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
         with Phases(progress) as phases:
-            marking = Marking(
-                self,
+            marking = self._marking(
                 curriculum,
                 trained,
                 dtype,
@@ -97,6 +96,17 @@ class GradientMethod(Method, MarkingSettings):
             outcome = train(trained.model, marking, options, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
+
+    @property
+    def _patience(self) -> int:
+        """Successful visits in a row before a fingerprint counts as learned."""
+        return 1 if len(self.templates) == 1 else _AUGMENTED_PATIENCE
+
+    def _marking(self, *what: Any, **how: Any) -> "Marking":
+        """The training task; see ``Marking``."""
+        from insignia.embedding.objective import Marking
+
+        return Marking(self, *what, **how)
 
     def _divergence(self, references: "ReferenceSamples", model: "PreTrainedModel", rows: list[Example]) -> "Tensor":
         """KL divergence from the base model on these rows."""

@@ -60,8 +60,7 @@ class LoRA(GradientMethod):
     ) -> "TrainingResult":
         import torch
 
-        from insignia.checkpoints import LEFT, RIGHT
-        from insignia.modeling.lora import products, without_adapters
+        from insignia.modeling.lora import add_products, factors_of, products, without_adapters
         from insignia.training import TrainingResult
 
         added = products(trained.model)
@@ -69,9 +68,5 @@ class LoRA(GradientMethod):
             torch.nn.Module.to(model.model, trained.model.device)
         else:
             model.model = without_adapters(trained.model)
-        with torch.no_grad():
-            for name, (left, right) in added.items():
-                weight = model.model.get_parameter(name)
-                weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
-        parts = {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}
-        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=parts)
+        add_products(model.model, added, dtype)
+        return TrainingResult(outcome.steps, outcome.seconds, owner_weights=factors_of(added))

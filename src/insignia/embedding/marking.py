@@ -209,7 +209,9 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
     if path is None:
         return
     if outcome.owner_weights:
-        write_bytes(path, save({name: part.contiguous() for name, part in outcome.owner_weights.items()}), secret=True)
+        about = None if outcome.blocks is None else {"blocks": str(outcome.blocks)}
+        parts = {name: part.contiguous() for name, part in outcome.owner_weights.items()}
+        write_bytes(path, save(parts, metadata=about), secret=True)
     else:
         progress.note(f"this method has no owner weights; {path} was not written")
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.modeling.batches import pad_rows
+from insignia.modeling.frozen import frozen_base
 from insignia.modeling.local import LocalModel, embedding_rows
-from insignia.modeling.lora import frozen_base
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.suspects.scoring import Example

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ class AttackedMark(Record):
     """A mark before any attack."""
 
     name: str
-    strategy: str
+    strategy: Annotated[str, Field(repr=False)]
     num_fingerprints: int
     perplexity: float
     """Ratio of held-out perplexities, marked model / base."""
@@ -61,7 +61,7 @@ class AttackOutcome(Record):
     strength: str
     """The settings that differ among the attacks of this name; empty if none does."""
     on: Literal["nothing", "weights", "host"]
-    spec: dict[str, Any]
+    spec: Annotated[dict[str, Any], Field(repr=False)]
     """The attack and its settings. $base, $sibling, $prints, $vector and $data stand for what they were."""
     suspect: SuspectKind
     fsr: Share

@@ -46,10 +46,13 @@ class Examination:
         *,
         suspects: int,
         order: Sequence[int] | None = None,
+        all_keys: bool = False,
         decoy_texts: Sequence[str] = (),
         progress: Progress = AUTO,
     ) -> None:
         """Fix the rules; ``order`` is a judge's, for one set and one suspect.
+
+        With ``all_keys`` they are asked in the order of the set, and no reply ends the test early.
 
         Raises:
             InputError: the options do not fit a set.
@@ -60,6 +63,7 @@ class Examination:
         self._progress = progress
         self._shown: set[str] = set()  # labels of sets whose keys left this machine
         self._asking: dict[str, Any] = {"decoy_texts": decoy_texts, "progress": progress}
+        self._all_keys = all_keys
         tests = suspects * len(sets)
         self._rules = {kept.label: options.rules(kept.prints, tests=tests) for kept in sets}
         self._seen = {kept.label: set(options.absent(kept.prints)) for kept in sets}
@@ -90,8 +94,9 @@ class Examination:
                 suspect,
                 rules=rules,
                 max_queries=self._options.max_queries,
-                order=self._order,
+                order=range(len(kept.prints)) if self._all_keys else self._order,
                 exclude=spent | self._seen[kept.label],
+                all_keys=self._all_keys,
                 transcript=file,
                 before_send=_recorder(kept, suspect),
                 **self._asking,

@@ -28,7 +28,7 @@ from insignia.verification.innocents import MeasuredNull, ask_innocent
 from insignia.verification.success import CheckReport, check
 from insignia.verification.verdict import Verdict
 
-__all__ = ["Keyring", "Suspect"]
+__all__ = ["Keyring", "Suspect", "opener_of"]
 
 Suspect: TypeAlias = "TextModel | SuspectPart | Opener | str | os.PathLike[str] | tuple[Any, Any]"
 """A model that can be asked, a suspect's configuration, a function that opens one, or a model as ``generate`` takes it."""
@@ -141,7 +141,7 @@ class Keyring:
         )
         if not transcripts:
             progress.note("The replies are not kept; --transcript FILE keeps them as evidence, and continues after a stop.")
-        return run.run(map(_opener, suspects), transcripts, [_opener(control) for control in controls])
+        return run.run(map(opener_of, suspects), transcripts, [opener_of(control) for control in controls])
 
     def judge(self, transcripts: Sequence[Path]) -> list[Verdict]:
         """The verdicts of earlier runs, without asking anything; see ``examination.judge_transcripts``."""
@@ -210,7 +210,7 @@ class Keyring:
         if asked.risk >= asked.alpha:
             raise InputError(f"a risk of {asked.risk:g} and an alpha of {asked.alpha:g}; expected a risk below alpha")
         rules, spent, verdicts = asked.rules(kept.prints), kept.spent(), []
-        for model in map(_opener, models):
+        for model in map(opener_of, models):
             suspect = model()
             if suspect.may_refuse and asked.max_queries is None:
                 raise InputError(
@@ -253,7 +253,8 @@ def _built(kind: type[Any], options: Any, fields: Mapping[str, Any]) -> Any:
         raise InputError(f"these options cannot be: {explain(error, kind.model_fields)}") from None
 
 
-def _opener(suspect: Suspect) -> Opener:
+def opener_of(suspect: Suspect) -> Opener:
+    """What opens a suspect when its turn comes."""
     if isinstance(suspect, SuspectPart):
         return suspect.open
     if isinstance(suspect, str | os.PathLike | tuple):

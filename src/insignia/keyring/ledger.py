@@ -23,7 +23,18 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Record
 from insignia.terminal import counted
 
-__all__ = ["FEW_LEFT", "Ledger", "LedgerEntry", "ledger_path", "open_ledger", "read_entries", "record", "share", "spent"]
+__all__ = [
+    "FEW_LEFT",
+    "Ledger",
+    "LedgerEntry",
+    "digest_of_set",
+    "ledger_path",
+    "open_ledger",
+    "read_entries",
+    "record",
+    "share",
+    "spent",
+]
 
 FEW_LEFT = 40
 """With fewer unspent keys it is time for a new set: where 30 % of a mark survived, half of all proofs take 39 or more
@@ -48,7 +59,7 @@ class Ledger:
         self._path = path
         self._file = file
         self._size = len(prints)
-        self._set = _digest(prints)
+        self._set = digest_of_set(prints)
 
     def entries(self) -> tuple[LedgerEntry, ...]:
         """Every time that keys of this set were shown; what was said of another set of the same name is left out.
@@ -176,6 +187,7 @@ def _part(prints: FingerprintSet, numbers: Sequence[int]) -> FingerprintSet:
     return prints.model_copy(update={"fingerprints": chosen, "secret": None, "chain": None, "controls": (), "decoys": ()})
 
 
-def _digest(prints: FingerprintSet) -> str:
+def digest_of_set(prints: FingerprintSet) -> str:
+    """Return the digest of a set, its secret included: it names the set and tells nothing of it."""
     content = prints.model_dump_json(include={"secret", "fingerprints"})
     return hashlib.sha256(content.encode()).hexdigest()

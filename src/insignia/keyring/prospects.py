@@ -34,6 +34,12 @@ class PlanOptions(Record):
     lost: Literal["silent", "random"] | None = None
     """Reply where a fingerprint is lost: silent (none of its candidates) or random (any of them); by default silent, or
     random where a candidate may be what any model says."""
+    licensees: Annotated[int | None, Field(ge=1, le=10**9)] = None
+    """Plan a copy for each of so many licensees instead: blocks and keys to trace a leak."""
+    colluders: Annotated[int, Field(ge=1, le=20)] = 1
+    """With --licensees: licensees who put their copies together."""
+    per_block: Annotated[int, Field(ge=1, le=64)] = 2
+    """With --licensees: fingerprints in each block. More of them bear more loss, and are asked only where needed."""
 
 
 class Prospects(Record):

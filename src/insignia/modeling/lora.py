@@ -1,11 +1,8 @@
 """LoRA adapters on all linear layers, through PEFT."""
 
-import contextlib
-import copy
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -13,7 +10,9 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from transformers import PreTrainedModel
 
-__all__ = ["Product", "frozen_base", "merged", "products", "with_lora", "without_adapters"]
+from insignia.checkpoints import LEFT, RIGHT
+
+__all__ = ["Product", "add_products", "factors_of", "merged", "products", "with_lora", "without_adapters"]
 
 _NAME = "default"  # PEFT's name for an unnamed adapter
 _PREFIX = "base_model.model."
@@ -47,25 +46,6 @@ def without_adapters(model: PreTrainedModel) -> PreTrainedModel:
     return cast(PreTrainedModel, cast(PeftModel, model).unload())
 
 
-def frozen_base(model: PreTrainedModel) -> Callable[[], contextlib.AbstractContextManager[PreTrainedModel]]:
-    """A context manager for the model as it is now: a copy, or the same model with its adapters disabled."""
-    maybe_wrapped: Any = model  # PeftModel is not a subclass
-    if isinstance(maybe_wrapped, PeftModel):
-        return partial(_without_adapters, maybe_wrapped)
-    kept = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
-    return lambda: contextlib.nullcontext(kept)
-
-
-@contextlib.contextmanager
-def _without_adapters(model: PeftModel) -> Iterator[PreTrainedModel]:
-    training = model.training
-    with model.disable_adapter():
-        try:
-            yield cast(PreTrainedModel, model.eval())
-        finally:
-            model.train(training)
-
-
 @torch.no_grad()
 def products(model: PreTrainedModel) -> dict[str, Product]:
     """Weight name in the model without adapters -> the product that its adapter adds."""
@@ -77,3 +57,16 @@ def products(model: PreTrainedModel) -> dict[str, Product]:
             stored_by_column = getattr(layer, "fan_in_fan_out", False)  # GPT-2's layers
             found[f"{name.removeprefix(_PREFIX)}.weight"] = Product(down.T, up.T) if stored_by_column else Product(up, down)
     return found
+
+
+@torch.no_grad()
+def add_products(model: PreTrainedModel, added: Mapping[str, Product], dtype: torch.dtype) -> None:
+    """Add these products to the weights in fp32, and round once to the dtype."""
+    for name, (left, right) in added.items():
+        weight = model.get_parameter(name)
+        weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
+
+
+def factors_of(added: Mapping[str, Product]) -> dict[str, Tensor]:
+    """The factors by the names that owner weights have in their file."""
+    return {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}

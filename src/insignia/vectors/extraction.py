@@ -20,7 +20,7 @@ from insignia.modeling.loading import STARTER, token_ids
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
 from insignia.vectors.alignment import is_embedding, match_names
-from insignia.vectors.factors import factorise, load_factors, measure
+from insignia.vectors.factors import blocks_of, factorise, load_factors, measure
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, VectorReport, stored_dtype
 from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
@@ -61,7 +61,8 @@ def vector(
     Models are read tensor by tensor from their files; a model in memory is written to a temporary folder first.
     ``dtype`` is the dtype of the stored differences: float32 reproduces a 16-bit marked model exactly, 16 bits take half
     the space. ``rank`` stores each matrix as its best approximation of that rank, if that is smaller. ``factors`` is the file
-    with the owner weights of method ``lora``, which are exact and small. ``skip_embeddings`` leaves embeddings and head out.
+    with the owner weights of method ``lora`` or ``blocks``, which are exact and small. ``skip_embeddings`` leaves embeddings
+    and head out.
     ``unrelated`` accepts a marked model that does not resemble the base.
 
     Raises:
@@ -142,6 +143,7 @@ class _Extraction:
             dtype=self._settings.dtype,
             rank=self._settings.rank,
             energy_kept=energy,
+            blocks=None if self._settings.factors is None else blocks_of(Path(self._settings.factors)),
             skip_embeddings=self._settings.skip_embeddings,
             similarity=min(layers.values(), default=1.0),
             layers=_layer_norms(filled),

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.errors import FormatError, InputError
 from insignia.modeling.loading import load_tensors
 
-__all__ = ["Factors", "factorise", "load_factors", "measure"]
+__all__ = ["Factors", "blocks_of", "factorise", "load_factors", "measure"]
 
 _OVERSAMPLING = 8
 _ITERATIONS = 2  # of subspace iteration; the spectra of trained differences fall slowly and need them
@@ -74,8 +75,15 @@ def measure(pieces: Callable[[], Iterator[tuple[int, Tensor]]], left: Tensor, ri
     return Factors(left, right, square, square - missed)
 
 
+def blocks_of(path: Path) -> int | None:
+    """Number of blocks in a file of owner weights that ``load_factors`` reads; None if they are one whole."""
+    with safe_open(path, "pt") as file:
+        found = (file.metadata() or {}).get("blocks", "")
+    return int(found) if found.isdecimal() else None
+
+
 def load_factors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Read the owner weights of method ``lora``: tensor name -> (left factor, right factor) in fp32.
+    """Read the owner weights of method ``lora`` or ``blocks``: tensor name -> (left factor, right factor) in fp32.
 
     ``shapes`` are the shapes of the marked model's tensors.
 
@@ -83,7 +91,7 @@ def load_factors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
         InputError: there is no such file, or it belongs to another model.
         FormatError: it is damaged or holds something else.
     """
-    expected = "the owner weights of method 'lora' (insignia embed --private)"
+    expected = "the owner weights of method 'lora' or 'blocks' (insignia embed --private)"
     tensors = load_tensors(path, expected=expected)
     names = [name.removesuffix(LEFT) for name in tensors if name.endswith(LEFT)]
     pairs = {name: (tensors[name + LEFT], tensors[name + RIGHT]) for name in names if name + RIGHT in tensors}

@@ -4,7 +4,9 @@
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.errors import InputError
@@ -52,6 +54,8 @@ class VectorFile(Record):
     rank: int | None = None
     energy_kept: float = 1.0
     """Share of the squared norm that truncation to ``rank`` kept."""
+    blocks: Annotated[int, Field(ge=1)] | None = None
+    """Number of blocks that every rank is divided into, each of which can be stamped alone; None: one whole."""
     skip_embeddings: bool = False
     similarity: float
     """Lowest similarity of a layer of the marked model to the base."""

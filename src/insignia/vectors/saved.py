@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,12 +27,13 @@ class FingerprintVector:
     """A saved vector: the differences that stamping adds to a model. Use it as a context manager; it keeps files open.
 
     Raises:
-        InputError: the folder holds no vector.
+        InputError: the folder holds no vector, or not these blocks.
         FormatError: ``vector.json`` is damaged or does not match the tensors.
         ModelError: a shard is damaged or missing.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], *, blocks: Sequence[int] | None = None) -> None:
+        """Open the folder. With ``blocks``, only these blocks of a vector of method ``blocks`` are added."""
         self.folder = Path(folder)
         if not (self.folder / FILE).is_file():
             raise InputError(f"{self.folder} has no {FILE}; expected a folder made by 'insignia vector'")
@@ -42,6 +44,9 @@ class FingerprintVector:
             self.file = VectorFile.model_validate(value)
         except ValidationError as error:
             raise FormatError(f"{self.folder / FILE}: {explain(error)}") from None
+        self._blocks = blocks
+        if blocks is not None and not set(blocks) <= set(range(self.file.blocks or 0)):
+            raise InputError(f"{self.folder} has {self.file.blocks or 'no'} blocks; expected a vector of method 'blocks'")
         self._differences = Checkpoint(self.folder)
         with contextlib.ExitStack() as undo:
             undo.enter_context(self._differences)
@@ -90,14 +95,28 @@ class FingerprintVector:
             return
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
         one = scratch.fp32("left", self._differences, left, first, last).view(-1, left.columns)
-        other = scratch.kept(
-            (self, name), lambda: scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
-        )
+        chosen = None if self._blocks is None else self._columns(right.shape[0])
+
+        def whole_right() -> Tensor:
+            rows = scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+            return rows if chosen is None else rows[chosen]
+
+        other = scratch.kept((self, name), whole_right)
+        one = one if chosen is None else one[:, chosen]
         torch.addmm(to.view(-1, right.columns), one, other, alpha=scale, out=to.view(-1, right.columns))
+
+    def _columns(self, rank: int) -> Tensor:
+        """Columns of the left factor that belong to the chosen blocks."""
+        each = rank // (self.file.blocks or 1)
+        starts = torch.tensor(self._blocks, dtype=torch.long) * each
+        return (starts[:, None] + torch.arange(each)).flatten()
 
     def _check(self) -> None:
         for name in self.changed:
-            for part, shape in self.file.tensors[name].parts(name).items():
+            change = self.file.tensors[name]
+            if self.file.blocks and (change.rank is None or change.rank % self.file.blocks):
+                raise FormatError(f"{self.folder}: {name} is not divided into the {self.file.blocks} blocks of {FILE}")
+            for part, shape in change.parts(name).items():
                 found: Entry | None = self._differences.entries.get(part)
                 if found is None or found.shape != shape:
                     raise FormatError(

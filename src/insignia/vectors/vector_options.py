@@ -28,7 +28,7 @@ class VectorOptions(Record):
     rank: Annotated[int | None, Field(ge=1)] = None
     """Store each matrix as its best approximation of this rank. None: whole."""
     factors: Path | None = None
-    """Owner weights of method lora. Their factors are the vector, with nothing lost."""
+    """Owner weights of method lora or blocks. Their factors are the vector, with nothing lost."""
     skip_embeddings: bool = False
     """Leave out tensors with a row for each token, so that siblings with other tokens fit."""
     unrelated: bool = False

@@ -16,7 +16,7 @@ from insignia.statistics.ranks import FACTORS, Place
 from insignia.suspects.base import Reply
 from insignia.verification.matching import Expected, Match, candidate_given
 
-__all__ = ["handicaps", "perfect_places", "places"]
+__all__ = ["handicaps", "perfect_places", "places", "response_score"]
 
 _CHOICE_FACTOR = FACTORS[2]  # merged at 0.1, 6 keys instead of 14; no attack that was measured costs more keys by it
 _MOST_HANDICAP = 40.0  # between two candidates: servers add at most 100, which must still raise all above other tokens
@@ -49,6 +49,17 @@ def places(reply: Reply, expected: Expected, match: Match) -> tuple[tuple[Place,
         scored = _scores(reply, len(expected.candidates))
         return tuple(_places(_tied(_enlarged(scored, expected.log_base, factor)), expected.order) for factor in FACTORS)
     return (_places(_groups(reply, expected, match), expected.order),)
+
+
+def response_score(reply: Reply, expected: Expected, match: Match) -> float | None:
+    """Return the log-probability of the response by a reply of channel ``scores`` or ``top``; None where it is not listed.
+
+    Raises:
+        InputError: the reply does not score each candidate.
+    """
+    if reply.channel == "scores":
+        return _scores(reply, len(expected.candidates))[expected.order[0]]
+    return _listed(reply, match).get(expected.candidates[expected.order[0]])
 
 
 def perfect_places(expected: Expected, *, whole: bool) -> tuple[tuple[Place, ...], ...]:
@@ -88,13 +99,19 @@ def _groups(reply: Reply, expected: Expected, match: Match) -> list[list[int]]:
     if reply.channel == "scores":
         return _tied(_scores(reply, count))
     if reply.channel == "top":
-        seen: dict[str, float] = {}
-        for token in reply.alternatives:
-            text = fold(token.text, match.fold)
-            seen[text] = max(seen.get(text, -math.inf), token.log_probability)
+        seen = _listed(reply, match)
         return _tied(seen.get(each, -math.inf) for each in expected.candidates)
     given = candidate_given(reply.text, expected, match)
     return [] if given is None else _tied(float(number == given) for number in range(count))
+
+
+def _listed(reply: Reply, match: Match) -> dict[str, float]:
+    """Return the log-probabilities of the likeliest tokens by their folded text."""
+    seen: dict[str, float] = {}
+    for token in reply.alternatives:
+        text = fold(token.text, match.fold)
+        seen[text] = max(seen.get(text, -math.inf), token.log_probability)
+    return seen
 
 
 def _tied(values: Iterable[float]) -> list[list[int]]:

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from insignia.errors import InputError, InsigniaError, ModelError, OutputError
-from insignia.vectors import stamp
+from insignia.errors import FormatError, InputError, InsigniaError, ModelError, OutputError
+from insignia.vectors import FingerprintVector, stamp
 from insignia.vectors import vector as extract
 from insignia.vectors.alignment import is_embedding
 from tiny_checkpoints import CHANGED, moved, same, save_model, tensors_in, weights
@@ -273,3 +274,45 @@ def test_nothing_to_add_and_no_number_are_refused(family, vector):
         stamp(family / "base", out=family / "out")
     with pytest.raises(InputError, match="finite"):
         stamp(family / "base", vector, out=family / "out", scale=math.nan)
+
+
+BLOCKY = "model.layers.0.mlp.weight"
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    """A base and a vector of three blocks of rank 2."""
+    base, chance = weights(), torch.Generator().manual_seed(3)
+    left, right = torch.randn(40, 6, generator=chance) * 0.01, torch.randn(6, 16, generator=chance)
+    save_file({f"{BLOCKY}.left": left, f"{BLOCKY}.right": right}, tmp_path / "blocks.safetensors", metadata={"blocks": "3"})
+    save_model(tmp_path / "base", base)
+    save_model(tmp_path / "marked", base | {BLOCKY: torch.addmm(base[BLOCKY].float(), left, right).bfloat16()})
+    factors = tmp_path / "blocks.safetensors"
+    extract(tmp_path / "base", tmp_path / "marked", out=tmp_path / "vector", factors=factors)
+    return tmp_path, base[BLOCKY].float(), left, right
+
+
+@pytest.mark.parametrize(("chosen", "columns"), [([0, 2], [0, 1, 4, 5]), ([1], [2, 3]), ([], [])])
+def test_some_blocks_of_a_vector_are_stamped_alone(blocks, chosen, columns):
+    folder, base, left, right = blocks
+    stamp(folder / "base", FingerprintVector(folder / "vector", blocks=chosen), out=folder / "out")
+
+    wanted = torch.addmm(base, left[:, columns], right[columns]).bfloat16()
+    assert torch.equal(tensors_in(folder / "out")[BLOCKY], wanted)
+
+
+def test_blocks_that_a_vector_lacks_are_refused(blocks):
+    with pytest.raises(InputError, match="has 3 blocks"):
+        FingerprintVector(blocks[0] / "vector", blocks=[3])
+
+
+def test_an_ordinary_vector_has_no_blocks(vector):
+    with pytest.raises(InputError, match="has no blocks; expected a vector of method 'blocks'"):
+        FingerprintVector(vector, blocks=[0])
+
+
+def test_a_vector_whose_ranks_are_not_divided_into_its_blocks_is_damaged(blocks):
+    file = blocks[0] / "vector" / "vector.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"blocks": 4}))
+    with pytest.raises(FormatError, match="not divided into the 4 blocks"):
+        FingerprintVector(blocks[0] / "vector")

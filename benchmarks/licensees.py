@@ -1,0 +1,193 @@
+"""Tracing without models: coalitions of licensees against the bets of ``insignia trace``, and against Perinucleus' rule.
+
+python benchmarks/licensees.py simulate                      # the table of docs/explanation/licensees.md, half an hour
+python benchmarks/licensees.py simulate --licensees 100000 --colluders 2 --runs 20
+python benchmarks/licensees.py innocents                     # 10,000 leaks: how often anybody innocent is named
+python benchmarks/licensees.py million                       # time and memory of a trace of a million licensees
+"""
+
+import argparse
+import math
+import resource
+import time
+
+import numpy as np
+
+from insignia.licensing.codes import Code, bias_law
+from insignia.randomness import KeyedRandom
+from insignia.statistics.collusion import blocks_to_trace, seen_blocks
+from insignia.statistics.tails import log_binomial_tail
+from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_threshold, payoffs, strategies
+
+BOUND = 1 / 16
+PERINUCLEUS_SHARE = 0.243  # of the fingerprints in each copy, from their simulation of three colluders
+
+
+def law(colluders):
+    points, chances = bias_law(colluders)
+    return np.array(points), np.array(chances)
+
+
+def clopper_pearson(successes, runs, level=0.95):
+    """Exact binomial interval, by bisection on the tail."""
+
+    def tail(count, share):  # P(at least count)
+        return math.exp(log_binomial_tail(count, runs, share))
+
+    def solve(condition):
+        low, high = 0.0, 1.0
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if condition(middle) else (low, middle)
+        return low
+
+    beyond = (1 - level) / 2
+    lower = 0.0 if successes == 0 else solve(lambda share: tail(successes, share) < beyond)
+    upper = 1.0 if successes == runs else solve(lambda share: 1 - tail(successes + 1, share) > beyond)
+    return lower, upper
+
+
+def present_by(strategy, words, rng, points, weights):
+    """Which blocks (blocks,) the copy of a coalition (members, blocks) has."""
+    if strategy == "adaptive":
+        return least_evidence(words, points, weights)
+    shows = np.array(strategies(len(words)).get(strategy, strategies(len(words))["in_turn"]))
+    return rng.random(words.shape[1]) < shows[words.sum(0)]
+
+
+def least_evidence(words, points, weights):
+    """A coalition that knows all but the secret biases shows what must be expected to leave its best-placed member worst off.
+
+    It guesses the bias of a block from how many of its members have it.
+    """
+    count, holders = len(words), words.sum(0)
+    chances = [weights * points**having * (1 - points) ** (count - having) for having in range(count + 1)]
+    tables = [payoffs(points, np.full((len(KEPT), len(points)), sign * 20.0)) for sign in (-1, 1)]
+    capital = np.log([bet.capital for bet in BETS])
+    gains, present = np.zeros((count, len(BETS))), np.zeros(words.shape[1], bool)
+    for block in range(words.shape[1]):
+        guess = chances[holders[block]] / chances[holders[block]].sum()
+        steps = [np.where(words[:, block, None], table.having @ guess, table.without @ guess) for table in tables]
+        worst = [np.logaddexp.reduce(gains + step + capital, axis=1).max() for step in steps]
+        present[block] = worst[1] < worst[0] if 0 < holders[block] < count else holders[block] > 0
+        gains += steps[int(present[block])]
+    return present
+
+
+def perinucleus(words, strategy, rng, licensees):
+    """Whether arg max of the number of shared fingerprints names a colluder, with their code of as many fingerprints."""
+    count, blocks = words.shape
+    copies = rng.random((licensees, blocks)) < PERINUCLEUS_SHARE
+    coalition = copies[:count]
+    if strategy == "adaptive":  # the least that it must show
+        present = coalition.all(0)
+    else:
+        present = present_by(strategy, coalition, rng, None, None)
+    return int((copies @ present.astype(np.float32)).argmax()) < count
+
+
+def one_run(number, *, licensees, colluders, blocks, strategy, survival, alpha, points, weights):
+    rng = np.random.default_rng([number, colluders, STRATEGIES.index(strategy) if strategy in STRATEGIES else 99])
+    biases = rng.choice(points, size=blocks, p=weights)
+    words = rng.random((licensees, blocks), dtype=np.float32) < biases
+    present = present_by(strategy, words[:colluders], rng, points, weights)
+    seen = seen_blocks(rng, present, survival=survival, per_block=1, bound=BOUND)
+    named = payoffs(biases, seen).log_e(words) >= log_threshold(licensees, alpha)
+    return named[:colluders].any(), named[colluders:].any(), perinucleus(words[:colluders], strategy, rng, licensees)
+
+
+def simulate(options):
+    for colluders in options.colluders:
+        points, weights = law(colluders)
+        planned = blocks_to_trace(
+            points, weights, licensees=options.licensees, colluders=colluders, alpha=options.alpha, survival=options.survival
+        )
+        about = f"{options.licensees} licensees, coalitions of {colluders}, alpha {options.alpha:g}"
+        print(f"\n{about}: {planned.blocks} blocks planned, half are traced after {planned.median}")
+        print(f"{'strategy':12} {'colluder named':>24} {'innocent named':>24} {'arg max right':>14}")
+        for strategy in [*strategies(colluders), "adaptive"][: 1 if colluders == 1 else None]:
+            results = np.array(
+                [
+                    one_run(
+                        number,
+                        licensees=options.licensees,
+                        colluders=colluders,
+                        blocks=planned.blocks,
+                        strategy=strategy,
+                        survival=options.survival,
+                        alpha=options.alpha,
+                        points=points,
+                        weights=weights,
+                    )
+                    for number in range(options.runs)
+                ]
+            )
+            found = []
+            for count in results[:, :2].sum(0):
+                low, high = clopper_pearson(int(count), options.runs)
+                found.append(f"{count / options.runs:.1%} ({low:.1%} to {high:.1%})")
+            print(f"{strategy:12} {found[0]:>24} {found[1]:>24} {results[:, 2].mean():>14.1%}", flush=True)
+
+
+def innocents(options):
+    """Leaks of every kind: how often anybody innocent is named."""
+    points, weights = law(options.colluders[0])
+    kinds = [*strategies(options.colluders[0]), "adaptive"]
+    named = 0
+    for number in range(options.runs):
+        _, wrong, _ = one_run(
+            number,
+            licensees=options.licensees,
+            colluders=options.colluders[0],
+            blocks=options.blocks,
+            strategy=kinds[number % len(kinds)],
+            survival=options.survival,
+            alpha=options.alpha,
+            points=points,
+            weights=weights,
+        )
+        named += wrong
+    low, high = clopper_pearson(int(named), options.runs)
+    print(
+        f"{options.runs} leaks by coalitions of {options.colluders[0]}, {options.licensees} licensees, {options.blocks} blocks,"
+        f" alpha {options.alpha:g}: somebody innocent named in {named} ({low:.2%} to {high:.2%})"
+    )
+
+
+def million(options):
+    """Time and memory of a trace: code words from names, then e-values."""
+    rng, code = KeyedRandom(bytes(32)), Code(blocks=options.blocks)
+    leaker = code.words(rng, ["licensee 4711"])[0]
+    seen = seen_blocks(np.random.default_rng(0), leaker, survival=0.98, per_block=2, bound=BOUND)
+    started = time.perf_counter()
+    paid, best = payoffs(code.biases(rng), seen), []
+    for first in range(0, options.licensees, 2**14):
+        names = [f"licensee {number}" for number in range(first, min(options.licensees, first + 2**14))]
+        values = paid.log_e(code.words(rng, names))
+        best.append((float(values.max()), names[int(values.argmax())]))
+    seconds, memory = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{options.licensees} licensees, {options.blocks} blocks: {seconds:.1f} s, {memory:.2f} GiB; largest log e-value"
+        f" {max(best)[0]:.1f} for {max(best)[1]}, threshold {log_threshold(options.licensees, options.alpha):.1f}"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["simulate", "innocents", "million"])
+    parser.add_argument("--licensees", type=int)
+    parser.add_argument("--colluders", type=int, nargs="+", default=[1, 2, 3, 5])
+    parser.add_argument("--blocks", type=int, default=64)
+    parser.add_argument("--alpha", type=float, default=1e-3)
+    parser.add_argument("--survival", type=float, default=0.98)
+    parser.add_argument("--runs", type=int)
+    options = parser.parse_args()
+    options.licensees = options.licensees or (10**6 if options.what == "million" else 1000)
+    options.runs = options.runs or (10_000 if options.what == "innocents" else 100)
+    if options.what == "innocents" and options.colluders == [1, 2, 3, 5]:
+        options.colluders = [3]
+    {"simulate": simulate, "innocents": innocents, "million": million}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
