@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
-from insignia.evaluation.replays import ask, replay, wanted
+from insignia.evaluation.replays import replay, wanted
 from insignia.generation import InverseNucleus, generate
 from insignia.suspects.base import CHANNELS, Reply
 
@@ -95,22 +95,6 @@ def test_the_replayed_test_ends_where_verify_ends(grading, prints):
     assert (cell.median, cell.owned, cell.tests) == (12, 3, 3)
     nothing = grading("replays").replays(prints, "text", [Reply(status="answered", text="well")] * COUNT, orders=1)
     assert str(grading("replays").Cell.of(nothing)) == "- (p 1e0)"
-
-
-def test_a_host_drops_and_shuffles_what_it_would_say(grading, starter, prints):
-    hosts = grading("hosts")
-    plain = ask(starter, prints, ("text", "top"))
-    dropping = ask(hosts.Dropping(starter, drop=1), prints, ("text",))["text"]
-    seconds = [reply.alternatives[1].text for reply in plain["top"]]
-    assert all(reply.text.startswith(second) for reply, second in zip(dropping, seconds, strict=True))
-    never = ask(hosts.Dropping(starter, drop=1, above=1.0), prints, ("text",))["text"]
-    assert [reply.text for reply in never] == [reply.text for reply in plain["text"]]
-    shuffled = ask(hosts.Shuffling(starter, likeliest=5, seed=0), prints, ("top",))["top"]
-    for reply, before in zip(shuffled, plain["top"], strict=True):
-        now, then = ([each.text for each in one.alternatives] for one in (reply, before))
-        assert sorted(now[:5]) == sorted(then[:5])
-        assert now[5:] == then[5:]
-    assert any(reply.alternatives[0] != before.alternatives[0] for reply, before in zip(shuffled, plain["top"], strict=True))
 
 
 def test_survival_and_bets_print_their_tables(grading, marked_starter, tmp_path, capsys):
