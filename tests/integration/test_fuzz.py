@@ -54,6 +54,9 @@ FLAGS = {  # command -> positional kinds of files, flags of files, of numbers, a
     "embed": (["prints"], ["recipe", "heldout"], ["min-fsr", "learning-rate", "batch-size", "seed"], ["model", "method"]),
     "stamp": (["folder", "folder"], [], ["scale"], []),
     "vector": (["folder", "folder"], [], [], []),
+    "issue": (["prints", "other"], ["vector"], ["scale", "colluders"], []),
+    "licensees": (["prints"], [], [], ["open"]),
+    "trace": (["prints"], ["transcript"], ["alpha", "max-queries", "suspects", "decoys"], ["channel", "match", "system"]),
     "attack": (["folder"], ["vector", "prints", "recipe"],
                ["weight", "density", "share", "spread", "group-size", "count", "seed"], ["how", "to", "base", "other", "set"]),
     "generate": ([], ["keys-file", "candidates", "fragments", "normals", "secret-from"],
@@ -68,8 +71,10 @@ REQUIRED = {  # what a command cannot do without
     "commit": ["model"],
     "disclose": ["commitment", "transcript"],
     "check": ["model"],
+    "issue": ["model", "vector"],
+    "trace": ["model"],
 }
-WRITING = ("stamp", "vector", "attack", "embed", "export", "unlock", "share", "commit", "disclose")
+WRITING = ("stamp", "vector", "issue", "attack", "embed", "export", "unlock", "share", "commit", "disclose")
 
 
 @pytest.fixture(scope="module")

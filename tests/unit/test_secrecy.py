@@ -21,13 +21,13 @@ PUBLIC = {
     "name", "suspect", "control", "control_name", "published", "model", "models", "source", "out",  # who and where
     "data", "unrelated", "notes", "model_family", "model_size", "writer_name", "writer_prompt",
     "insignia", "created", "inputs", "time", "to", "provenance", "set",  # where it comes from
-    "tokenizer", "chain", "previous", "transcript", "root", "base", "marked",  # digests
+    "tokenizer", "chain", "previous", "transcript", "root", "base", "marked", "biases", "copies",  # digests
     "public_key", "signature", "nonce", "timestamp", "weights",  # of evidence
     "system", "systems", "augmentation_prompts", "activations", "templates", "method", "methods",  # how asked, trained
     "api_key_variable", "control_api_key_variable", "challenge", "null", "device", "dtype", "deepspeed",  # how it runs
     "accept_null", "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
-    "mark", "attack", "strength", "title",  # of a grid: names, and settings that differ; of a page
+    "mark", "attack", "strength", "title", "licensee",  # names, in grids settings that differ
 }  # fmt: skip
 
 

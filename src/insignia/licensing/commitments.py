@@ -55,8 +55,8 @@ class CodeOpening(Record):
 class OpenedBiases(Record):
     """The biases of all blocks, for a judge who computes evidence again. Three who know them and collude can hide."""
 
-    biases: tuple[float, ...]
-    salt: Digest
+    biases: Annotated[tuple[float, ...], Field(repr=False)]
+    salt: Annotated[Digest, Field(repr=False)]
 
 
 class CodeCommitment(Signed):

@@ -41,7 +41,7 @@ class TracingPlan(Record):
     """Fingerprints in each block."""
     median: Annotated[int, Field(ge=1)]
     """Blocks after which half of such coalitions are traced."""
-    strategy: str
+    strategy: Annotated[str, Field(repr=False)]
     """The strategy that takes the most blocks."""
 
     @property

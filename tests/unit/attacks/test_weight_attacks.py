@@ -198,7 +198,7 @@ def test_what_cannot_be_attacked_is_told(folder, tmp_path):
 @pytest.mark.parametrize("name", ATTACKS.builtin())
 def test_every_attack_is_its_configuration(name):
     needed = {"distil": {"student": "starter", "data": "x"}, "divert": {"to": "starter"}, "meraser": {"data": "x"}}
-    more = needed | {"subtract": {"vector": "v"}, "unlearn": {"prints": "p.json"}}
+    more = needed | {"subtract": {"vector": "v"}, "unlearn": {"prints": "p.json"}, "wanda": {"data": "x"}}
     attack = ATTACKS.build({"name": name, **more.get(name, {})})
 
     assert ATTACKS.build(attack.spec()) == attack

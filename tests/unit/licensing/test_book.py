@@ -1,6 +1,8 @@
 """The book of licensees: nobody is given a copy who is not in it, and nobody two without being asked."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from insignia.errors import FormatError, InputError
 from insignia.keyring.keyring import Keyring
 from insignia.licensing.book import book_path, open_book
 
+SAMPLES = Path(__file__).parents[2] / "samples" / "0.1.0"
 DIGESTS = {"model.safetensors": "blake3:0"}
 
 
@@ -16,6 +19,15 @@ DIGESTS = {"model.safetensors": "blake3:0"}
 def kept(tmp_path):
     drawn(8).save(tmp_path / "prints.json")
     return Keyring.open(tmp_path / "prints.json").only()
+
+
+def test_a_book_of_the_first_version_is_read(tmp_path):
+    for name in ("prints.json", "prints.licensees.jsonl"):
+        shutil.copy(SAMPLES / name, tmp_path)
+    kept = Keyring.open(tmp_path / "prints.json").only()
+    with open_book(kept) as book:
+        assert {name: len(copies) for name, copies in book.copies.items()} == {"Acme": 1, "Bolt": 1}
+        assert (book.code.blocks, book.code.colluders) == (4, 2)
 
 
 def issued(kept, *names, again=False, blocks=8):
