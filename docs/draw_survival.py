@@ -40,7 +40,9 @@ def axis(attacks: list[str]) -> list[str]:
         for keys in (*TICKS, None)
     ]
     for place, attack in enumerate(attacks):
-        above, _, below = attack.partition(" at ") if " at " in attack else attack.partition(" ")
+        words = attack.replace(" at ", " ").split()
+        half = max(1, len(words) // 2)
+        above, below = " ".join(words[:half]), " ".join(words[half:])
         x, y = LEFT + STEP * place, TOP + HEIGHT + 26
         parts.append(
             f'<text x="{x}" y="{y}" text-anchor="middle">{escape(above)}</text>'
