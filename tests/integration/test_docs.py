@@ -71,7 +71,7 @@ def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "attack", "evaluate", "export", "demo",
         "lock", "unlock", "share", "commit", "disclose", "audit", "report", "null", "list", "show", "env",
-        "issue", "licensees", "trace",
+        "issue", "licensees", "trace", "publish",
     }  # fmt: skip
 
 
@@ -165,6 +165,13 @@ def test_proving_ownership_runs_as_printed(run_page):
 
     verbs = ["generate", "embed", "commit", "export", "lock", "unlock", "rm", "share", "verify", "verify", "disclose", "audit"]
     assert statuses == [(verb, 0) for verb in verbs]
+
+
+def test_publishing_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/publish-a-marked-model.md")
+
+    made = [("generate", 0), ("embed", 0), ("commit", 0)]
+    assert statuses == [*made, ("publish", 0), ("cp", 0), ("publish", 1), ("rm", 0)]
 
 
 def test_handing_over_a_report_runs_as_printed(run_page):

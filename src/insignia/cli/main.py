@@ -26,6 +26,7 @@ _GROUPS = {
     "Start here": "demo, init, show, list, env",
     "Mark": "plan, generate, embed, check, vector, stamp",
     "License": "issue, licensees, trace",
+    "Publish": "publish",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
     "Test": "finetune, attack, evaluate, evaluate robustness, export",
 }
