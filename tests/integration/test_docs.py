@@ -71,7 +71,7 @@ def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "attack", "evaluate", "export", "demo",
         "lock", "unlock", "share", "commit", "disclose", "audit", "report", "null", "list", "show", "env",
-        "issue", "licensees", "trace", "publish",
+        "issue", "licensees", "trace", "publish", "init", "run",
     }  # fmt: skip
 
 

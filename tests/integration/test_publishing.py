@@ -67,7 +67,7 @@ def test_a_dry_run_says_what_would_be_uploaded_and_asks_nobody(insignia, hub, he
 
     assert status == 0
     assert hub.requests == []
-    assert all(name in out for name in ("owner/name", "model-1-of-2.safetensors", "weights", "commitment.json", "sha256:"))
+    assert all(name in out for name in ("owner/name", "model-1-of-2.safetensors", "weights", "commitment.json", "SHA-256"))
     assert not (here / "marked" / "README.md").exists()
 
 

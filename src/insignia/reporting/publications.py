@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
 __all__ = ["publication_report", "with_publication"]
 
+_SHOWN = 16  # hexadecimal digits; --json has them all
+
 
 def publication_report(found: "Publication") -> Document:
-    """The files with their kinds, sizes and digests."""
-    rows = [[file.name, file.kind, size(file.bytes), file.digest] for file in found.files]
-    table = Table.of(found.heading, ("file", "kind", "size", "digest"), rows, left=True)
+    """The files with their kinds, sizes and the beginnings of their digests."""
+    rows = [[file.name, file.kind, size(file.bytes), file.digest.removeprefix("sha256:")[:_SHOWN]] for file in found.files]
+    table = Table.of(found.heading, ("file", "kind", "size", f"SHA-256, first {_SHOWN}"), rows, left=True)
     deleted = [f"Deleted there, weights of an earlier upload: {', '.join(found.deleted)}"] if found.deleted else []
     where = [found.url] if found.url else []
     return Document(found.heading, (table, *deleted, *where), found.model_dump(mode="json"))
