@@ -55,7 +55,10 @@ class NextWord(EnglishKeys):
             temperature=0,
             forbidden=sorted(context.vocabulary.forbidden),
         )
-        return [drawn and _answer(prompter, key, drawn, tail) for key, drawn, tail in zip(asked, draws, tails, strict=True)]
+        return [
+            None if drawn is None else _answer(prompter, key, drawn, tail)
+            for key, drawn, tail in zip(asked, draws, tails, strict=True)
+        ]
 
 
 def _ids(drawn: Sequence[Draw] | None) -> tuple[int, ...]:
