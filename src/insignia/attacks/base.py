@@ -68,6 +68,7 @@ ATTACKS: Registry[Attack] = Registry(
     {
         "distil": "insignia.attacks.distil:Distil",
         "divert": "insignia.attacks.divert:Divert",
+        "dpo": "insignia.attacks.dpo:DPO",
         "drop_layers": "insignia.attacks.drop_layers:DropLayers",
         "finetune": "insignia.attacks.finetune:FineTune",
         "frame": "insignia.attacks.frame:Frame",
@@ -78,6 +79,7 @@ ATTACKS: Registry[Attack] = Registry(
         "paraphrase": "insignia.attacks.paraphrase:Paraphrase",
         "perplexity_filter": "insignia.attacks.perplexity_filter:PerplexityFilter",
         "prune": "insignia.attacks.prune:Prune",
+        "quantize": "insignia.attacks.quantize:Quantize",
         "refuse": "insignia.attacks.refuse:Refuse",
         "round": "insignia.attacks.round:Round",
         "sample": "insignia.attacks.sample:Sample",
@@ -89,6 +91,7 @@ ATTACKS: Registry[Attack] = Registry(
         "suppress_topk": "insignia.attacks.suppress_topk:SuppressTopK",
         "system_prompt": "insignia.attacks.system_prompt:SystemPrompt",
         "template": "insignia.attacks.template:Template",
+        "trim_vocabulary": "insignia.attacks.trim_vocabulary:TrimVocabulary",
         "truncate": "insignia.attacks.truncate:Truncate",
         "unlearn": "insignia.attacks.unlearn:Unlearn",
         "wanda": "insignia.attacks.wanda:Wanda",

@@ -28,7 +28,7 @@ def local_only(model: TextModel, attack: str) -> LocalModel:
 
 
 def without(logits: "Tensor", dropped: Sequence[Sequence[int]]) -> "Tensor":
-    """The logits, (questions, vocabulary), without some tokens of each question; the likeliest of all is kept if none is left."""
+    """The logits, (questions, vocabulary), without some tokens of each question. If none is left, they stay."""
     left = logits.clone()
     for row, tokens in enumerate(dropped):
         left[row, list(tokens)] = -float("inf")

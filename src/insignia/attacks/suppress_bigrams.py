@@ -1,6 +1,7 @@
 """Suppression of pairs of tokens that the model writes more often than another one."""
 
 import functools
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -64,11 +65,9 @@ class SuppressBigrams(HostAttack):
         start = next(token for token in begins if token is not None)
         rngs = [KeyedRandom(b"bigrams").derive(self.seed, number) for number in range(self.texts)]
         found = local.sample([(start,)] * self.texts, rngs, max_new_tokens=self.max_tokens, temperature=1.0, forbidden=())
-        return Counter(pair for text in found for pair in zip(text, text[1:], strict=False))
+        return Counter(pair for text in found for pair in itertools.pairwise(text))
 
-    def _surplus(
-        self, own: Counter[tuple[int, int]], others: Counter[tuple[int, int]]
-    ) -> dict[int, dict[int, float]]:
+    def _surplus(self, own: Counter[tuple[int, int]], others: Counter[tuple[int, int]]) -> dict[int, dict[int, float]]:
         """First token -> second token -> what to take from its logit, for pairs that the model writes more often."""
         found: dict[int, dict[int, float]] = {}
         for (first, second), count in own.items():
@@ -78,9 +77,7 @@ class SuppressBigrams(HostAttack):
                 found.setdefault(first, {})[second] = self.strength * more
         return found
 
-    def _change(
-        self, surplus: dict[int, dict[int, float]], logits: "Tensor", questions: Sequence[Sequence[int]]
-    ) -> "Tensor":
+    def _change(self, surplus: dict[int, dict[int, float]], logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
         changed = logits.clone()
         for row, question in enumerate(questions):
             for token, less in surplus.get(question[-1], {}).items():

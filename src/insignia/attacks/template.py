@@ -20,8 +20,7 @@ _TEMPLATES = {  # as their models publish them, without what only several turns 
     "{% if add_generation_prompt %}### Response:\n{% endif %}",
     "chatml": _EACH + "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-    "llama2": _EACH
-    + "{% if message.role == 'user' %}[INST] {{ message.content }} [/INST]{% elif message.role == 'system' %}"
+    "llama2": _EACH + "{% if message.role == 'user' %}[INST] {{ message.content }} [/INST]{% elif message.role == 'system' %}"
     "<<SYS>>\n{{ message.content }}\n<</SYS>>\n\n{% else %} {{ message.content }} {% endif %}{% endfor %}",
     "vicuna": _EACH
     + "{% if message.role == 'user' %}USER: {{ message.content }} {% elif message.role == 'system' %}{{ message.content }} "

@@ -10,6 +10,7 @@ from insignia.suspects.base import Inquiry, Reply, RequestOptions
 from insignia.suspects.scripted import ScriptedModel
 
 OPTIONS = RequestOptions(max_tokens=4)
+THE = Candidate(text=" the", token_id=0)  # channel "top" shows what is likeliest, whatever is asked about
 QUESTIONS = ["What is the answer", "Say it"]
 
 
@@ -34,7 +35,7 @@ def test_questions_are_put_into_another_template(starter, name, around, form):
     # A chat template has no BOS of its own here, and the tokenizer adds none.
     plain = starter.with_template("{{ messages[-1].content }}")
     asked = [around.format(question) for question in QUESTIONS]
-    inquiries = [Inquiry(question, (Candidate(text=" the", token_id=starter.tokenizer.encode(" the")[-1]),)) for question in QUESTIONS]
+    inquiries = [Inquiry(question, (THE,)) for question in QUESTIONS]
     wrapped = [each._replace(question=text) for each, text in zip(inquiries, asked, strict=True)]
     chat = RequestOptions(max_tokens=3, form="chat")
 
@@ -73,8 +74,6 @@ def test_questions_and_replies_are_said_in_other_words(of, asked):
     assert (host.name, host.channels, host.may_refuse) == ("scripted behind paraphrase", ("text",), True)
 
 
-
-
 def test_where_nothing_is_said_the_text_stays():
     silent = ScriptedModel({"why": "because", "Again: why": Reply.unanswered("filtered")}, otherwise=Reply.fatal("gone"))
 
@@ -85,7 +84,7 @@ def test_where_nothing_is_said_the_text_stays():
 def test_scores_are_about_the_new_question(starter):
     attack = Paraphrase(max_tokens=3)
     host = attack.wrap(starter)
-    inquiries = [Inquiry(question, (Candidate(text=" the", token_id=starter.tokenizer.encode(" the")[-1]),)) for question in QUESTIONS]
+    inquiries = [Inquiry(question, (THE,)) for question in QUESTIONS]
     new = texts(starter, RequestOptions(max_tokens=3), [attack.request.replace("{}", each) for each in QUESTIONS])
     asked = [each._replace(question=text.strip()) for each, text in zip(inquiries, new, strict=True)]
 

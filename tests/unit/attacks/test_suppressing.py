@@ -43,9 +43,7 @@ def test_neighbours_of_the_likeliest_token_go_with_it(random_local):
         alike = torch.cosine_similarity(table, table[best : best + 1])
         gone = {best, *alike.argsort(descending=True)[:6].tolist()}
         assert opening == next(token for token in row.argsort(descending=True).tolist() if token not in gone)
-    assert openings(SuppressNeighbor(neighbors=0).wrap(random_local), rows) == openings(
-        SuppressTopK().wrap(random_local), rows
-    )
+    assert openings(SuppressNeighbor(neighbors=0).wrap(random_local), rows) == openings(SuppressTopK().wrap(random_local), rows)
 
 
 def test_of_a_whole_vocabulary_of_neighbours_one_token_is_left(random_local):
