@@ -138,12 +138,17 @@ def test_a_student_learns_probabilities_too(model, data, tmp_path):
 
 
 def test_answers_are_preferred_to_those_of_other_questions(model, data, tmp_path):
-    attack = DPO(data=data, learning_rate=1e-2, epochs=8, batch_size=4, heldout_share=0.2)
+    attack = DPO(data=data, learning_rate=3e-3, epochs=12, batch_size=4, heldout_share=0.2)
     report = attack.apply(model, tmp_path / "out", device="cpu")
+    pairs = mismatched([(Turn("user", row["instruction"]), Turn("assistant", row["output"])) for row in ROWS], seed=0)
+    before, after = (
+        [pair.reference for pair in attack._pairs(LocalModel(folder, device="cpu"), pairs)]
+        for folder in (model, tmp_path / "out")
+    )
 
     assert report.loss_before == pytest.approx(math.log(2), abs=1e-3)  # it is its own reference
-    assert (report.rows, report.steps, report.method["name"]) == (10, 24, "dpo")
-    assert report.loss_after < 0.5
+    assert (report.rows, report.steps, report.method["name"]) == (10, 36, "dpo")
+    assert sum(later > sooner + 1 for sooner, later in zip(before, after, strict=True)) >= 8
     with pytest.raises(InputError, match="has 1 conversations; dpo needs two"):
         DPO(data=data, max_rows=2).model_copy(update={"max_rows": 1}).apply(model, tmp_path / "none")
 
