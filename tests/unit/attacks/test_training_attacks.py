@@ -162,7 +162,9 @@ def test_the_loss_of_a_preference_is_the_paper_s(model):
     pairs = [dpo._Pair(right, wrong, 0.25), dpo._Pair(wrong, right, -1.0)]
     wanted = [math.log1p(math.exp(-0.3 * (chosen - rejected - 0.25))), math.log1p(math.exp(-0.3 * (rejected - chosen + 1)))]
 
-    assert float(dpo._objective(0.3).loss(local.model, pairs)) == pytest.approx(sum(wanted), rel=1e-4)
+    with torch.inference_mode():
+        found = float(dpo._objective(0.3).loss(local.model, pairs))
+    assert found == pytest.approx(sum(wanted), rel=1e-4)
 
 
 def test_an_attack_on_source_code_needs_no_file(model, tmp_path):
