@@ -216,6 +216,13 @@ def test_quoted_errors_are_those_of_the_code():
 
 
 @pytest.mark.slow
+def test_running_everything_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/run-everything-from-one-file.md")
+
+    assert statuses == [("init", 0), ("run", 0), ("run", 0), ("run", 0), ("cat", 0), ("run", 3)]
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     ("name", "quick"),
