@@ -11,7 +11,7 @@ import pytest
 from insignia.cli.main import VERBS
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "0.1.0"
-ABSENT = ["torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "huggingface_hub"]
+ABSENT = ["torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "huggingface_hub", "numpy"]
 NEEDS_A_MODEL = {
     "generate": ["new", "--num-fingerprints", "2"],
     "embed": ["prints.json", "--model", "starter", "-o", "new"],

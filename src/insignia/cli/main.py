@@ -35,8 +35,14 @@ _HOMES = {
     "list": "listing:list_parts",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name
-# What the extra 'torch' installs, by the names that a module imports first.
-_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
+# What extras install, by the names that a module imports first.
+_MISSING = {
+    **dict.fromkeys(
+        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"),
+        MissingExtraError("running or changing a model on this machine", "torch"),
+    ),
+    "numpy": MissingExtraError("the arithmetic of licensees", "licensing"),
+}
 
 
 def target(verb: str) -> str:
@@ -112,9 +118,10 @@ def main() -> None:
     except InsigniaError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OF_TORCH:
+        missing = _MISSING.get((error.name or "").partition(".")[0])
+        if missing is None:
             raise
-        _fail(str(MissingExtraError("running or changing a model on this machine", "torch")))
+        _fail(str(missing))
     except ValueError as error:
         from pydantic import ValidationError
 
