@@ -4,6 +4,7 @@
 found · 4 inconclusive.
 """
 
+import io
 import logging
 import os
 import sys
@@ -100,6 +101,8 @@ def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  closed by the caller, as by >&-
     sys.stderr = sys.stderr or sys.stdout
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what an old code page lacks, as standard error shows it
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)

@@ -4,8 +4,14 @@ from insignia.errors import InsigniaError, MissingExtraError
 
 __all__ = ["explained"]
 
-# What the extra 'torch' installs, by the names that a module imports first.
-_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
+# What extras install, by the names that a module imports first.
+_MISSING = {
+    **dict.fromkeys(
+        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"),
+        MissingExtraError("running or changing a model on this machine", "torch"),
+    ),
+    "numpy": MissingExtraError("the arithmetic of licensees", "licensing"),
+}
 
 
 def explained(error: Exception) -> str | None:
@@ -13,8 +19,8 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, InsigniaError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        missing = (error.name or "").partition(".")[0] in _OF_TORCH
-        return str(MissingExtraError("running or changing a model on this machine", "torch")) if missing else None
+        missing = _MISSING.get((error.name or "").partition(".")[0])
+        return None if missing is None else str(missing)
     if isinstance(error, ValueError):
         from pydantic import ValidationError
 
