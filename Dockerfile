@@ -2,7 +2,7 @@
 #
 #   docker build -t insignia .                                                              # CPU
 #   docker build -t insignia:cuda --build-arg TORCH_INDEX=https://pypi.org/simple .         # CUDA: the wheels bring its libraries
-#   docker build -t insignia:audit --build-arg EXTRAS=timestamp .                           # without torch: verify an API, audit
+#   docker build -t insignia:audit --build-arg EXTRAS=timestamp,licensing .                 # without torch: verify an API, audit
 
 ARG PYTHON=3.11-slim-bookworm
 

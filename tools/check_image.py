@@ -75,7 +75,7 @@ def started(steps, root, *arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--extras", default="timestamp")
+    parser.add_argument("--extras", default="timestamp,licensing")
     parser.add_argument("--index", default="https://pypi.org/simple", help="where torch comes from")
     options = parser.parse_args()
     steps = instructions((ROOT / "Dockerfile").read_text())
