@@ -113,7 +113,8 @@ def test_an_accusation_is_disclosed_and_audited_by_the_command(insignia, owner, 
     status, said, _ = insignia("audit", out, *told)
     assert status == 3
     assert "It is not shown that starter comes from the copy of Acme" in " ".join(said.split())
-    assert "--accuse and --codes belong together" in insignia(*disclose[:4], *told[:2], "--accuse", "Acme", "-o", out)[2]
+    alone = (*disclose[:4], *told[:2], "--accuse", "Acme", "-o", tmp_path / "other.json")
+    assert "--accuse and --codes belong together" in insignia(*alone)[2]
 
 
 def test_a_plan_for_licensees(insignia):
