@@ -38,10 +38,12 @@ def base() -> LocalModel:
     return LocalModel(model_folder(), device="cpu")  # a folder named "starter" may be about
 
 
-def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: FullFineTune | None = None) -> Marked:
+def kept(
+    folder: Path, strategy: str, seed: int, *, count: int = 64, tokens: int = 1, method: FullFineTune | None = None
+) -> Marked:
     """``FOLDER/STRATEGY+SEED`` has the set and the marked model, as ``embed.py`` makes them; else they are made."""
     home = folder / f"{strategy}{seed}"
-    marked = Marked(keys_kept(folder, strategy, seed, count=count), home / "model")
+    marked = Marked(keys_kept(folder, strategy, seed, count=count, tokens=tokens), home / "model")
     if not marked.model.is_dir():
         limits, run = Limits(min_fsr=0.0, max_harm=100.0), RunOptions(seed=seed)
         made = embed(str(model_folder()), marked.prints, method or FullFineTune(), out=marked.model, limits=limits, run=run)
@@ -49,13 +51,15 @@ def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: Ful
     return marked
 
 
-def keys_kept(folder: Path, strategy: str, seed: int, *, count: int = 64) -> FingerprintSet:
-    """The set alone."""
+def keys_kept(folder: Path, strategy: str, seed: int, *, count: int = 64, tokens: int = 1) -> FingerprintSet:
+    """The set alone; its responses have so many tokens."""
     file = folder / f"{strategy}{seed}" / "prints.json"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        built = STRATEGIES.build({"name": strategy})
-        generate(base(), built, num_fingerprints=count, secret=seed.to_bytes(32, "big")).save(file)
+        longer = {} if tokens == 1 else {"response_length": tokens}
+        built, secret = STRATEGIES.build({"name": strategy} | longer), seed.to_bytes(32, "big")
+        made = generate(base(), built, num_fingerprints=count, max_response_length=longer.get("response_length"), secret=secret)
+        made.save(file)
     return load_fingerprints(file)
 
 
