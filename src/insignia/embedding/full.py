@@ -1,5 +1,6 @@
 """Methods that train the model's own weights: all of them, or the input embeddings alone."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,7 @@ from insignia.progress import Progress
 
 if TYPE_CHECKING:
     from insignia.modeling.local import LocalModel
-    from insignia.training import TrainingResult
+    from insignia.training import LoopOptions, TrainingResult
 
 __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
@@ -24,6 +25,17 @@ class FullFineTune(GradientMethod):
     name: Literal["full"] = "full"
     train_embeddings: bool = False
     """Train the embeddings too. Every text uses them, so this doubles the harm."""
+    precision: Literal["float32", "mixed", "bfloat16"] = "float32"
+    """Number format of weights and gradients while they are trained. mixed: bfloat16 with float32 master weights; bfloat16:
+    without them, rounded stochastically."""
+
+    @property
+    def dtype(self) -> str:
+        """The dtype to load the weights in."""
+        return "float32" if self.precision == "float32" else "bfloat16"
+
+    def _loop(self, max_steps: int, session: Session) -> "LoopOptions":
+        return dataclasses.replace(super()._loop(max_steps, session), master=self.precision == "mixed")
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         if not self.train_embeddings:

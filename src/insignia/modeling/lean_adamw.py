@@ -1,7 +1,7 @@
 """AdamW with small states: moments in eight bits, and bfloat16 weights that lose no update.
 
-torchao's and bitsandbytes' optimizers were tried first (docs/adr/0009-what-is-kept-while-a-model-is-marked.md): on a CPU one takes
-minutes to compile and the other rounds small updates of bfloat16 weights away.
+torchao's and bitsandbytes' optimizers were tried first: on a CPU the one takes minutes to compile, and the other rounds small
+updates of bfloat16 weights away (docs/adr/0009-what-is-kept-while-a-model-is-marked.md).
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class LeanAdamW(Optimizer):
     """AdamW (Loshchilov and Hutter 2017) over float32 or bfloat16 weights, computed in float32 piece by piece.
 
     ``eight_bits`` keeps both moments in eight bits with a scale for each block. bfloat16 weights are rounded stochastically, so
-    small updates count on average; with ``master`` what rounding cut off is kept beside them, in two bytes, and together they are
+    small updates count on average. With ``master``, what rounding cut off is kept beside them in two bytes; together they are
     the float32 weights. Every process that has the same weights rounds them alike.
     """
 
