@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.progress import Progress
 
 if TYPE_CHECKING:
+    from insignia.embedding.objective import Marking
     from insignia.modeling.local import LocalModel
     from insignia.training import LoopOptions, TrainingResult
 
@@ -28,6 +29,9 @@ class FullFineTune(GradientMethod):
     precision: Literal["float32", "mixed", "bfloat16"] = "float32"
     """Number format of weights and gradients while they are trained. mixed: bfloat16 with float32 master weights; bfloat16:
     without them, rounded stochastically."""
+    merge_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Weight of the marked model in a merge with the original in which fingerprints have to be learned, too. 1: none. Each step
+    computes such a merge, with one more copy of the trained weights."""
 
     @property
     def dtype(self) -> str:
@@ -42,6 +46,9 @@ class FullFineTune(GradientMethod):
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
             model.model.get_output_embeddings().requires_grad_(requires_grad=False)
         return model
+
+    def _marking(self, *what: Any, **how: Any) -> "Marking":
+        return super()._marking(*what, **how, merge_weight=self.merge_weight)
 
 
 class SupervisedFineTune(FullFineTune):

@@ -126,6 +126,8 @@ class _Plan:
             method._prepare(SimpleNamespace(model=self.model), (), 0)  # type: ignore[arg-type]  # noqa: SLF001  of this package
             trained = sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)
             each = held
+            if isinstance(method, FullFineTune) and method.merge_weight < 1:
+                weights += trained * held
         moments = 2 * (1 + 4 / 256) if method.optimizer_states == "8bit" else 8.0
         master = 2.0 if isinstance(method, FullFineTune) and method.precision == "mixed" else 0.0
         batch = min(method.batch_size or count, count)
