@@ -204,11 +204,12 @@ class _TaskTrainer(Trainer):
         return loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        trained = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        whole = cast(torch.nn.Module, self.model)
+        trained = {name: weight for name, weight in whole.named_parameters() if weight.requires_grad}
         if self.optimizer is None and (
             self.options.eight_bit_states or any(weight.dtype == torch.bfloat16 for weight in trained.values())
         ):
-            decaying = set(self.get_decay_parameter_names(self.model))
+            decaying = set(self.get_decay_parameter_names(whole))
             self.optimizer = LeanAdamW(
                 [
                     {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import computed_field
 
 from insignia.embedding.base import Method
-from insignia.embedding.full import FullFineTune
+from insignia.embedding.full import EmbeddingTune, FullFineTune
 from insignia.embedding.gradient import GradientMethod
 from insignia.embedding.low_rank import LoRA
 from insignia.errors import InputError
@@ -24,6 +24,7 @@ __all__ = ["PARTS", "Needs", "free_bytes", "needs_of", "refuse_what_needs_more"]
 PARTS = ("weights", "gradients", "states", "activations", "reference", "process")
 """Fields of ``Needs`` that make up the memory."""
 
+_KNOWN = (FullFineTune, EmbeddingTune, LoRA)
 _PASSES = 25  # until all is learned; 64 fingerprints in the starter took 18 to 34 (docs/lab-log.md)
 _PROCESS = 2**29  # Python, torch and transformers with nothing loaded; benchmarks/memory.py prints it
 _FOUR_BITS = 0.516  # bytes a weight in NF4 with double quantization
@@ -85,19 +86,24 @@ def needs_of(source: str, method: Method, prints: FingerprintSet) -> Needs:
     """What marking a model of files takes by this method.
 
     Raises:
-        InputError: the method does not train by gradients here, so nothing is known of it.
+        InputError: nothing is known of the method.
         ModelError: the configuration cannot be read.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     from insignia.modeling.loading import configuration, resolve
+    from insignia.modeling.untrusted_folders import loading_errors, refuse_oversized
 
-    if not isinstance(method, GradientMethod):
-        raise InputError(f"nothing is known of the memory of method {method.spec()['name']!r}")
-    config = configuration(resolve(source))
+    if not isinstance(method, _KNOWN):
+        raise InputError(
+            f"nothing is known of the memory of method {method.spec()['name']!r}; expected full, sft, embedding or lora"
+        )
+    source = resolve(source)
+    config = configuration(source)
+    refuse_oversized(source, config)
     stored = config.dtype.itemsize if isinstance(config.dtype, torch.dtype) else 4
-    with torch.device("meta"):
+    with loading_errors(source, "cannot tell the size of"), torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     return _Plan(model, config.get_text_config(), stored, method, prints).needs()
 
@@ -151,28 +157,30 @@ class _Plan:
             tokens=steps * (key + reference),
         )
 
-    def _layers(self) -> Iterator["nn.Linear"]:
+    def _layers(self) -> Iterator[Any]:
         """Linear layers but the head."""
         from torch import nn
+        from transformers.pytorch_utils import Conv1D
 
         head = self.model.get_output_embeddings()  # type: ignore[operator]  # torch types attributes of modules loosely
-        return (layer for layer in self.model.modules() if isinstance(layer, nn.Linear) and layer is not head)
+        return (layer for layer in self.model.modules() if isinstance(layer, nn.Linear | Conv1D) and layer is not head)
 
     def _activations(self, key: int, reference: int, batch: int) -> float:
         """What is kept for the gradient: inputs of every layer's products, norms and attention, and logits."""
         config, method = self.config, self.method
-        width, inner = config.hidden_size, getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+        width: int = getattr(config, "hidden_size", 0)
+        inner: int = getattr(config, "intermediate_size", None) or 4 * width
+        layers: int = getattr(config, "num_hidden_layers", 0)
         small = method.dtype == "bfloat16" or (isinstance(method, LoRA) and method.dtype == "checkpoint" and self.stored == 2)
         bytes_each = 2 if small else 4
         # Norms compute in float32 whatever the weights are: two of them keep their input and its normal form.
         layer = (key + reference) * (bytes_each * (8 * width + 4 * inner) + 4 * 4 * width * (bytes_each == 2))
-        layers = config.num_hidden_layers
         if method.gradient_checkpointing:
             kept = (key + reference) * width * bytes_each * layers + layer
         else:
             kept = layer * layers
         logits = 4 * config.vocab_size * (4 * batch * self.prints.max_response_length + 3 * min(reference, _logits(config)))
-        return kept + float(logits)
+        return float(kept + logits)
 
 
 def _logits(config: Any) -> int:
@@ -201,7 +209,7 @@ def free_bytes(device: str) -> int | None:
 def refuse_what_needs_more(source: str, method: Method, prints: FingerprintSet, device: str) -> None:
     """Raise InputError if the device has too little memory for the run, with what to change; unknown needs pass."""
     free = free_bytes(device)
-    if free is None or not isinstance(method, GradientMethod):
+    if free is None or not isinstance(method, _KNOWN):
         return
     needs = needs_of(source, method, prints)
     if needs.memory <= free:
@@ -221,7 +229,7 @@ def refuse_what_needs_more(source: str, method: Method, prints: FingerprintSet, 
 
 def _cheaper(method: GradientMethod) -> Iterator[tuple[str, GradientMethod]]:
     """Ways to take less memory, those that change least first."""
-    lean = {"gradient_checkpointing": True}
+    lean: dict[str, object] = {"gradient_checkpointing": True}
     yield "--gradient-checkpointing", method.model_copy(update=lean)
     lean |= {"optimizer_states": "8bit"}
     yield "--gradient-checkpointing --optimizer-states 8bit", method.model_copy(update=lean)
@@ -229,8 +237,7 @@ def _cheaper(method: GradientMethod) -> Iterator[tuple[str, GradientMethod]]:
         for precision in ("mixed", "bfloat16"):
             flags = f"--gradient-checkpointing --optimizer-states 8bit --precision {precision}"
             yield flags, method.model_copy(update=lean | {"precision": precision})
+    small = LoRA(gradient_checkpointing=True, batch_size=8)
     for base in ("checkpoint", "4bit"):
-        yield (
-            f"--method lora --base-precision {base} --gradient-checkpointing --batch-size 8",
-            LoRA(base_precision=base, gradient_checkpointing=True, batch_size=8),
-        )
+        flags = f"--method lora --base-precision {base} --gradient-checkpointing --batch-size 8"
+        yield flags, small.model_copy(update={"base_precision": base})

@@ -66,7 +66,7 @@ class LeanAdamW(Optimizer):
             }
 
     def _state_of(self, weight: Tensor) -> dict[str, Any]:
-        state = self.state[weight]
+        state: dict[str, Any] = self.state[weight]
         if not state:
             flat = _flat(weight)
             state["step"] = 0
@@ -96,7 +96,7 @@ class LeanAdamW(Optimizer):
             self._round(exact.addcdiv_(first, denominator, value=-rate / unbias), weight[piece], state, piece)
 
     def _moment(self, state: dict[str, Any], name: str, piece: slice) -> Tensor:
-        codes = state[name][piece]
+        codes: Tensor = state[name][piece]
         if not self._eight_bits:
             return codes.clone()
         scale = _spread(state[f"{name} scale"], piece, len(codes))
@@ -155,5 +155,5 @@ def _flat(tensor: Tensor) -> Tensor:
 
 def _spread(scales: Tensor, piece: slice, count: int) -> Tensor:
     """The scale of each element of a piece, which begins at a block."""
-    first = piece.start // _BLOCK
+    first: int = piece.start // _BLOCK
     return scales[first : first + -(-count // _BLOCK)].repeat_interleave(_BLOCK)[:count]
