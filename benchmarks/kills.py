@@ -35,7 +35,7 @@ def newest_step(work):
 
 
 def kill(run, work, after, chosen):
-    """Send the signal at that processor time; returns the newest checkpoint's step and the work since it, None if the run ended."""
+    """Send the signal at that processor time; returns the newest step and the work since it, or None if the run ended."""
     process, step, saved = psutil.Process(run.pid), newest_step(work), 0.0
     while run.poll() is None:
         with contextlib.suppress(psutil.Error):
