@@ -35,7 +35,7 @@ def embed(
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.reporting.base import report_of
 
-    written.refuse(out)
+    written.refuse_folder(out)
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
     progress = written.progress()
     with progress.bar("starting"):

@@ -32,7 +32,7 @@ def issue(
     from insignia.licensing.issuing import issue as give
     from insignia.reporting.base import report_of
 
-    written.refuse(out)
+    written.refuse_folder(out)
     kept = Keyring.open(prints).only()
     progress = written.progress()
     report = give(kept, licensee, model=model, vector=vector, out=out, options=options, force=written.force, progress=progress)
