@@ -40,7 +40,7 @@ def embed(
     from insignia.reporting.base import report_of
     from insignia.reporting.publications import with_publication
 
-    written.refuse(out)
+    written.refuse_folder(out)
     hub.refuse_push()
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
     progress = written.progress()
