@@ -21,12 +21,13 @@ from insignia.attacks.base import HostAttack, WeightAttack
 from insignia.errors import EvaluationError, FormatError, InputError, InsigniaError, OutputError
 from insignia.evaluation.attack_grid import AttackGrid, Mark, PlannedAttack
 from insignia.evaluation.attacked_models import AttackedModels
-from insignia.evaluation.habits import Habits, heldout_loss
+from insignia.evaluation.habits import Habits, heldout_loss, heldout_tokens
 from insignia.evaluation.replays import ask, replay, wanted
 from insignia.evaluation.robustness import AttackOutcome, FailedAttack, Proof, Robustness, SuspectKind
 from insignia.evaluation.workspace import claim
 from insignia.files import canonical, read_json, write_json
-from insignia.fingerprints.sets import FingerprintSet, provenance
+from insignia.fingerprints.sets import FingerprintSet, load_fingerprints, provenance
+from insignia.modeling.loading import resolve
 from insignia.progress import AUTO, SILENT, Progress
 from insignia.records import Record
 from insignia.suspects.base import Channel, Reply, TextModel
@@ -90,6 +91,10 @@ def measure_robustness(
         raise InputError("there is no mark to attack; expected a marked model with its fingerprints, or marks in the recipe")
     grid = grid.model_copy(update={"marks": {name: mark.located() for name, mark in grid.marks.items()}})
     known = None if sibling is None else str(sibling)
+    for source in [base, *([] if sibling is None else [sibling]), *(each.model for each in grid.marks.values() if each.model)]:
+        resolve(str(source))  # before anything is written, so that a mistake leaves no folder behind
+    for each in grid.marks.values():
+        _ = each.fingerprints and load_fingerprints(each.fingerprints)
     claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks", "marks"})])
     models = AttackedModels(str(base), grid, folder, sibling=known, seed=seed, device=device, progress=progress)
     run = _Run(models, folder, grid.alpha, seed=seed, device=device, keep=keep_models)
@@ -168,7 +173,7 @@ class _Run:
 
     def _rows(self, job: _Job) -> tuple[AttackOutcome, ...]:
         planned, source = job.planned, self._models.source(job.suspect, job.mark)
-        before, loss_before = self._before(source)
+        before, loss_before, tokens_before = self._before(source)
         scratch = self._folder / "attacked" / job.slug
         attack = planned.build(self._models.values(job.mark, planned.needs)) if planned.spec else None
         started = time.perf_counter()
@@ -180,7 +185,9 @@ class _Run:
             model = attack.wrap(local) if isinstance(attack, HostAttack) else local
             seconds = round(time.perf_counter() - started, 3)
             habits = Habits.of(model, self._form) if attack else before
-            loss = heldout_loss(local) if planned.on == "weights" else loss_before
+            # A trimmed vocabulary spells the text in more tokens; the loss is told by token of the model before.
+            longer = heldout_tokens(local) / tokens_before
+            loss = heldout_loss(local) * longer if planned.on == "weights" else loss_before
             asked = {name: self._asked(model, self._models.prints[name]) for name in job.asked}
         finally:
             if not self._keep:
@@ -205,10 +212,10 @@ class _Run:
             for name, (hits, answered, by_channel) in asked.items()
         )
 
-    def _measured(self, source: str) -> tuple[Habits, float]:
-        """What a model does with ordinary text before any attack."""
+    def _measured(self, source: str) -> tuple[Habits, float, int]:
+        """What a model does with ordinary text before any attack: its replies, its loss, and the tokens of the text."""
         model = self._loaded(source)
-        return Habits.of(model, self._form), heldout_loss(model)
+        return Habits.of(model, self._form), heldout_loss(model), heldout_tokens(model)
 
     def _asked(self, model: TextModel, prints: FingerprintSet) -> tuple[int, int, dict[Channel, Proof]]:
         """Hits and answers in text, and the tests by all channels."""
