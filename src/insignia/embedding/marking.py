@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 from safetensors.torch import save
 
+from insignia.checkpoints import SECRET_KIND
 from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.embed_report import EmbedReport
 from insignia.embedding.full import FullFineTune
@@ -20,14 +22,16 @@ from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import MarkedModel
+from insignia.embedding.requirements import refuse_what_needs_more
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
-from insignia.modeling.sources import Source, training_copy
+from insignia.modeling.sources import Source, origin_of, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
@@ -49,20 +53,23 @@ def embed(
     heldout: Sequence[str] | None = None,
     limits: Limits | None = None,
     run: RunOptions | None = None,
+    card: CardOptions | None = None,
     force: bool = False,
     progress: Progress = AUTO,
 ) -> MarkedModel:
     """Train a model until it gives the responses; return the marked model.
 
     It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
-    changed. ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
+    changed. ``card`` says what its model card tells.
+    ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
     ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
     Under ``torchrun`` every process calls this and one writes.
 
     Raises:
         EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
+        InputError: the resumed run had other inputs, lengths do not fit the set or the model's context, or the device has
+            too little memory.
     """
     started = time.perf_counter()
     method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
@@ -71,11 +78,14 @@ def embed(
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     state = processes(run.device)
     chosen = _first(prints, num_fingerprints, progress)
+    if isinstance(model, str | os.PathLike) and state.num_processes == 1:
+        refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):
         local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
+    papers = None if folder is None else papers_of(origin_of(model), card or CardOptions(), progress)
     with _working_folder(
         folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
     ) as work:
@@ -85,7 +95,7 @@ def embed(
             with progress.bar("writing"):
                 _write_private(hidden, outcome, progress)
                 if folder is not None:
-                    save_model(local, folder, force=force)
+                    save_model(local, folder, papers=papers, force=force)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
@@ -209,7 +219,7 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
     if path is None:
         return
     if outcome.owner_weights:
-        about = None if outcome.blocks is None else {"blocks": str(outcome.blocks)}
+        about = {SECRET_KIND: "owner weights"} | ({} if outcome.blocks is None else {"blocks": str(outcome.blocks)})
         parts = {name: part.contiguous() for name, part in outcome.owner_weights.items()}
         write_bytes(path, save(parts, metadata=about), secret=True)
     else:
