@@ -27,11 +27,12 @@ _GROUPS = {
     "Mark": "plan, generate, embed, check, vector, stamp",
     "License": "issue, licensees, trace",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
-    "Test": "finetune, attack, evaluate, evaluate robustness, export",
+    "Test": "finetune, attack, evaluate, evaluate harmlessness, evaluate robustness, export",
 }
 _HOMES = {
     "unlock": "lock:unlock",
     "list": "listing:list_parts",
+    "evaluate harmlessness": "harmlessness:harmlessness",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name
 # What the extra 'torch' installs, by the names that a module imports first.
