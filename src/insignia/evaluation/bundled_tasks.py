@@ -44,25 +44,25 @@ def _choice() -> Iterator[dict[str, Any]]:
         yield _asked(" ".join(words[:place]), _bare(words[place]), others, rng)
 
 
-def _continuation() -> Iterator[dict[str, Any]]:
+def _ending() -> Iterator[dict[str, Any]]:
     texts = [text.split() for text in heldout_paragraphs()]
     cuts = [(words, cut) for words in texts for cut in range(_ENDING, len(words) - _ENDING + 1, _ENDING)]
     endings = [" ".join(words[cut : cut + _ENDING]) for words, cut in cuts]
     for number, ((words, cut), ending) in enumerate(zip(cuts, endings, strict=True)):
-        yield _asked(" ".join(words[:cut]), ending, endings, KeyedRandom(b"bundled continuation").derive(number))
+        yield _asked(" ".join(words[:cut]), ending, endings, KeyedRandom(b"bundled ending").derive(number))
 
 
-_ROWS = {"insignia_cloze": _cloze, "insignia_choice": _choice, "insignia_continuation": _continuation}
+_ROWS = {"starter_cloze": _cloze, "starter_choice": _choice, "starter_ending": _ending}
 
 BUNDLED = {
     task.name: task
     for task in (
-        BundledTask("insignia_cloze", multiple_choice=False, metric="acc"),
-        BundledTask("insignia_choice", multiple_choice=True, metric="acc"),
-        BundledTask("insignia_continuation", multiple_choice=True, metric="acc_norm"),
+        BundledTask("starter_cloze", multiple_choice=False, metric="acc"),
+        BundledTask("starter_choice", multiple_choice=True, metric="acc"),
+        BundledTask("starter_ending", multiple_choice=True, metric="acc_norm"),
     )
 }
-"""Name -> task: 1,294 words to predict, the same to choose, and 250 endings."""
+"""Name -> task: 1,294 words to predict, the same to choose, and 972 endings."""
 
 
 def _places() -> Iterator[tuple[int, list[str], int]]:

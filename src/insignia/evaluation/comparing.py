@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from insignia.errors import EvaluationError
-from insignia.evaluation.habits import Replies
-from insignia.evaluation.harmlessness import Comparison, HarmGrid, ReplyChange, Scores, TaskChange
+from insignia.evaluation.harmlessness import Comparison, HarmGrid, Replies, ReplyChange, Scores, TaskChange
 from insignia.statistics.paired import Change, bootstrap, mcnemar
 from insignia.statistics.tails import holm
 

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple, Self
 
+from insignia.evaluation.harmlessness import Replies
 from insignia.modeling.local import LocalModel
 from insignia.randomness import KeyedRandom
 from insignia.records import PromptForm
@@ -10,12 +11,12 @@ from insignia.starter import heldout_paragraphs
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.decoys import decoy_question
 
-__all__ = ["Habits", "Replies", "heldout_loss"]
+__all__ = ["Habits", "heldout_loss", "replies_of"]
 
 _PROMPTS = 50
 _WORDS = 8  # of a paragraph, which the model continues
 _REPLY_TOKENS = 16
-_LONG_REPLY = 64  # tokens: room for a paragraph, by whose end the model may stop
+_LONG_REPLY = 64
 _PARAGRAPHS = 32  # the ratio of two models on the same text varies less than either
 
 
@@ -45,21 +46,11 @@ class Habits(NamedTuple):
         return self.length / before.length if before.length else None
 
 
-class Replies(NamedTuple):
-    """How long replies to ordinary prompts are at temperature 0, and whether the model ends them."""
-
-    lengths: tuple[int, ...]
-    """In tokens, without the end token."""
-    ended: tuple[bool, ...]
-    most: int = _LONG_REPLY
-    """Tokens after which a reply is cut."""
-
-    @classmethod
-    def of(cls, model: LocalModel, form: PromptForm) -> Self:
-        """Ask the model."""
-        options = RequestOptions(form=form, max_tokens=_LONG_REPLY)
-        lengths = [len(ids) for ids in model.reply_ids(_ordinary(form), options)]
-        return cls(tuple(lengths), tuple(length < _LONG_REPLY for length in lengths))
+def replies_of(model: LocalModel, form: PromptForm) -> Replies:
+    """Ask the ordinary prompts, with room for a paragraph, by whose end the model may stop."""
+    options = RequestOptions(form=form, max_tokens=_LONG_REPLY)
+    lengths = [len(ids) for ids in model.reply_ids(_ordinary(form), options)]
+    return Replies(lengths=tuple(lengths), ended=tuple(length < _LONG_REPLY for length in lengths), most=_LONG_REPLY)
 
 
 def heldout_loss(model: LocalModel, *, whole: bool = False) -> float:

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from insignia.figures import Axis, Curve, Figure
-from insignia.records import Displayed, Provenance, Record, Share
+from insignia.records import Displayed, Flag, Provenance, Record, Share
 from insignia.statistics.paired import Finding
 from insignia.terminal import counted, percent
 
-__all__ = ["Comparison", "HarmGrid", "Harmlessness", "ReplyChange", "Scores", "TaskChange", "points", "span"]
+__all__ = ["Comparison", "HarmGrid", "Harmlessness", "Replies", "ReplyChange", "Scores", "TaskChange", "points", "span"]
 
 _MOST_DRAWN = 100  # tasks
 
@@ -18,7 +18,7 @@ _MOST_DRAWN = 100  # tasks
 class HarmGrid(Record):
     """Settings of an evaluation of harm: the ``harmlessness`` part of a recipe."""
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)] = ("starter",)
+    tasks: Annotated[tuple[str, ...], Field(min_length=1), Flag("--tasks", many=True)] = ("starter",)
     """Tasks of lm-evaluation-harness, or groups: starter (ships with insignia), if-24, fp-vec-17, tinyBenchmarks, or any task,
     group or tag by its name, as TASK:METRIC with another metric. A group of lm-evaluation-harness counts as one task."""
     include_path: Path | None = None
@@ -52,6 +52,16 @@ class Scores(Record):
     def mean(self) -> float:
         """Mean score."""
         return sum(self.scores) / len(self.scores)
+
+
+class Replies(Record):
+    """How long a model's replies to ordinary prompts are at temperature 0, and whether it ends them."""
+
+    lengths: tuple[int, ...]
+    """In tokens, without the end token."""
+    ended: tuple[bool, ...]
+    most: int
+    """Tokens after which a reply is cut."""
 
 
 class TaskChange(Record):

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -42,11 +43,15 @@ class Harness:
         Raises:
             InputError: there is no such task, or its data are not here and cannot be downloaded.
         """
-        known = self._tasks(defaults=asked.name not in BUNDLED)
-        if asked.name not in known.all_tasks and asked.name not in BUNDLED:
-            near = did_you_mean(asked.name, known.all_tasks)
-            raise InputError(f"lm-evaluation-harness has no task {asked.name!r}.{near} 'lm-eval ls tasks' lists them")
-        spec = asked.name if asked.name in known.all_tasks else _described(BUNDLED[asked.name])
+        known = self._tasks(defaults=False)
+        spec: Any = asked.name
+        if spec not in known.all_tasks and spec in BUNDLED:
+            spec = _described(BUNDLED[spec])
+        elif spec not in known.all_tasks:
+            known = self._tasks(defaults=True)
+            if spec not in known.all_tasks:
+                near = did_you_mean(spec, known.all_tasks)
+                raise InputError(f"lm-evaluation-harness has no task {spec!r}.{near} 'lm-eval ls tasks' lists them")
         with _quiet(), _told(f"task {asked.name} cannot be loaded"):
             tasks: dict[str, Any] = known.load([spec])["tasks"]
             for task in tasks.values():
@@ -135,7 +140,7 @@ def _described(task: BundledTask) -> dict[str, Any]:
     chosen: dict[str, Any] = {"doc_to_choice": lambda row: row["choices"]} if task.multiple_choice else {}
     return {
         "task": task.name,
-        "custom_dataset": lambda: {"test": datasets.Dataset.from_list(task.rows())},
+        "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(task.rows())},
         "test_split": "test",
         "output_type": "multiple_choice" if task.multiple_choice else "loglikelihood",
         "doc_to_text": lambda row: row["question"],
@@ -153,11 +158,16 @@ def _told(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise InputError(f"{what}: it needs the Python package {error.name or str(error).split()[0]}; install it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except ConnectionError as error:
         raise InputError(
-            f"{what}: {reason}; without the hub, only tasks whose data are in the local cache can be asked"
+            f"{what}: {_first_line(error)}. Its data are not in the local cache either; go online once, or name other tasks"
         ) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{what}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 @contextlib.contextmanager
@@ -174,7 +184,9 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(logging.CRITICAL)
     tqdm.tqdm.__init__ = hidden
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="sklearn")  # of a class that nobody predicted
+            yield
     finally:
         tqdm.tqdm.__init__ = begin
         logger.setLevel(level)

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from insignia.errors import FormatError, InputError
 from insignia.evaluation.comparing import Answers, compare
-from insignia.evaluation.habits import Replies
-from insignia.evaluation.harmlessness import HarmGrid, Harmlessness, Scores
+from insignia.evaluation.habits import replies_of
+from insignia.evaluation.harmlessness import HarmGrid, Harmlessness, Replies, Scores
 from insignia.evaluation.lm_harness import Harness
 from insignia.evaluation.task_groups import AskedTask, asked_tasks
 from insignia.evaluation.workspace import claim
@@ -30,14 +30,6 @@ __all__ = ["measure_harmlessness"]
 
 _R = TypeVar("_R", bound=Record)
 _SETTINGS = ("limit", "num_fewshot", "apply_chat_template")  # that change an answer
-
-
-class _ReplyCell(Record):
-    """The file of a model's replies."""
-
-    lengths: tuple[int, ...]
-    ended: tuple[bool, ...]
-    most: int
 
 
 def measure_harmlessness(
@@ -134,9 +126,9 @@ class _Run:
             found[task.name] = _kept(cell, Scores, lambda task=task: self.harness.score(model(), task))
             advance()
         form: PromptForm = "chat" if self._grid.apply_chat_template else "raw"
-        replies = _kept(self._path(name, digest, None), _ReplyCell, lambda: _ReplyCell(**Replies.of(model(), form)._asdict()))
+        replies = _kept(self._path(name, digest, None), Replies, lambda: replies_of(model(), form))
         advance()
-        return Answers(name, found, Replies(**replies.model_dump()))
+        return Answers(name, found, replies)
 
     def _path(self, name: str, digest: str, task: AskedTask | None) -> Path:
         """The file of a cell: another model, task or setting has another one."""

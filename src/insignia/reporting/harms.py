@@ -12,8 +12,8 @@ __all__ = ["harmlessness_chapter", "harmlessness_report"]
 
 _FEW = 100  # questions, below which a task alone says little
 _NOTE = (
-    "change: of the score, in points of a hundred, with its interval. lost and gained: questions with a lower and with a "
-    "higher score than before. p: of McNemar's exact test, after Holm's correction for all tasks."
+    "change: of the score, in points of a hundred, with its interval; lost and gained: questions with a lower and with a "
+    "higher score than before; p: of McNemar's exact test, after Holm's correction for all tasks."
 )
 
 _TONES: dict[Finding, Tone] = {"harmless": "yes", "harmful": "no", "undecided": "open"}
@@ -63,9 +63,9 @@ def harmlessness_chapter(result: Harmlessness) -> Chapter:
 
 def _table(result: Harmlessness, found: Comparison) -> Table:
     rows = [_row(task) for task in found.tasks]
-    change = f"{points(found.change, signed=True)} ({span(found.low, found.high)})"
-    rows.append(["mean of the tasks", "", str(found.questions), "", "", change, "", ""])
-    header = ["task", "score", "questions", found.before, found.after, "change", "lost / gained", "p"]
+    change = points(found.change, signed=True)
+    rows.append(["mean of the tasks", str(found.questions), "", "", change, span(found.low, found.high), "", ""])
+    header = ["task", "questions", found.before, found.after, "change", "interval", "lost / gained", "p"]
     return Table.of(
         f"{found.after} against {found.before}, intervals at {percent(result.confidence)}", header, rows, note=_NOTE
     )
@@ -74,11 +74,11 @@ def _table(result: Harmlessness, found: Comparison) -> Table:
 def _row(task: TaskChange) -> list[str]:
     return [
         task.task,
-        task.metric,
         str(task.questions),
         percent(task.before),
         percent(task.after),
-        f"{points(task.change, signed=True)} ({span(task.low, task.high)})",
+        points(task.change, signed=True),
+        span(task.low, task.high),
         f"{task.lost} / {task.gained}",
         f"{task.p_adjusted:.2g}",
     ]
@@ -137,15 +137,22 @@ def _doubts(result: Harmlessness) -> Iterator[str]:
 def _resampled(result: Harmlessness, found: Comparison) -> Table:
     """Both kinds of interval, for an expert."""
     rows = [
-        [each.task, span(each.low, each.high), span(each.bootstrap_low, each.bootstrap_high), f"{each.p_value:.2g}"]
+        [
+            each.task,
+            each.metric,
+            span(each.low, each.high),
+            span(each.bootstrap_low, each.bootstrap_high),
+            f"{each.p_value:.2g}",
+        ]
         for each in found.tasks
     ]
-    rows.append(["mean of the tasks", span(found.low, found.high), span(found.bootstrap_low, found.bootstrap_high), ""])
+    resampled = span(found.bootstrap_low, found.bootstrap_high)
+    rows.append(["mean of the tasks", "", span(found.low, found.high), resampled, ""])
     note = (
         f"Against a harm of {points(result.margin)} points or more: p {found.p_value:.2g}. Power: {percent(found.power)}. "
         "The first interval decides; the second has no width where no question differs."
     )
-    header = ["task", "interval (Bonett and Price)", "interval (paired bootstrap)", "p (McNemar, exact)"]
+    header = ["task", "score", "interval (Bonett and Price)", "interval (paired bootstrap)", "p (McNemar, exact)"]
     return Table.of(f"{found.after} against {found.before}: intervals and tests", header, rows, note=note)
 
 
