@@ -13,7 +13,7 @@ from written_page import write_or_compare
 import insignia
 from insignia import embedding, generation, records, vectors
 from insignia.attacks import finetuning
-from insignia.evaluation import attack_grid, attacking, grid, robustness
+from insignia.evaluation import attack_grid, attacking, grid, harmlessness, measuring_harm, robustness
 from insignia.keyring import options as verify_options
 from insignia.registry import Registry
 from insignia.statistics import nulls
@@ -21,6 +21,7 @@ from insignia.suspects import base as suspect
 from insignia.suspects import endpoint
 
 TARGET = Path(__file__).parent / "reference" / "api.md"
+LONGEST_DEFAULT = 200
 SECTIONS: dict[str, list[tuple[str, Any]]] = {
     "Functions": [
         (f"insignia.{name}", getattr(insignia, name))
@@ -36,7 +37,10 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
             "quiet",
         )
     ]
-    + [("insignia.evaluation.measure_robustness", attacking.measure_robustness)],
+    + [
+        ("insignia.evaluation.measure_robustness", attacking.measure_robustness),
+        ("insignia.evaluation.measure_harmlessness", measuring_harm.measure_harmlessness),
+    ],
     "Keyring and models": [
         ("insignia.Keyring", insignia.Keyring),
         ("insignia.LocalModel", insignia.LocalModel),
@@ -50,6 +54,7 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.suspects.base.RequestOptions", suspect.RequestOptions),
         ("insignia.evaluation.Grid", grid.Grid),
         ("insignia.evaluation.AttackGrid", attack_grid.AttackGrid),
+        ("insignia.evaluation.HarmGrid", harmlessness.HarmGrid),
         ("insignia.evaluation.Mark", attack_grid.Mark),
     ],
     "Results": [
@@ -65,6 +70,9 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.evaluation.Robustness", robustness.Robustness),
         ("insignia.evaluation.AttackOutcome", robustness.AttackOutcome),
         ("insignia.evaluation.Proof", robustness.Proof),
+        ("insignia.evaluation.Harmlessness", harmlessness.Harmlessness),
+        ("insignia.evaluation.harmlessness.Comparison", harmlessness.Comparison),
+        ("insignia.evaluation.harmlessness.TaskChange", harmlessness.TaskChange),
     ],
 }
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -152,6 +160,7 @@ def _fields(value: Any) -> str:
         if name == "name" and isinstance(field.default, str):
             continue
         default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        default = default if len(default) < LONGEST_DEFAULT else "the bundled recipe's"
         rows.append(f"| `{name}` | {default} | {sentences.get(name, '')} |")
     return "\n".join(["| field | default | |", "|---|---|---|", *rows, ""]) if rows else ""
 
