@@ -101,15 +101,14 @@ def issue(
         theirs = book.code.words(rng, [licensee])[0].nonzero()[0].tolist()
         chosen, scale, unrelated = FingerprintVector(vector, blocks=theirs), options.scale, options.unrelated
         report = stamp(model, chosen, out=out, scale=scale, unrelated=unrelated, force=force, progress=progress)
-        weights = digests(out)
-        book.finish(licensee, weights)
+        book.finish(licensee, report.weights)
     return IssueReport(
         licensee=licensee,
         out=str(out),
         bytes=report.bytes,
         licensees=len(book.copies),
         lineage_similarity=report.lineage_similarity,
-        weights=weights,
+        weights=report.weights,
         seconds=round(time.perf_counter() - started, 3),
     )
 

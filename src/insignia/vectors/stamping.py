@@ -1,7 +1,6 @@
 """Stamping: add vectors to a model's files on all cores, a few rows at a time."""
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry
+from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
 from insignia.modeling.loading import token_ids
@@ -21,11 +20,12 @@ from insignia.progress import AUTO, Progress
 from insignia.records import Displayed
 from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
+from insignia.vectors.hashed_writer import HashedWriter
 from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import DERIVED, refuse_unrelated, similarities
 from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
-from insignia.vectors.threads import in_threads
+from insignia.vectors.threads import in_lanes
 
 __all__ = ["StampReport", "stamp"]
 
@@ -41,6 +41,8 @@ class StampReport(Displayed):
     tensors_changed: int
     lineage_similarity: float
     """Lowest similarity of a layer to the base: near 1 for a derived model, near 0 for an unrelated one."""
+    weights: dict[str, str]
+    """File name -> BLAKE3 digest of each safetensors file."""
     notes: tuple[str, ...]
     seconds: float
     """Duration in seconds, without imports."""
@@ -127,10 +129,11 @@ def stamp(
     return StampReport(
         out=str(out),
         scale=scale,
-        bytes=written,
+        bytes=written.bytes,
         tensors=len(checkpoint.entries),
         tensors_changed=len(run.additions),
         lineage_similarity=run.similarity,
+        weights=written.digests,
         notes=run.notes,
         seconds=round(seconds, 3),
         gigaparameters_per_second=round(numel / seconds / 1e9, 4),
@@ -173,30 +176,33 @@ class _Stamping:
                     " before quantizing it"
                 )
 
-    def write(self, folder: Path, progress: Progress) -> int:
-        """Write every shard; return the number of bytes."""
+    def write(self, folder: Path, progress: Progress) -> HashedWriter:
+        """Write every shard; return the writer, which is done."""
         with (
-            CheckpointWriter(folder, self._model.headers) as writer,
+            HashedWriter(folder, self._model.headers) as writer,
             progress.bar("stamping", sum(entry.size for entry in self._model.entries.values()), unit="B") as advance,
         ):
 
-            def run(entry: Entry) -> None:
-                for first, last in row_spans(entry):
-                    piece = _Piece(entry, first, last)
+            def run(piece: _Piece) -> None:
+                entry = piece.entry
+                try:
                     data = self._stamped(piece) if entry.name in self.additions else self._copy(piece)
-                    writer.write(entry.name, first * entry.columns * entry.itemsize, data)
-                    advance(len(data), "")
+                    writer.write(entry.name, piece.first * entry.columns * entry.itemsize, data)
+                except BaseException:
+                    writer.abandon()
+                    raise
+                advance(len(data), "")
 
-            in_threads(self._turns(), run)
-            return writer.bytes
+            in_lanes(self._lanes(), run)
+            return writer
 
-    def _turns(self) -> Iterator[Entry]:
-        """All tensors, one from each shard in turn, so that threads write to different files."""
+    def _lanes(self) -> list[Iterator[_Piece]]:
+        """The pieces of each shard in the order of the file; the largest shard first, so that threads end together."""
         shards: dict[str, list[Entry]] = {}
         for entry in self._model.entries.values():
             shards.setdefault(entry.shard, []).append(entry)
-        for turn in itertools.zip_longest(*shards.values()):
-            yield from filter(None, turn)
+        largest = sorted(shards.values(), key=lambda entries: -sum(entry.size for entry in entries))
+        return [(_Piece(entry, *span) for entry in entries for span in row_spans(entry)) for entries in largest]
 
     def _copy(self, piece: _Piece) -> memoryview:
         entry = piece.entry
