@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,12 +124,15 @@ class _Run:
         for task in tasks:
             advance(0, f"{name}, {task.name}")
             cell = self._path(name, digest, task)
-            found[task.name] = _kept(cell, Scores, lambda task=task: self.harness.score(model(), task))
+            found[task.name] = _kept(cell, Scores, partial(self._scores, model, task))
             advance()
         form: PromptForm = "chat" if self._grid.apply_chat_template else "raw"
         replies = _kept(self._path(name, digest, None), Replies, lambda: replies_of(model(), form))
         advance()
         return Answers(name, found, replies)
+
+    def _scores(self, model: Callable[[], LocalModel], task: AskedTask) -> Scores:
+        return self.harness.score(model(), task)
 
     def _path(self, name: str, digest: str, task: AskedTask | None) -> Path:
         """The file of a cell: another model, task or setting has another one."""

@@ -26,7 +26,9 @@ _TITLES = {
 
 def harmlessness_report(result: Harmlessness) -> Document:
     """A table of tasks for each comparison, and the answer below it."""
-    blocks = [block for found in result.comparisons for block in (_table(result, found), *_below(result, found))]
+    blocks = list[Block]()
+    for found in result.comparisons:
+        blocks += [_table(result, found), *_below(result, found)]
     return Document(result.heading, tuple(blocks), result.model_dump(mode="json"))
 
 
