@@ -4,6 +4,7 @@
 found · 4 inconclusive.
 """
 
+import io
 import logging
 import os
 import sys
@@ -35,8 +36,14 @@ _HOMES = {
     "evaluate harmlessness": "harmlessness:harmlessness",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name
-# What the extra 'torch' installs, by the names that a module imports first.
-_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
+# What extras install, by the names that a module imports first.
+_MISSING = {
+    **dict.fromkeys(
+        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"),
+        MissingExtraError("running or changing a model on this machine", "torch"),
+    ),
+    "numpy": MissingExtraError("the arithmetic of licensees", "licensing"),
+}
 
 
 def target(verb: str) -> str:
@@ -101,6 +108,8 @@ def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  closed by the caller, as by >&-
     sys.stderr = sys.stderr or sys.stdout
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what an old code page lacks, as standard error shows it
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
@@ -110,9 +119,10 @@ def main() -> None:
     except InsigniaError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OF_TORCH:
+        missing = _MISSING.get((error.name or "").partition(".")[0])
+        if missing is None:
             raise
-        _fail(str(MissingExtraError("running or changing a model on this machine", "torch")))
+        _fail(str(missing))
     except ValueError as error:
         from pydantic import ValidationError
 
