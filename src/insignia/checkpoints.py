@@ -21,10 +21,11 @@ from typing import Any, Self
 from insignia.errors import ModelError
 from insignia.offset_files import OffsetFile
 
-__all__ = ["INDEX", "LEFT", "RIGHT", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
+__all__ = ["INDEX", "LEFT", "RIGHT", "SECRET_KIND", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
 
 INDEX = "model.safetensors.index.json"
 LEFT, RIGHT = ".left", ".right"  # suffixes of the two factors that replace a tensor
+SECRET_KIND = "insignia"  # noqa: S105  a field in the metadata of files that are secret: publishing refuses them by it
 _ONLY = "model.safetensors"
 _MAX_HEADER = 100_000_000  # the format's own limit
 _BYTES = {  # per element
@@ -222,9 +223,9 @@ class CheckpointWriter:
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
-    """Header bytes of a shard with tensors (name, dtype, shape) in this order."""
-    content: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]], **about: str) -> bytes:
+    """Header bytes of a shard with tensors (name, dtype, shape) in this order; ``about`` goes into its metadata."""
+    content: dict[str, Any] = {"__metadata__": {"format": "pt", **about}}
     end = 0
     for name, dtype, shape in tensors:
         start, end = end, end + math.prod(shape) * _BYTES[dtype]

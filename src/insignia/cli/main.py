@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insignia.errors import InsigniaError, MissingExtraError
 from insignia.flags.deferred_verbs import Verbs, add_verb
+from insignia.flags.outcomes import explained
 from insignia.terminal import has_control_characters, printable
 
 if TYPE_CHECKING:
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "app", "main", "stages", "target"]
 
 _GROUPS = {
-    "Start here": "demo, init, show, list, env",
+    "Start here": "demo, init, init run, run, show, list, env",
     "Mark": "plan, generate, embed, check, vector, stamp",
     "License": "issue, licensees, trace",
+    "Publish": "publish",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
     "Test": "finetune, attack, evaluate, evaluate harmlessness, evaluate robustness, export",
 }
@@ -34,16 +35,9 @@ _HOMES = {
     "unlock": "lock:unlock",
     "list": "listing:list_parts",
     "evaluate harmlessness": "harmlessness:harmlessness",
+    "init run": "init_run:init_run",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name
-# What extras install, by the names that a module imports first.
-_MISSING = {
-    **dict.fromkeys(
-        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"),
-        MissingExtraError("running or changing a model on this machine", "torch"),
-    ),
-    "numpy": MissingExtraError("the arithmetic of licensees", "licensing"),
-}
 
 
 def target(verb: str) -> str:
@@ -116,27 +110,10 @@ def main() -> None:
     _quiet_libraries()
     try:
         app(prog_name="insignia")  # also the name that completion goes by
-    except InsigniaError as error:
-        _fail(str(error))
-    except ModuleNotFoundError as error:
-        missing = _MISSING.get((error.name or "").partition(".")[0])
-        if missing is None:
+    except Exception as error:
+        if (said := explained(error)) is None:
             raise
-        _fail(str(missing))
-    except ValueError as error:
-        from pydantic import ValidationError
-
-        from insignia.registry import explain
-
-        if not isinstance(error, ValidationError):
-            raise
-        _fail(f"a setting cannot be: {explain(error)}")
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which a light command has not loaded
-            raise
-        _fail("the device is out of memory; use a smaller --batch-size, --dtype bfloat16, --method lora or --device cpu")
-    except OSError as error:
-        _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
+        _fail(said)
 
 
 def _quiet_libraries() -> None:

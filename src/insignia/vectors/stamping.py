@@ -13,9 +13,10 @@ from torch import Tensor
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
+from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.loading import token_ids
 from insignia.modeling.saving import copy_companions
-from insignia.modeling.sources import Source, model_files, source_name
+from insignia.modeling.sources import Source, model_files, origin_of, source_name
 from insignia.progress import AUTO, Progress
 from insignia.records import Displayed
 from insignia.terminal import size
@@ -89,6 +90,7 @@ def stamp(
     *vectors: FingerprintVector | VectorReport | str | Path,
     out: str | Path,
     scale: float = 1.0,
+    card: CardOptions | None = None,
     force: bool = False,
     unrelated: bool = False,
     progress: Progress = AUTO,
@@ -98,6 +100,7 @@ def stamp(
     Shards, tensor order, tokenizer, configuration and the bytes of other tensors stay the same. Models are read tensor by
     tensor from their files; a model in memory is written to a temporary folder first. A vector is a folder, or the report of
     ``vector``. A negative scale removes fingerprints. ``unrelated`` stamps a model that is not derived from the base.
+    ``card`` says what its model card tells.
 
     Raises:
         InputError: no vector, a scale that is not finite, another architecture, or a model not derived from the base.
@@ -119,12 +122,14 @@ def stamp(
         if len({vector.folder.resolve() for vector in opened}) < len(opened):
             raise InputError("a vector was given twice; give it once, with twice the --scale if that is meant")
         checkpoint = stack.enter_context(Checkpoint(source))
+        papers = papers_of(origin_of(model), card or CardOptions(), progress)
         started = time.perf_counter()
         run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
         with new_folder(out, force=force) as scratch:
             written = run.write(scratch, progress)
             seconds = time.perf_counter() - started
             copy_companions(source, scratch)
+            papers.write(scratch)
     numel = sum(entry.numel for entry in checkpoint.entries.values())
     return StampReport(
         out=str(out),
