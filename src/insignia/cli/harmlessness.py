@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.evaluate import refuse_file_name
 from insignia.evaluation import HarmGrid
+from insignia.files import refuse_file_name
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Output
@@ -38,7 +38,7 @@ def harmlessness(
         insignia evaluate harmlessness --base BASE --model marked --tasks if-24 -o harm
         insignia evaluate harmlessness --base BASE --model marked --sibling SIBLING --stamped stamped --tasks piqa,sciq -o harm
     """
-    refuse_file_name(out, "harmlessness")
+    refuse_file_name(out, holding=", with harmlessness.md and harmlessness.json in it")
     from insignia.evaluation import measure_harmlessness
     from insignia.reporting.base import write_report
     from insignia.reporting.harms import harmlessness_report
