@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 # insignia in a container: small, without root, offline while it runs. docs/how-to/containers.md says how to build and use it.
 #
 #   docker build -t insignia .                                                              # CPU
@@ -25,14 +24,3 @@ USER insignia
 WORKDIR /work
 ENTRYPOINT ["insignia"]
 CMD ["--help"]
-=======
-# docker build -t insignia . && docker run --rm -v "$PWD:/work" insignia verify prints.json --endpoint URL --name MODEL
-# Without torch, for asking an API and checking evidence; --build-arg EXTRAS=[torch] for models.
-FROM python:3.13-slim
-ARG EXTRAS=""
-COPY . /source
-RUN pip install --no-cache-dir "/source${EXTRAS}" && rm -r /source && useradd --create-home owner
-USER owner
-WORKDIR /work
-ENTRYPOINT ["insignia"]
->>>>>>> main
