@@ -1,6 +1,7 @@
 """Verbs whose modules load when they are called: the list of verbs reads its sentences from their source."""
 
 import ast
+import difflib
 import importlib
 import inspect
 import re
@@ -33,6 +34,10 @@ class Verbs(TyperGroup):
         """As click's, with a verb of two words first; ``ctx`` is of a class of its own in typer's private copy of click."""
         if (two := " ".join(args[:2])) in self.commands:
             args = [two, *args[2:]]
+        elif len(args) > 1 and not Path(args[1]).exists():
+            pairs = [verb for verb in self.commands if verb.startswith(f"{args[0]} ")]
+            if near := difflib.get_close_matches(two, pairs, n=1, cutoff=0.85):
+                ctx.fail(f"No such command '{two}'. Did you mean '{near[0]}'?")
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and command_of(str(stub.name), vars(stub.callback)["target"]), rest
 
