@@ -87,7 +87,8 @@ def test_python_examples_import_what_exists(page):
 
 @every_page
 def test_no_place_is_left_to_be_filled(page):
-    assert re.findall(r"(?<!\$)\{\{.*|\bTO ?BE MEASURED\b|\b(?:TBD|TODO|FIXME|XXX)\b|\?\?\?", page.read_text(encoding="utf-8")) == []
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"(?<!\$)\{\{.*|\bTO ?BE MEASURED\b|\b(?:TBD|TODO|FIXME|XXX)\b|\?\?\?", text) == []
 
 
 def test_the_example_of_a_fingerprint_file_is_one():
