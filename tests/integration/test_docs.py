@@ -36,8 +36,7 @@ def _commands(page: Path) -> list[list[str]]:
     """Arguments of every ``insignia`` in the page's shell blocks, launchers before it cut off."""
     lines = "\n".join(_blocks(page, "sh", "console", "bash")).replace("\\\n", " ").splitlines()
     words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines if "insignia" in line]
-    made = {("pip", "install"), ("docker", "build")}  # what is named insignia there is a package or an image
-    commands = [line[line.index("insignia") + 1 :] for line in words if "insignia" in line and tuple(line[:2]) not in made]
+    commands = [line[line.index("insignia") + 1 :] for line in words if "insignia" in line]
     return [command[2:] if command[0] == "--plugin" else command for command in commands]  # test_plugins.py runs those
 
 
@@ -56,6 +55,14 @@ def test_relative_links_lead_somewhere(page):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in _anchors(target), link
+
+
+def test_the_menu_of_the_site_and_the_index_have_every_page():
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.is_relative_to(ROOT / "docs")}
+    menu = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(menu) == sorted(pages)
+    index = re.findall(r"\]\(([^)#]+\.md)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    assert {"README.md", *index} == pages
 
 
 @every_page
@@ -87,8 +94,10 @@ def test_python_examples_import_what_exists(page):
 
 @every_page
 def test_no_place_is_left_to_be_filled(page):
-    text = page.read_text(encoding="utf-8")
-    assert re.findall(r"(?<!\$)\{\{.*|\bTO ?BE MEASURED\b|\b(?:TBD|TODO|FIXME|XXX)\b|\?\?\?", text) == []
+    assert (
+        re.findall(r"(?<!\$)\{\{.*|\bTO ?BE MEASURED\b|\b(?:TBD|TODO|FIXME|XXX)\b|\?\?\?", page.read_text(encoding="utf-8"))
+        == []
+    )
 
 
 def test_the_example_of_a_fingerprint_file_is_one():
