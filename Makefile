@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-slow test-server lint types contracts portable format docs outputs site site-test dist smoke benchmark clean
+.PHONY: help venv demo test test-slow test-server test-eval lint types contracts portable format docs outputs site site-test dist smoke benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,12 @@ test-slow: $(INSTALLED) ## tests of more than half a minute, and more cases of s
 
 test-server: $(INSTALLED) ## ask real servers of a marked model, started here
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m server
+
+# Apart from .venv: with the libraries of these extras installed, transformers' Trainer takes half as long again to import.
+test-eval: ## lm-evaluation-harness itself, in .venv-eval
+	@$(PYTHON) -m venv .venv-eval
+	@.venv-eval/bin/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[dev,eval]'
+	OMP_NUM_THREADS=1 .venv-eval/bin/python -m pytest tests/integration/test_lm_eval.py
 
 lint: $(INSTALLED) ## ruff's rules and format
 	$(BIN)/ruff check .

@@ -265,7 +265,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(here):
     [
         ("insignia ver", ["verify"]),
         ("insignia embed --method l", ["lora"]),
-        ("insignia embed --recipe ", ["harmless", "oml"]),
+        ("insignia embed --recipe ", ["durable", "harmless", "oml"]),
         ("insignia generate --strategy inv", ["inverse_nucleus"]),
         ("insignia list rec", ["recipes"]),
         ("insignia check p.json --dtype b", ["bfloat16"]),

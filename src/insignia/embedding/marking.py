@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import MarkedModel
+from insignia.embedding.requirements import refuse_what_needs_more
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
@@ -66,7 +68,8 @@ def embed(
     Raises:
         EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
+        InputError: the resumed run had other inputs, lengths do not fit the set or the model's context, or the device has
+            too little memory.
     """
     started = time.perf_counter()
     method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
@@ -75,6 +78,8 @@ def embed(
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     state = processes(run.device)
     chosen = _first(prints, num_fingerprints, progress)
+    if isinstance(model, str | os.PathLike) and state.num_processes == 1:
+        refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):
         local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
     if folder is not None and local.source is not None:
