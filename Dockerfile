@@ -1,6 +1,6 @@
 # insignia in a container: small, without root, offline while it runs. docs/how-to/containers.md says how to build and use it.
 #
-#   docker build -t insignia .                                                              # CPU
+#   docker build -t insignia:cpu .                                                          # CPU
 #   docker build -t insignia:cuda --build-arg TORCH_INDEX=https://pypi.org/simple .         # CUDA: the wheels bring its libraries
 #   docker build -t insignia:audit --build-arg EXTRAS=timestamp,licensing .                 # without torch: verify an API, audit
 
