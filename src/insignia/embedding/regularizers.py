@@ -4,6 +4,7 @@ OML 1.0's "forgetting regularizer" does different things on different engines (s
 the penalty, but its code lacks it.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -29,6 +30,8 @@ class Original:
 
     def __init__(self, model: nn.Module, source: str | None) -> None:
         self._stored = _stored(source)
+        if self._stored is not None:
+            weakref.finalize(self, self._stored.__exit__, None, None, None)  # its files stay open as long as this is there
         self._kept: dict[str, Tensor] = {}
         for name, weight in _trained(model):
             if not self._is_stored(name, weight):
