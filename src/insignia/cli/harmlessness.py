@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from insignia.evaluation import HarmGrid
-from insignia.files import refuse_file_name
+
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Output
