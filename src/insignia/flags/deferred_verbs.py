@@ -14,6 +14,11 @@ from typer.core import TyperGroup
 
 __all__ = ["Verbs", "add_verb", "command_of", "examples"]
 
+_PLAIN = {
+    "Input should be a valid number, unable to parse string as a number": "expected a number, such as 0.95",
+    "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
+}
+
 
 class Verbs(TyperGroup):
     """A group of deferred verbs: the one that is called replaces its stub. ``--plugin`` may follow a verb."""
@@ -49,6 +54,7 @@ class Verbs(TyperGroup):
             from insignia.registry import did_you_mean
 
             said = error.message.removeprefix("Value error, ")
+            said = _PLAIN.get(said, said)
             if " is not one of " in said:
                 given, *choices = re.findall("'([^']*)'", said)
                 said += did_you_mean(given, choices)

@@ -103,10 +103,14 @@ def plan_tracing(options: PlanOptions) -> TracingPlan:
     """How many blocks trace a leak, for what the options assume; a reply to a block that is lost or absent hits by chance.
 
     Raises:
-        InputError: there are no licensees, or no number of blocks is enough.
+        InputError: there are no licensees or too many colluders, or no number of blocks is enough.
     """
     if options.licensees is None:
         raise InputError("expected a number of licensees")
+    if options.colluders > options.licensees:
+        raise InputError(
+            f"{options.colluders} colluders are more than the {options.licensees} licensees; give fewer --colluders"
+        )
     points, chances = bias_law(options.colluders)
     return blocks_to_trace(
         points,
