@@ -13,19 +13,21 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from insignia.attacks.finetune_settings import FineTuneSettings
+from insignia.engines import Engine
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel, embedding_rows
-from insignia.modeling.lora import merged, with_lora
-from insignia.modeling.saving import save_model
+from insignia.modeling.lora import add_products, products, with_lora, without_adapters
+from insignia.modeling.process_group import process_rank
+from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Advance, Progress
 from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.terminal import counted
-from insignia.training import LoopOptions, process_rank, processes, train
+from insignia.training import LoopOptions, train
 
 __all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "training_rows"]
 
@@ -85,18 +87,26 @@ def finetune(
     started = time.perf_counter()
     out, settings = Path(out), settings or FineTuneSettings()
     refuse_existing(out, force=force)
-    state = processes(device)
-    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    engine = Engine(device)
+    local = training_copy(model, device=engine.device(device), dtype="float32")
     if local.source is not None:
         refuse_overlap(out, Path(local.source))
     examples = training_rows(rows, local, settings.max_length, progress)
     kept, trained = _split(examples, settings.heldout_share, seed)
-    before = _mean_loss(local.model, kept)
-    steps = _tune(local, trained, settings, seed, progress)
-    after = _mean_loss(local.model, kept)
-    if state.is_main_process:
-        save_model(local, out, force=force)
-    state.wait_for_everyone()
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
+    engine.split(tuned)
+    before = _mean_loss(tuned, kept)
+    steps = _tune(tuned, trained, settings, engine, seed, progress)
+    after = _mean_loss(tuned, kept)
+    if rank is not None:
+        added = products(tuned)
+        local.model = without_adapters(tuned)
+        add_products(local.model, added, local.model.dtype)
+    weights = gathered_weights(local)
+    if engine.state.is_main_process:
+        save_model(local, out, force=force, gathered=weights)
+    engine.state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
         loss_after=after,
@@ -146,11 +156,16 @@ def conversation_rows(
     return kept
 
 
-def _tune(local: LocalModel, trained: Sequence[Example], settings: FineTuneSettings, seed: int, progress: Progress) -> int:
+def _tune(
+    model: PreTrainedModel,
+    trained: Sequence[Example],
+    settings: FineTuneSettings,
+    engine: Engine,
+    seed: int,
+    progress: Progress,
+) -> int:
     """Train in place; the steps taken."""
-    rank = settings.lora_rank
-    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(local.model)
+    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(model)
     tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
     options = LoopOptions(
         max_steps=tuning.steps,
@@ -162,9 +177,7 @@ def _tune(local: LocalModel, trained: Sequence[Example], settings: FineTuneSetti
         save_every_s=math.inf,  # an attack is cheap to repeat
     )
     with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
-        outcome = train(tuned, tuning, options, work=Path(work))
-    if rank is not None:
-        local.model = merged(tuned)
+        outcome = train(model, tuning, options, engine=engine, work=Path(work))
     return outcome.steps
 
 
@@ -259,7 +272,7 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
     return order[:count], order[count:]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
     """Loss in nats per predicted token; None without rows."""
     model.eval()

@@ -40,6 +40,11 @@ class LoRA(GradientMethod):
         """The dtype to load the frozen weights in."""
         return "float32" if self.base_precision == "float32" else "checkpoint"
 
+    @property
+    def can_be_split(self) -> bool:
+        """Unless the frozen weights are packed in 4 bits."""
+        return self.base_precision != "4bit"
+
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         import torch
 

@@ -21,18 +21,19 @@ from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import MarkedModel
 from insignia.embedding.visibility import confidence_at_keys
+from insignia.engines import Engine
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.local import LocalModel
-from insignia.modeling.saving import save_model
+from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
-from insignia.training import TrainingResult, processes
+from insignia.training import TrainingResult
 from insignia.verification import check
 
 __all__ = ["embed"]
@@ -69,23 +70,25 @@ def embed(
     folder, hidden = _places(out, private, method, force=force)
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
-    state = processes(run.device)
+    engine = _engine_for(method, run)
+    state = engine.state
     chosen = _first(prints, num_fingerprints, progress)
     with progress.bar("loading"):
-        local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+        local = training_copy(model, device=engine.device(run.device), dtype=method.dtype)
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
     with _working_folder(
         folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
     ) as work:
-        measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
+        measured, outcome = _train(local, chosen, method, Session(work, run, engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
-        if state.is_main_process:
-            with progress.bar("writing"):
+        with progress.bar("writing"):
+            weights = gathered_weights(local)
+            if state.is_main_process:
                 _write_private(hidden, outcome, progress)
                 if folder is not None:
-                    save_model(local, folder, force=force)
+                    save_model(local, folder, force=force, gathered=weights)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
@@ -158,10 +161,15 @@ def _train(
     progress: Progress,
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
+    engine = session.engine
+    if engine is not None and engine.splits:
+        session = session._replace(trained=method.prepare(prints, local, session.run.seed))
+        engine.split(session.trained.model)
+    base = session.trained or local
     with progress.bar("measuring") as advance:
         texts = heldout if heldout is not None else heldout_paragraphs()
-        yardstick = Yardstick(local, texts, seed=session.run.seed)
-        before = _measure(prints, local, method, yardstick)
+        yardstick = Yardstick(base, texts, seed=session.run.seed)
+        before = _measure(prints, base, method, yardstick)
         advance(0, str(before))
     foreign = foreign_text(before.losses, given=heldout is not None)
     if foreign is not None:
@@ -216,8 +224,14 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
         progress.note(f"this method has no owner weights; {path} was not written")
 
 
-def _own_device(device: str, state: PartialState) -> str:
-    return str(state.device) if device == "auto" and state.num_processes > 1 else device
+def _engine_for(method: Method, run: RunOptions) -> Engine:
+    engine = Engine(run.device, run.deepspeed)
+    if engine.splits and not method.can_be_split:
+        raise InputError(
+            f"method {method.spec()['name']!r} with these options needs whole weights in each process; use torchrun alone or "
+            "ZeRO stage 2, or method full or lora"
+        )
+    return engine
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:

@@ -15,9 +15,9 @@ from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
+from insignia.modeling.process_group import gather, process_rank
 from insignia.progress import Phases
 from insignia.suspects.scoring import Example
-from insignia.training import gather, process_rank
 
 __all__ = ["Marking", "margins"]
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.checkpoints import LEFT, RIGHT
+from insignia.modeling.shards import whole
 
 __all__ = ["Product", "add_products", "factors_of", "merged", "products", "with_lora", "without_adapters"]
 
@@ -52,7 +53,7 @@ def products(model: PreTrainedModel) -> dict[str, Product]:
     found = {}
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
-            down, up = (getattr(layer, part)[_NAME].weight.float() for part in ("lora_A", "lora_B"))
+            down, up = (_values(getattr(layer, part)[_NAME].weight) for part in ("lora_A", "lora_B"))
             up = up * layer.scaling[_NAME]
             stored_by_column = getattr(layer, "fan_in_fan_out", False)  # GPT-2's layers
             found[f"{name.removeprefix(_PREFIX)}.weight"] = Product(down.T, up.T) if stored_by_column else Product(up, down)
@@ -63,8 +64,13 @@ def products(model: PreTrainedModel) -> dict[str, Product]:
 def add_products(model: PreTrainedModel, added: Mapping[str, Product], dtype: torch.dtype) -> None:
     """Add these products to the weights in fp32, and round once to the dtype."""
     for name, (left, right) in added.items():
-        weight = model.get_parameter(name)
-        weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
+        with whole(model.get_parameter(name), change=True) as values:
+            values.copy_(torch.addmm(values.float(), left, right).to(dtype))
+
+
+def _values(weight: Tensor) -> Tensor:
+    with whole(weight) as values:
+        return values.float().clone()
 
 
 def factors_of(added: Mapping[str, Product]) -> dict[str, Tensor]:

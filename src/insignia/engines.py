@@ -1,0 +1,158 @@
+"""How several processes train one model: whole copies (DDP), or weights split over them by FSDP2 or DeepSpeed ZeRO.
+
+The launcher decides, as for any program of accelerate: ``torchrun``, or ``accelerate launch`` with a configuration file. Nothing
+else in this package knows which engine runs. Each gives the result of a single process, up to rounding.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedType, PartialState
+from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_apply_ac, fsdp2_prepare_model
+from torch import nn
+from transformers.integrations import is_deepspeed_available
+
+from insignia.errors import FormatError, InputError, MissingExtraError
+from insignia.files import read_json
+from insignia.modeling.loading import resolve_device
+
+__all__ = ["Engine", "processes"]
+
+
+def processes(device: str) -> PartialState:
+    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
+
+    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
+    """
+    return PartialState(cpu=resolve_device(device).type == "cpu")
+
+
+class Engine:
+    """The processes of a run, and how they share the weights of its model.
+
+    ``deepspeed`` is a DeepSpeed configuration; without one, the launcher's environment is read.
+
+    Raises:
+        InputError: the configuration cannot be used, or there is no launcher.
+        MissingExtraError: DeepSpeed is not installed.
+    """
+
+    def __init__(self, device: str = "auto", deepspeed: Path | None = None) -> None:
+        self._fsdp = _is_set("ACCELERATE_USE_FSDP")
+        self.deepspeed: dict[str, Any] | None = None if deepspeed is None else _configuration(deepspeed)
+        """DeepSpeed's configuration, if a file was given."""
+        with_deepspeed = deepspeed is not None or _is_set("ACCELERATE_USE_DEEPSPEED")
+        if with_deepspeed:
+            _refuse_deepspeed_without_launcher()
+            _quiet_deepspeed(resolve_device(device))
+        if self._fsdp and int(os.environ.get("FSDP_VERSION", "1")) != 2:
+            raise InputError("FSDP version 1 is not supported; write fsdp_version: 2 into the configuration of accelerate")
+        self.state = processes(device)
+        self._plugin = self._deepspeed_plugin() if with_deepspeed else None
+        self._serving: Any = None  # DeepSpeed's engine of a split model that is not trained yet
+
+    @property
+    def splits(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return self._fsdp or (self._plugin is not None and self._plugin.zero_stage == 3)
+
+    def device(self, wanted: str) -> str:
+        """The device to load this process's model on."""
+        if self._fsdp:
+            return "cpu"  # its part goes to the process's own device when the model is split
+        return str(self.state.device) if self.state.num_processes > 1 or self.splits else wanted
+
+    def split(self, model: nn.Module) -> None:
+        """Leave each process its part of the weights, if the engine does that. Forward passes then need all processes.
+
+        Which weights are trained must be fixed by now.
+        """
+        if self._fsdp:
+            accelerator = Accelerator(cpu=self.state.device.type == "cpu")
+            self.adopt(accelerator)
+            if accelerator.state.fsdp_plugin.activation_checkpointing:
+                fsdp2_apply_ac(accelerator, model)
+            fsdp2_prepare_model(accelerator, model)
+        elif self.splits:
+            import deepspeed  # noqa: PLC0415  an extra
+
+            plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": self._zero}
+            self._serving, *_ = deepspeed.initialize(model=model, config=plain)
+
+    def adopt(self, accelerator: Accelerator) -> None:
+        """Prepare Trainer's accelerator; the model may be split already."""
+        if not self._fsdp:
+            return
+        state = accelerator.state
+        if state.distributed_type == DistributedType.MULTI_CPU:  # accelerate's FSDP runs there, but it would choose DDP
+            plugin = FullyShardedDataParallelPlugin()
+            if accelerator.mixed_precision != "no":
+                plugin.set_mixed_precision(accelerator.mixed_precision)
+            state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
+
+    @contextlib.contextmanager
+    def training(self) -> Iterator[None]:
+        """Train within the block: the way in which a split model only computed ends."""
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.optimizer.destroy()  # its hooks; the weights stay split
+        with warnings.catch_warnings():
+            if self._plugin is not None:  # DeepSpeed 0.19 calls collectives by names that torch 2.13 is about to drop
+                warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*is deprecated", category=FutureWarning)
+            yield
+
+    @property
+    def _zero(self) -> dict[str, Any]:
+        """Where the parts of weights are kept; what concerns gradients and the optimizer is left out."""
+        zero: dict[str, Any] = self._plugin.deepspeed_config.get("zero_optimization", {})
+        return {"stage": 3} | ({"offload_param": zero["offload_param"]} if zero.get("offload_param") else {})
+
+    def _deepspeed_plugin(self) -> Any:
+        from accelerate.utils import DeepSpeedPlugin  # noqa: PLC0415  needs DeepSpeed
+
+        plugin = DeepSpeedPlugin(hf_ds_config=self.deepspeed) if self.deepspeed is not None else DeepSpeedPlugin()
+        if plugin.zero_stage == 3:
+            plugin.set_deepspeed_weakref()  # transformers splits the weights as it loads them
+        return plugin
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() in {"1", "true", "yes"}
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    """A DeepSpeed configuration; what it leaves open follows the method's options, so that the result is the same."""
+    config = read_json(path)
+    if not isinstance(config, dict) or not isinstance(config.get("zero_optimization", {}), dict):
+        raise FormatError(f"{path} is not a DeepSpeed configuration; expected a JSON object with zero_optimization")
+    follow = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+    return dict.fromkeys(follow, "auto") | config
+
+
+def _refuse_deepspeed_without_launcher() -> None:
+    if not is_deepspeed_available():
+        raise MissingExtraError("training by DeepSpeed", "deepspeed")
+    if "LOCAL_RANK" not in os.environ:
+        raise InputError(
+            "DeepSpeed needs a launcher: torchrun --nproc-per-node DEVICES --no-python insignia ..., or accelerate launch"
+        )
+
+
+def _quiet_deepspeed(device: torch.device) -> None:
+    """Keep DeepSpeed's news off standard output, which is for results."""
+    if device.type == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    with contextlib.redirect_stdout(sys.stderr):
+        from deepspeed.utils import logger  # noqa: PLC0415  an extra
+
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(sys.stderr)
+    logger.setLevel(logging.ERROR)
