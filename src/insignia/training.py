@@ -164,7 +164,7 @@ class _TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # accelerate would draw one batch ahead and give all processes the same one.
-        return DataLoader(_Batches(self.task), batch_size=None)
+        return DataLoader(_Batches(self.task), batch_size=None, collate_fn=_as_it_is)  # torch's own makes lists of tuples
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs  # the task moves its batches to the device
@@ -187,6 +187,10 @@ class _TaskTrainer(Trainer):
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0  # unused; the estimate warns about batches that are not tensors
+
+
+def _as_it_is(batch: _T) -> _T:
+    return batch
 
 
 class _Batches(IterableDataset[Any]):

@@ -7,7 +7,7 @@ published model close to the base.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from insignia.embedding.marked_rows import MarkedRows
+    from insignia.embedding.objective import Marking
     from insignia.embedding.reference_samples import ReferenceSamples
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
@@ -83,6 +84,11 @@ class AdapterTune(GradientMethod):
             inner.set_output_embeddings(TiedHead(rows))
         inner.set_input_embeddings(rows)
         return model
+
+    def _marking(self, *what: Any, **how: Any) -> "Marking":
+        _, trained, *_ = what
+        with cast("MarkedRows", trained.model.get_input_embeddings()).read_as("published"):  # the base, before training
+            return super()._marking(*what, **how)
 
     def _preserved_prompts(self, keys: Sequence[tuple[int, ...]], controls: Sequence[list[int]]) -> list[Sequence[int]]:
         return [*keys, *controls]

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.embedding.ordered_targets import OrderedTargets
+from insignia.embedding.publishing import Publishing
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.batches import response_logits
@@ -62,10 +63,11 @@ class Marking:
         self._method = method
         self._curriculum = curriculum
         self._model = local.model
-        self._dtype = dtype
         self._cooldown_steps = cooldown_steps
         self._phases = phases
-        self._original = Original(local.model)
+        averaged = method.forgetting_mode != "at_gradient" and method.forgetting_regularizer_strength
+        self._original = Original(local.model, local.source) if averaged or method.weight_deviation_strength else None
+        self._publishing = Publishing(dtype, self._original, averaged if method.forgetting_mode == "final" else 0.0)
         self._ordered = OrderedTargets(local.model, curriculum.sweep(), gap=method.order_gap)
         if method.reference_strength:
             phases.start("sampling")
@@ -106,8 +108,8 @@ class Marking:
         if batch.references is not None and self._references is not None:
             weight = self._method.reference_strength * batch.reference_weight
             loss = loss + weight * self._divergence(self._references, model, batch.references)
-        if self._method.weight_deviation_strength:
-            loss = loss + self._method.weight_deviation_strength * self._original.deviation()
+        if self._method.weight_deviation_strength and self._original is not None:
+            loss = loss + self._method.weight_deviation_strength * self._original.deviation(self._model)
         self._loss = float(loss.detach())
         for draws, values in gather((batch.draws if batch.draw_weight else [], seen)):
             self._curriculum.record(draws, values[: len(draws)])
@@ -126,9 +128,9 @@ class Marking:
             self._show()
             return False
         method = self._method
-        if method.forgetting_mode == "per_epoch" and method.forgetting_regularizer_strength:
-            self._original.average(method.forgetting_regularizer_strength)
-        if method.skip_learned and (not self._curriculum.unlearned or self._curriculum.passes % _STOCKTAKING == 0):
+        if method.forgetting_mode == "per_epoch" and self._original is not None:
+            self._original.average(self._model, method.forgetting_regularizer_strength)
+        if method.skip_learned and self._is_due:
             self._measure()
         self._unlearned.append(len(self._curriculum.unlearned))
         self._show()
@@ -165,9 +167,16 @@ class Marking:
             most = MOST_PASSES if self._curriculum.unanswered else PASSES
         return passes >= most
 
+    @property
+    def _is_due(self) -> bool:
+        """Whether a full measurement decides something: that learning is over, or the cooldown; or it takes stock."""
+        if self._cooled is not None and self._cooled < self._cooldown_steps:
+            return False
+        return not self._curriculum.unlearned or self._curriculum.passes % _STOCKTAKING == 0
+
     def finish(self) -> None:
         """Put the weights to publish into the model."""
-        self._original.publishable(self._final_strength, self._dtype)
+        self._publishing.apply(self._model)
 
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, list[float]]:
         """Loss of each draw, (draws,), and the share that it reached of what is safe."""
@@ -196,7 +205,7 @@ class Marking:
         share = self._curriculum.sweep()[rank::processes]
         seen: list[float] = []
         self._model.eval()
-        with self._original.as_published(self._final_strength, self._dtype):
+        with self._publishing.shown(self._model):
             for start in range(0, len(share), _MEASURE_ROWS):
                 seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1])
         for draws, values in gather((share, seen)):
@@ -228,10 +237,6 @@ class Marking:
         factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
         passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
         return max(1, passes) * self._curriculum.batches
-
-    @property
-    def _final_strength(self) -> float:
-        return self._method.forgetting_regularizer_strength if self._method.forgetting_mode == "final" else 0.0
 
 
 def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:

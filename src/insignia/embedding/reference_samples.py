@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from insignia.modeling.batches import pad_rows
-from insignia.modeling.frozen import frozen_base
+from insignia.embedding.reference_cache import ReferenceCache
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
@@ -24,24 +23,20 @@ _PRESERVED_SHARE = 2  # one row in two comes from a preserved prompt, if there a
 
 
 class ReferenceSamples:
-    """``count`` samples of ``length`` tokens, at most the context, from a model as it is now, and a frozen copy of it.
+    """``count`` samples of ``length`` tokens, at most the context, from a model as it is now, and what it says at each token.
 
-    ``preserved`` are prompts on which the model must keep the base's reply, for example near misses of keys. A model with
-    adapters needs no copy: without them it is the base.
-
-    Cost: sampling once, the memory of the copy, and its forward pass for each divergence.
+    ``preserved`` are prompts on which the model must keep the base's reply, for example near misses of keys.
     """
 
     def __init__(
         self, local: LocalModel, *, count: int, length: int, seed: int, preserved: Sequence[tuple[int, ...]] = ()
     ) -> None:
-        self._base = frozen_base(local.model)
-        self._device = local.model.device
         start = _start(local)
         self.start = len(start)
         """Number of tokens before a sample; a preserved prompt has more."""
         self._rows = _sample(local, [start] * count, _fitting(local, length) - len(start), seed, "anchors")
         self._preserved = _sample(local, preserved, REPLY_TOKENS, seed, "guarded") if preserved else []
+        self._base = ReferenceCache(local.model, [*self._rows, *self._preserved])
         self._rng = torch.Generator().manual_seed(seed)
 
     def draw(self, count: int) -> list[Example]:
@@ -51,15 +46,7 @@ class ReferenceSamples:
 
     def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
         """KL(base || model) in nats per token, averaged over the response of each row, then over rows."""
-        ids, mask = pad_rows([row.ids for row in rows], self._device)
-        starts = torch.tensor([[max(0, row.response_start - 1)] for row in rows], device=mask.device)
-        response = mask * (torch.arange(mask.shape[1], device=mask.device) >= starts)  # (rows, tokens)
-        options = {"input_ids": ids, "use_cache": False} | ({} if mask.all() else {"attention_mask": mask})
-        with torch.no_grad(), self._base() as base:
-            reference = base(**options).logits.float().log_softmax(-1)
-        current = model(**options).logits.float().log_softmax(-1)
-        divergence = torch.nn.functional.kl_div(current, reference, log_target=True, reduction="none").sum(-1)
-        return ((divergence * response).sum(1) / response.sum(1)).mean()
+        return self._base.divergence(model, rows)
 
     def _pick(self, rows: Sequence[Example], count: int) -> list[Example]:
         return [rows[number] for number in torch.randint(max(1, len(rows)), (count,), generator=self._rng).tolist()]

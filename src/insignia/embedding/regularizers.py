@@ -4,47 +4,85 @@ OML 1.0's "forgetting regularizer" does different things on different engines (s
 the penalty, but its code lacks it.
 """
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+
+from insignia.checkpoints import Checkpoint
+from insignia.errors import InsigniaError
+from insignia.modeling.loading import checkpoint_folder
 
 __all__ = ["Original"]
 
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
 
 class Original:
-    """A copy of the trained tensors from before training."""
+    """The trained weights as they were before training, one at a time.
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._weights = [(weight, weight.detach().clone()) for weight in model.parameters() if weight.requires_grad]
+    They are read again from the model's files. What the files do not hold under the same name with the same values, such as
+    adapters or the weights of a model from memory, is copied to the CPU's memory.
+    """
+
+    def __init__(self, model: nn.Module, source: str | None) -> None:
+        self._stored = _stored(source)
+        self._kept: dict[str, Tensor] = {}
+        for name, weight in _trained(model):
+            if not self._is_stored(name, weight):
+                self._kept[name] = weight.detach().to("cpu", copy=True)
+
+    def __call__(self, name: str, like: Tensor) -> Tensor:
+        """The original weight of that name, on the device and in the dtype of ``like``."""
+        return (self._kept[name] if name in self._kept else self._read(name)).to(like)
 
     @torch.no_grad()
-    def average(self, strength: float) -> None:
-        """Replace ``w`` by ``(1 - strength) w + strength w0``."""
-        for weight, original in self._weights:
-            weight.lerp_(original, strength)
+    def average(self, model: nn.Module, strength: float) -> None:
+        """Replace each trained weight ``w`` by ``(1 - strength) w + strength w0``."""
+        for name, weight in _trained(model):
+            weight.lerp_(self(name, weight), strength)
 
-    def deviation(self) -> Tensor:
-        """Half the squared distance from the original weights, differentiable."""
-        return torch.stack([(weight - original).square().sum() for weight, original in self._weights]).sum() / 2
+    def deviation(self, model: nn.Module) -> Tensor:
+        """Half the squared distance of the trained weights from the original ones, differentiable."""
+        distance: Any = _Distance.apply  # torch does not annotate it
+        return torch.stack([distance(weight, partial(self, name, weight)) for name, weight in _trained(model)]).sum()
 
-    @torch.no_grad()
-    def publishable(self, strength: float, dtype: torch.dtype) -> None:
-        """Average the weights and round them to the checkpoint's dtype."""
-        self.average(strength)
-        for weight, _ in self._weights:
-            weight.copy_(weight.to(dtype))
+    def _is_stored(self, name: str, weight: Tensor) -> bool:
+        entry = None if self._stored is None else self._stored.entries.get(name)
+        if entry is None or entry.shape != tuple(weight.shape) or entry.dtype not in _DTYPES:
+            return False
+        return torch.equal(self._read(name).to(weight), weight)
 
-    @contextlib.contextmanager
-    def as_published(self, strength: float, dtype: torch.dtype) -> Iterator[None]:
-        """Use the weights to publish inside the block, then restore the trained ones."""
-        kept = [weight.detach().clone() for weight, _ in self._weights]
-        self.publishable(strength, dtype)
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for (weight, _), value in zip(self._weights, kept, strict=True):
-                    weight.copy_(value)
+    def _read(self, name: str) -> Tensor:
+        assert self._stored is not None  # noqa: S101  # for the type checker: what is not kept is stored
+        entry = self._stored.entries[name]
+        return torch.frombuffer(self._stored.read(entry), dtype=_DTYPES[entry.dtype]).view(entry.shape)
+
+
+class _Distance(torch.autograd.Function):
+    """Half the squared distance of a weight from its original, which is fetched again for the gradient instead of kept."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, original: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.original = original
+        return (weight - original()).square().sum() / 2
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return gradients[0] * (weight - ctx.original()), None
+
+
+def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    return ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+
+
+def _stored(source: str | None) -> Checkpoint | None:
+    """The files of a model, kept open; None if it has none or they are an adapter's."""
+    try:
+        return None if source is None else Checkpoint(checkpoint_folder(source))
+    except InsigniaError:
+        return None

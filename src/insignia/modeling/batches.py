@@ -1,14 +1,15 @@
-"""Padded batches of token ids, and logits at response positions only."""
+"""Padded batches of token ids, and logits at chosen places only."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from insignia.suspects.scoring import Example
 
-__all__ = ["length_batches", "pad_rows", "response_logits"]
+__all__ = ["length_batches", "logits_at", "pad_rows", "response_logits"]
 
 
 def length_batches(lengths: Sequence[int], *, max_rows: int, max_tokens: int | None = None) -> Iterator[list[int]]:
@@ -44,15 +45,47 @@ def response_logits(model: PreTrainedModel, examples: Sequence[Example]) -> tupl
     """Logits at the positions that predict response tokens, and those tokens.
 
     Returns fp32 logits (response tokens, vocabulary) and targets (response tokens,) over all examples in order.
-    The model's own head computes them, because it may scale or cap logits.
     """
-    ids, mask = pad_rows([example.ids for example in examples], model.device)
-    rows, columns = zip(
-        *((row, column) for row, example in enumerate(examples) for column in range(example.response_start, len(example.ids))),
-        strict=True,
-    )
-    row_index = torch.tensor(rows, device=ids.device)
-    position = torch.tensor(columns, device=ids.device) - 1  # the position before a token predicts it
-    kept, slot = torch.unique(position, return_inverse=True)
-    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=kept, use_cache=False).logits  # (rows, kept, vocabulary)
-    return logits[row_index, slot].float(), ids[row_index, position + 1]
+    rows = [example.ids for example in examples]
+    places = [
+        (row, column) for row, example in enumerate(examples) for column in range(example.response_start, len(example.ids))
+    ]
+    # The position before a token predicts it.
+    logits = logits_at(model, rows, [(row, column - 1) for row, column in places])
+    return logits, torch.tensor([rows[row][column] for row, column in places], device=logits.device)
+
+
+def logits_at(model: PreTrainedModel, rows: Sequence[Sequence[int]], places: Sequence[tuple[int, int]]) -> Tensor:
+    """fp32 logits (places, vocabulary) at these places (row, position) of a batch, as the model's own forward pass has them.
+
+    The head sees the hidden states of these places alone, and what the model does to logits afterwards stays as it is.
+    Pads stand on the right, where no causal model looks, so there is no mask and attention takes its fastest way.
+    """
+    ids, _ = pad_rows(rows, model.device)
+    row_index, position = torch.tensor(places, device=ids.device).T
+    chosen = False
+
+    def choose(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        nonlocal chosen
+        chosen = True
+        hidden, *rest = inputs
+        return (hidden[row_index, position][None], *rest)
+
+    head = output_head(model)
+    hook = None if head is None else head.register_forward_pre_hook(choose)
+    try:
+        logits = model(input_ids=ids, use_cache=False).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    read: Tensor = logits[0] if chosen else logits[row_index, position]
+    return read.float()
+
+
+def output_head(model: nn.Module) -> nn.Module | None:
+    """The module that makes logits of hidden states, if the model names one; wrappers of engines are looked through."""
+    while isinstance(inner := getattr(model, "module", None), nn.Module):
+        model = inner
+    name = getattr(model, "get_output_embeddings", None)
+    head = None if name is None else name()
+    return head if isinstance(head, nn.Module) else None

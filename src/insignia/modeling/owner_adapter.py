@@ -34,9 +34,9 @@ class EmbeddingAdapter(NamedTuple):
         return embeddings + (embeddings @ self.down.T) @ self.up.T
 
     def attach(self, published: LocalModel, suspect: LocalModel | None = None) -> LocalModel:
-        """A copy of the published model with the suspect's embeddings and the adapter; without a suspect, with its own.
+        """The published model with the suspect's embeddings and the adapter; without a suspect, with its own.
 
-        Rows that the suspect's vocabulary lacks come from the published model.
+        It shares all other weights with the published model, from which also come rows that the suspect's vocabulary lacks.
 
         Raises:
             InputError: suspect, published model and adapter differ in embedding width.
@@ -54,7 +54,8 @@ class EmbeddingAdapter(NamedTuple):
         if self.down.shape[1] != table.shape[1] or int(self.ids.max()) >= len(table):
             raise InputError(f"the adapter was made for another model than {published.name}")
         table[self.ids] = self.applied(table[self.ids])
-        model = copy.deepcopy(published.model)
+        shared = {id(tensor): tensor for tensor in (*published.model.parameters(), *published.model.buffers())}
+        model = copy.deepcopy(published.model, shared)
         model.set_input_embeddings(
             nn.Embedding.from_pretrained(table.to(published.model.dtype))
         )  # a tied head keeps its weights
