@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_apply_ac, fsdp2_prepare_model
-from torch import nn
+from peft import PeftModel
+from transformers import PreTrainedModel
 from transformers.integrations import is_deepspeed_available
 
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_json
+from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.loading import resolve_device
 
 __all__ = ["Engine", "processes"]
@@ -69,33 +71,38 @@ class Engine:
             return "cpu"  # its part goes to the process's own device when the model is split
         return str(self.state.device) if self.state.num_processes > 1 or self.splits else wanted
 
-    def split(self, model: nn.Module) -> None:
+    def split(self, model: PreTrainedModel, name: str) -> None:
         """Leave each process its part of the weights, if the engine does that. Forward passes then need all processes.
 
         Which weights are trained must be fixed by now.
         """
+        if not self.splits:
+            return
         if self._fsdp:
-            accelerator = Accelerator(cpu=self.state.device.type == "cpu")
-            self.adopt(accelerator)
-            if accelerator.state.fsdp_plugin.activation_checkpointing:
-                fsdp2_apply_ac(accelerator, model)
-            fsdp2_prepare_model(accelerator, model)
-        elif self.splits:
+            accelerator, inner = Accelerator(cpu=self.state.device.type == "cpu"), self.inner(model)
+            plugin = self._fsdp_plugin(accelerator)
+            plugin.set_auto_wrap_policy(inner)
+            if plugin.activation_checkpointing:
+                fsdp2_apply_ac(accelerator, inner)
+            split: Any = fsdp2_prepare_model(accelerator, inner)
+            split.set_reshard_after_forward(True)  # accelerate keeps the last layers whole, which nobody else expects
+        else:
             import deepspeed  # noqa: PLC0415  an extra
 
             plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": self._zero}
             self._serving, *_ = deepspeed.initialize(model=model, config=plain)
+        refuse_bidirectional(model, name)
+
+    def inner(self, model: PreTrainedModel) -> PreTrainedModel:
+        """The model that Trainer gets: with FSDP the one inside of PEFT's wrapper, which is used without it later."""
+        wrapped: Any = model  # PeftModel is not a subclass
+        return wrapped.get_base_model() if self._fsdp and isinstance(wrapped, PeftModel) else model
 
     def adopt(self, accelerator: Accelerator) -> None:
-        """Prepare Trainer's accelerator; the model may be split already."""
-        if not self._fsdp:
-            return
-        state = accelerator.state
-        if state.distributed_type == DistributedType.MULTI_CPU:  # accelerate's FSDP runs there, but it would choose DDP
-            plugin = FullyShardedDataParallelPlugin()
-            if accelerator.mixed_precision != "no":
-                plugin.set_mixed_precision(accelerator.mixed_precision)
-            state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
+        """Prepare Trainer's accelerator for a model that is split already."""
+        if self._fsdp:
+            plugin = self._fsdp_plugin(accelerator)
+            plugin.auto_wrap_policy, plugin.activation_checkpointing = None, False  # done
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
@@ -107,6 +114,16 @@ class Engine:
             if self._plugin is not None:  # DeepSpeed 0.19 calls collectives by names that torch 2.13 is about to drop
                 warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*is deprecated", category=FutureWarning)
             yield
+
+    def _fsdp_plugin(self, accelerator: Accelerator) -> Any:
+        """accelerate's settings of FSDP. On a CPU its FSDP runs, but by itself it would take DDP there without a word."""
+        state: Any = accelerator.state
+        if state.distributed_type == DistributedType.MULTI_CPU:
+            plugin = FullyShardedDataParallelPlugin()
+            if accelerator.mixed_precision != "no":
+                plugin.set_mixed_precision(accelerator.mixed_precision)
+            state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
+        return state.fsdp_plugin
 
     @property
     def _zero(self) -> dict[str, Any]:

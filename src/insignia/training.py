@@ -8,7 +8,7 @@ import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from insignia.modeling.bars import without_bars
 from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
 __all__ = ["LoopOptions", "Task", "TrainingResult", "train"]
+
+_T = TypeVar("_T")
 
 
 class Task(Protocol):
@@ -107,7 +109,7 @@ def _train(
     checkpoints = Checkpoints(task, options.save_every_s)
     trainer = _TaskTrainer(
         engine,
-        model=model,
+        model=engine.inner(model),
         args=_arguments(model, options, engine, work),
         train_dataset=_Batches(task),
         callbacks=[_AfterStep(task), checkpoints],

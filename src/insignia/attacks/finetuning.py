@@ -95,7 +95,7 @@ def finetune(
     kept, trained = _split(examples, settings.heldout_share, seed)
     rank = settings.lora_rank
     tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    engine.split(tuned)
+    engine.split(tuned, local.name)
     before = _mean_loss(tuned, kept)
     steps = _tune(tuned, trained, settings, engine, seed, progress)
     after = _mean_loss(tuned, kept)

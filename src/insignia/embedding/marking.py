@@ -164,7 +164,7 @@ def _train(
     engine = session.engine
     if engine is not None and engine.splits:
         session = session._replace(trained=method.prepare(prints, local, session.run.seed))
-        engine.split(session.trained.model)
+        engine.split(session.trained.model, local.name)
     base = session.trained or local
     with progress.bar("measuring") as advance:
         texts = heldout if heldout is not None else heldout_paragraphs()

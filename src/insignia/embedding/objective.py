@@ -202,13 +202,15 @@ class Marking:
     def _measure(self) -> None:
         """Measure every lesson with the weights to publish; each process takes a share."""
         rank, processes = process_rank()
-        share = self._curriculum.sweep()[rank::processes]
+        everything = self._curriculum.sweep()
+        share = everything[rank::processes]
+        asked = share + everything[: -(-len(everything) // processes) - len(share)]  # equal numbers, for equal forward passes
         seen: list[float] = []
         self._model.eval()
         with self._publishing.shown(self._model):
-            for start in range(0, len(share), _MEASURE_ROWS):
-                seen.extend(self._fingerprint_losses(self._model, share[start : start + _MEASURE_ROWS])[1])
-        for draws, values in gather((share, seen)):
+            for start in range(0, len(asked), _MEASURE_ROWS):
+                seen.extend(self._fingerprint_losses(self._model, asked[start : start + _MEASURE_ROWS])[1])
+        for draws, values in gather((share, seen[: len(share)])):
             self._curriculum.record(draws, values)
 
     def _start_phase(self) -> None:

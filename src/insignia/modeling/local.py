@@ -25,6 +25,7 @@ from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.choosing import FirstToken, KeyedChoice, LogitsChange
 from insignia.modeling.hub import hub_or_cache
 from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
+from insignia.modeling.shards import is_split
 from insignia.modeling.weighing import seen_by
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
@@ -60,7 +61,8 @@ class LocalModel:
         with without_bars():
             model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
-        refuse_bidirectional(model, self.name)
+        if not is_split(model):  # else it cannot be asked before its engine is ready, which looks then
+            refuse_bidirectional(model, self.name)
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> Self:

@@ -1,5 +1,6 @@
 """Write a model in memory as a Hugging Face folder."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from insignia.checkpoints import INDEX
 from insignia.errors import OutputError
-from insignia.files import new_folder, read_json, write_json
+from insignia.files import new_folder, read_json
 from insignia.modeling.bars import without_bars
 from insignia.modeling.local import LocalModel
 from insignia.modeling.shards import gathered_state, is_split
@@ -61,7 +62,8 @@ def _write_rounded(local: LocalModel, folder: Path) -> None:
 
 def _say_dtype(config: Path, dtype: torch.dtype) -> None:
     """Write into a configuration what the weights are stored in; transformers writes what they are trained in."""
-    write_json(config, {**read_json(config), "dtype": str(dtype).removeprefix("torch.")})
+    said = {**read_json(config), "dtype": str(dtype).removeprefix("torch.")}
+    config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def store_as(model: torch.nn.Module, dtype: torch.dtype) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-__all__ = ["gathered_state", "is_split", "matching", "whole"]
+__all__ = ["gathered_state", "is_split", "matching", "summed", "whole"]
 
 
 def is_split(model: nn.Module) -> bool:
@@ -47,6 +47,12 @@ def matching(values: Tensor, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor):
         return values
     return distribute_tensor(values, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of all values, of which this process may hold a part."""
+    total = values.sum()
+    return total.full_tensor() if isinstance(total, DTensor) else total
 
 
 @torch.no_grad()
