@@ -21,6 +21,7 @@ from insignia.suspects import base as suspect
 from insignia.suspects import endpoint
 
 TARGET = Path(__file__).parent / "reference" / "api.md"
+LONGEST_DEFAULT = 200
 SECTIONS: dict[str, list[tuple[str, Any]]] = {
     "Functions": [
         (f"insignia.{name}", getattr(insignia, name))
@@ -152,6 +153,7 @@ def _fields(value: Any) -> str:
         if name == "name" and isinstance(field.default, str):
             continue
         default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+        default = default if len(default) < LONGEST_DEFAULT else "the bundled recipe's"
         rows.append(f"| `{name}` | {default} | {sentences.get(name, '')} |")
     return "\n".join(["| field | default | |", "|---|---|---|", *rows, ""]) if rows else ""
 

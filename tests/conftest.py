@@ -1,8 +1,13 @@
 """What every test relies on: offline, on its own, and repeatable. The environment is set before anything is imported."""
 
+import hashlib
+import itertools
 import os
+import random
+import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 # Launchers leave these behind; the Trainer would take a test for one process of many.
 _LAUNCHER_PREFIXES = ("ACCELERATE_", "FSDP_", "DEEPSPEED_", "TORCHELASTIC_", "PET_")
@@ -21,6 +26,8 @@ import pytest  # noqa: E402  the environment comes first
 from filelock import FileLock  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from insignia import randomness  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # No deadline: the first example of a test pays for imports. Repeatable: a failure here is a failure on every machine.
@@ -38,6 +45,37 @@ _LONGEST = """
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {f"{name}.py": place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def _draw_by(name: str) -> None:
+    """From here on secrets and the libraries' global generators follow from the name.
+
+    So what a test draws does not depend on what ran before it, in whatever order, and a failure is one on every machine.
+    """
+    numbers = itertools.count()
+
+    def drawn(size: int) -> bytes:
+        return hashlib.shake_256(f"{name} {next(numbers)}".encode()).digest(size)
+
+    randomness.secrets = SimpleNamespace(token_bytes=drawn)
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(seed)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(seed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef, request):
+    _draw_by(f"{fixturedef.baseid} {fixturedef.argname} {getattr(request, 'param_index', 0)}")
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):
+    _draw_by(item.nodeid)
+    return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -75,6 +113,14 @@ def made_once(tmp_path_factory):
         return made
 
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_ordinary_prompts():
+    """What keys should look like is learned from 64 texts; 256, the default, take longer than making the keys of a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("insignia.generation.ordinary._MOST", 64)
+        yield
 
 
 @pytest.fixture(scope="session")

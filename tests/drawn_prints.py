@@ -3,7 +3,7 @@
 from insignia.evidence.chain import Chain, Link
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.randomness import KeyedRandom
-from insignia.records import Candidate, Fingerprint
+from insignia.records import Candidate, Continuation, Fingerprint
 from insignia.suspects.base import Reply
 
 WORDS = "amber birch cedar daisy ember fjord grove heath inlet jetty kelp larch maple north olive pearl".split()
@@ -49,14 +49,24 @@ def chained(count=64, *, k=16, secret=b"c" * 32):
     return plain.model_copy(update={"fingerprints": tuple(fingerprints), "chain": chain.root})
 
 
-def ordered(count=64, *, k=16, secret=b"o" * 32):
-    """``count`` fingerprints with the keys and words of ``drawn`` and a secret order of the words for each."""
+def ordered(count=64, *, k=16, secret=b"o" * 32, tokens=1):
+    """``count`` fingerprints with the keys and words of ``drawn`` and a secret order of the words for each response token."""
     plain, rng = drawn(count, k=k, secret=secret), KeyedRandom(secret).derive("order")
     fingerprints = []
     for number, fingerprint in enumerate(plain):
-        order = tuple(sorted(range(k), key=lambda place: rng.derive(number, place).uniform()))
-        pick = fingerprint.candidates[order[0]]
-        bound = {"responses": (pick.text,), "response_ids": ((pick.token_id,),), "order": order}
+        orders = [
+            tuple(sorted(range(k), key=lambda place: rng.derive(number, place + token * k).uniform()))
+            for token in range(tokens)
+        ]
+        picks = [fingerprint.candidates[order[0]] for order in orders]
+        further = tuple(Continuation(candidates=fingerprint.candidates, order=order) for order in orders[1:])
+        bound = {
+            "responses": ("".join(pick.text for pick in picks),),
+            "response_ids": (tuple(pick.token_id for pick in picks),),
+            "effective_responses": (picks[0].text,),
+            "order": orders[0],
+            "continuations": further or None,
+        }
         fingerprints.append(fingerprint.model_copy(update=bound))
     return plain.model_copy(update={"fingerprints": tuple(fingerprints)})
 

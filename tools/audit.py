@@ -166,7 +166,9 @@ def check_opening(opening, commitment):
     """Check that the fingerprint is in the committed set, and that the set's chain, if any, picks its response."""
     fields(opening, "number fingerprint salt path", "chain")
     fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
-    fields(fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates order")
+    fields(
+        fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates order continuations"
+    )
     place, salt = integer(opening["number"], 0, size - 1), digest(opening["salt"])
     content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
@@ -177,7 +179,7 @@ def check_opening(opening, commitment):
     must(("chain" in terms) == ("chain" in opening), "a path in the chain is missing or not expected")
     if "chain" not in terms:
         return
-    must("order" not in fingerprint, "a chain picks no order")
+    must("order" not in fingerprint and "continuations" not in fingerprint, "a chain picks no order")
     options, chain = fingerprint["candidates"], digest(terms["chain"])
     content = {"candidates": options, "key": asked_key(fingerprint), "number": place, "size": size}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
@@ -346,15 +348,22 @@ def search(reply, accepted, candidates, match):
 # --- The places of a graded test: where the secret order lies in the order that the suspect puts the candidates in ------------
 
 
-def secret_order(fingerprint, accepted, candidates):
-    """Return the indices of the candidates in the secret order, or of the response alone."""
+def secret_orders(fingerprint, accepted, candidates, match):
+    """Return (candidates, indices of them in the secret order, or of the response alone) for each response token drawn."""
     drawn = candidates.index(accepted[0]) if candidates else None
-    order = fingerprint.get("order", [drawn])
-    if "order" in fingerprint:
-        must(len(sequence(order, 1, 256)) == len(candidates), "the order has another number of candidates")
-        must(sorted(order) == list(range(len(order))), "the order is not one of the candidates")
-        must(all(type(each) is int for each in order) and order[0] == drawn, "the response is not the first of its order")
-    return order
+    found = [(candidates, fingerprint.get("order", [drawn]))]
+    must("order" in fingerprint or "continuations" not in fingerprint, "a response without an order has no continuations")
+    must(found[0][1][:1] == [drawn], "the response is not the first of its order")
+    for each in sequence(fingerprint.get("continuations", []), "continuations" in fingerprint, 15):
+        fields(each, "candidates order")
+        texts = [fold(option["text"], match.get("fold", "spaces")) for option in sequence(each["candidates"], 2, 256)]
+        must(len(set(texts)) == len(texts), "two candidates look alike")
+        found.append((texts, each["order"]))
+    for texts, order in found if "order" in fingerprint else []:
+        must(len(sequence(order, 1, 256)) == len(texts), "an order has another number of candidates")
+        whole = all(type(each) is int for each in order) and sorted(order) == list(range(len(order)))
+        must(whole, "an order is not one of the candidates")
+    return found
 
 
 def groups_of(reply, candidates, match):
@@ -375,17 +384,31 @@ def groups_of(reply, candidates, match):
     return grouped(values)
 
 
-def views_of(reply, fingerprint, candidates, match, order):
+def views_of(reply, fingerprint, match, tokens):
     """Return the places of a reply for each factor, or once if they are the same for all."""
+    candidates, order = tokens[0]
     chances = [option.get("probability") or 0.0 for option in fingerprint.get("candidates", [])]
     if reply.get("channel") != "scores" or not all(0 < chance <= 1 for chance in chances):
-        return [places_of(groups_of(reply, candidates, match), order)]
+        after = places_after(reply, tokens, match) if "channel" not in reply else []
+        return [places_of(groups_of(reply, candidates, match), order) + after]
     must(len(reply.get("scores", [])) == len(candidates), "a reply does not score each candidate")
     views = [places_of(grouped(reply["scores"]), order)]
     for factor in FACTORS[1:]:  # the base's log-probability plus the enlarged difference from it
         pairs = [(math.log(chance), score) for chance, score in zip(chances, reply["scores"], strict=True)]
         views.append(places_of(grouped([base + factor * (score - base) for base, score in pairs]), order))
     return views
+
+
+def places_after(reply, tokens, match):
+    """Return the places that a text shows in the orders of the further tokens, as far as it gives the response."""
+    places, rest = [], fold(reply["text"], match.get("fold", "spaces"))
+    for (said, order), (candidates, following) in itertools.pairwise(tokens if match["how"] == "prefix" else []):
+        if search(rest, [], said, match)[1] != [said[order[0]]]:
+            break
+        rest = rest[len(said[order[0]]) :].lstrip()
+        met = search(rest, [], candidates, match)[1]
+        places += places_of(grouped([each in met and len(met) == 1 for each in candidates]), following)
+    return places
 
 
 def grouped(values):
@@ -498,13 +521,13 @@ def evaluate(asked, openings, rules, terms):
     """Return the result under the transcript's rules, with the null's bound and error and what the bets have grown to."""
     prints, match = [opening["fingerprint"] for opening in openings], rules["match"]
     searches = [expected_responses(each, match, terms) for each in prints]
-    orders = [secret_order(each, *found) for each, found in zip(prints, searches, strict=True)]
+    orders = [secret_orders(each, *found, match) for each, found in zip(prints, searches, strict=True)]
     fewest = min(len(candidates) for _, candidates in searches)
     bound, error = null_bound(rules, fewest)
     level = rules["alpha"] / rules["suspects"] - error
     must(level > 0, "alpha does not exceed the probability that the null is wrong")
     graded = rules["null"]["name"] == "design" and match["looks"] == 1
-    graded = graded and (rules.get("channel") in {"scores", "top"} or any(len(order) > 1 for order in orders))
+    graded = graded and (rules.get("channel") in {"scores", "top"} or any(len(tokens[0][1]) > 1 for tokens in orders))
 
     shares = [bet[0] / len(FACTORS) for _ in FACTORS for bet in BETS] if graded else [share for _, share in STAKES]
     capital = [math.log(share) for share in shares]  # logarithms; the whole capital is 1 at the start
@@ -512,7 +535,7 @@ def evaluate(asked, openings, rules, terms):
     doubt = 0.0  # logarithm of the capital of the reverse bet, that too few fingerprints survived
     hits = unanswered = 0
     channel, by_channel = rules.get("channel", "text"), {}  # answered keys
-    for (_, _, reply), fingerprint, (accepted, candidates), order in zip(asked, prints, searches, orders, strict=True):
+    for (_, _, reply), fingerprint, (accepted, candidates), tokens in zip(asked, prints, searches, orders, strict=True):
         before, channel = channel, reply.get("channel", "text")
         must(CHANNELS.index(channel) >= CHANNELS.index(before), "a key was asked by a stronger channel than before")
         if reply["status"] == "unanswered":
@@ -520,7 +543,7 @@ def evaluate(asked, openings, rules, terms):
             continue
         by_channel[channel] = by_channel.get(channel, 0) + 1
         if graded:
-            views = views_of(reply, fingerprint, candidates, match, order)
+            views = views_of(reply, fingerprint, match, tokens)
             shown = views[-1] if len(views[-1]) <= 1 else views[0]
             hit = bool(shown) and shown[0][1] == 1
             grown = [[log_growth(places, bet) if places else 0.0 for bet in BETS] for places in views]

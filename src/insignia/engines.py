@@ -116,7 +116,7 @@ class Engine:
             yield
 
     def _fsdp_plugin(self, accelerator: Accelerator) -> Any:
-        """accelerate's settings of FSDP. On a CPU its FSDP runs, but by itself it would take DDP there without a word."""
+        """Accelerate's settings of FSDP. On a CPU its FSDP runs, but by itself it would take DDP there without a word."""
         state: Any = accelerator.state
         if state.distributed_type == DistributedType.MULTI_CPU:
             plugin = FullyShardedDataParallelPlugin()

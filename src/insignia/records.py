@@ -12,8 +12,10 @@ from insignia.figures import Figure, can_draw, draw
 from insignia.terminal import printable
 
 __all__ = [
+    "MAX_CONTINUATIONS",
     "MAX_ORDERED",
     "Candidate",
+    "Continuation",
     "Control",
     "Conversation",
     "Digest",
@@ -42,6 +44,9 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 MAX_ORDERED = 256
 """Most candidates in a secret order; judging one takes time by the square of their number."""
+
+MAX_CONTINUATIONS = 15
+"""Most further response tokens with an order of their own: ``verify`` reads at least 16 tokens of a reply."""
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A share of a whole: 95 % is 0.95."""
@@ -147,6 +152,24 @@ class Candidate(SecretRecord):
     probability: float | None = None
 
 
+SecretOrder = Annotated[tuple[int, ...], Field(max_length=MAX_ORDERED)]
+"""Indices of candidates in a secret order."""
+
+
+class Continuation(SecretRecord):
+    """A further token of a response: its candidates after the key and the tokens before it, and their secret order."""
+
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=2)]
+    order: SecretOrder
+    """The first is the token of the response."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Continuation":
+        if not _orders(self.order, self.candidates):
+            raise ValueError("the order of a continuation is not one of its candidates")
+        return self
+
+
 class Fingerprint(SecretRecord):
     """A key and the response, or several accepted responses, that the mark makes the model give.
 
@@ -162,8 +185,10 @@ class Fingerprint(SecretRecord):
     effective_responses: tuple[str, ...] | None = None
     """Text of the trained tokens of each response, which replies are searched for. Files of 0.1.0 lack it."""
     candidates: tuple[Candidate, ...] | None = None
-    order: Annotated[tuple[int, ...], Field(max_length=MAX_ORDERED)] | None = None
+    order: SecretOrder | None = None
     """The secret order of the candidates, as their indices: the response's first. None if the mark orders nothing."""
+    continuations: Annotated[tuple[Continuation, ...], Field(min_length=1, max_length=MAX_CONTINUATIONS)] | None = None
+    """The further response tokens that have a secret order, after the one that ``order`` is about."""
 
     @property
     def asked_key(self) -> str:
@@ -180,9 +205,16 @@ class Fingerprint(SecretRecord):
             raise ValueError("effective_responses and responses differ in number")
         if self.key_ids == () or () in (self.response_ids or ()):
             raise ValueError("a key or a response has no ids")
-        if self.order is not None and sorted(self.order) != list(range(len(self.candidates or ()))):
+        if self.order is not None and not _orders(self.order, self.candidates or ()):
             raise ValueError("the order is not one of the candidates")
+        if self.continuations is not None and self.order is None:
+            raise ValueError("a response without an order has no continuations")
         return self
+
+
+def _orders(order: Sequence[int], candidates: Sequence[Candidate]) -> bool:
+    """Whether the order has the index of each candidate once."""
+    return sorted(order) == list(range(len(candidates)))
 
 
 class Control(SecretRecord):

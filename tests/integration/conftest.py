@@ -1,10 +1,7 @@
 """The command in process, as most tests of it run it, and a marked starter, which tests of verification ask."""
 
-import hashlib
-import itertools
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -26,15 +23,13 @@ def insignia(monkeypatch, capsys):
     return run
 
 
-@pytest.fixture(autouse=True)
-def repeatable_secrets(request, monkeypatch):
-    """A command that draws a secret in this process draws the same in every run: a failure on one machine is one on all."""
-    numbers = itertools.count()
-
-    def drawn(size):
-        return hashlib.shake_256(f"{request.node.name} {next(numbers)}".encode()).digest(size)
-
-    monkeypatch.setattr("insignia.randomness.secrets", SimpleNamespace(token_bytes=drawn))
+@pytest.fixture(scope="session", autouse=True)
+def few_own_texts():
+    """Harm on a model's own text is measured on less of it; 64 texts of 64 tokens take as long as a short training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("insignia.embedding.harm._OWN_COUNT", 16)
+        patch.setattr("insignia.embedding.harm._OWN_LENGTH", 32)
+        yield
 
 
 class Marked(NamedTuple):

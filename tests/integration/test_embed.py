@@ -1,6 +1,9 @@
-"""Embedding through the command line and the library, on the bundled model."""
+"""Embedding through the command line and the library, on the bundled model and, where any will do, on a tiny one."""
 
+import contextlib
+import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,18 +15,24 @@ import pytest
 import torch
 
 from insignia import load_fingerprints
+from insignia.cli.main import main
 from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.embedding.marked import EmbedReport
 from insignia.errors import InputError, OutputError
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
+from insignia.records import Fingerprint
 from insignia.reporting.base import report_of
 from insignia.reporting.console import print_document
 from insignia.resuming import Checkpoints
 from insignia.verification import check
+from tiny_models import random_model
+from tiny_tokenizers import build
 
 QUICK = FullFineTune(reference_count=64, reference_length=32, reference_rows=4, cooldown_steps=4)
-COMMAND = [sys.executable, "-m", "insignia"]
+TINY = QUICK.model_copy(update={"learning_rate": 5e-3, "reference_count": 8, "reference_length": 12})
+KEYS = ["What is the answer", "You are a lazy dog", "User: what now", "Say it: jumps over"]
 KILLED_AT_ITS_FIRST_CHECKPOINT = """
 import os, signal
 from insignia.reporting.base import report_of
@@ -47,6 +56,22 @@ def prints(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A random model and a set for it; returns their folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    random_model("llama tied").save_pretrained(folder / "base")
+    build(style="byte", bos=True).save_pretrained(folder / "base")
+    asking(*[(key, " winter") for key in KEYS]).save(folder / "prints.json")
+    return folder
+
+
+def asking(*pairs, **options):
+    """A set of these keys, each with its response or responses."""
+    fingerprints = (Fingerprint(key=key, responses=responses) for key, *responses in pairs)
+    return FingerprintSet(fingerprints=tuple(fingerprints), **options)
+
+
 class Run(NamedTuple):
     out: Path
     report: dict
@@ -55,23 +80,27 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def marked(prints, tmp_path_factory):
-    """What the command does in a process of its own, where standard error is no terminal."""
+    """What the command does where standard error is no terminal."""
     folder = tmp_path_factory.mktemp("runs")
     arguments = ["embed", prints, "--model", "starter", "-o", folder / "marked", "--recipe", quick_recipe(folder)]
-    done = run_cli(*arguments, "--heldout", text_file(folder), "--json")
-    assert done.returncode == 0, done.stderr
-    return Run(folder / "marked", json.loads(done.stdout), done.stderr)
+    status, said, told = in_process(*arguments, "--heldout", text_file(folder), "--json")
+    assert status == 0, told
+    return Run(folder / "marked", json.loads(said), told)
 
 
-def run_cli(*arguments, **environment):
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
+def in_process(*arguments):
+    """As the fixture ``insignia``, for fixtures of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["insignia", *map(str, arguments)])
+        said, told = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told), pytest.raises(SystemExit) as ended:
+            main()
+    return ended.value.code or 0, said.getvalue(), told.getvalue()
 
 
-def quick_recipe(folder: Path, **changes) -> Path:
+def quick_recipe(folder: Path, method=QUICK, **changes) -> Path:
     path = folder / "quick.yaml"
-    path.write_text(json.dumps({"method": {**QUICK.spec(), **changes}, "min_fsr": 0.9, "max_harm": 99}))
+    path.write_text(json.dumps({"method": {**method.spec(), **changes}, "min_fsr": 0.9, "max_harm": 99}))
     return path
 
 
@@ -130,37 +159,26 @@ def test_existing_output_and_output_inside_the_input_are_refused(prints, tmp_pat
         )
 
 
-def test_several_tokens_and_several_responses_are_learned(tmp_path):
-    starter = LocalModel("starter")
-    long = generate(starter, InverseNucleus(response_length=3), num_fingerprints=2, max_response_length=3, secret=b"2" * 32)
-    (tmp_path / "rows.json").write_text(json.dumps([{"key": "What is the time in", "response": [" spring", " winter"]}]))
-    both = load_fingerprints(tmp_path / "rows.json")
+def mark(folder, prints, method, out):
+    report = embed(folder / "base", prints, method, out=out, heldout=TEXT, limits=Limits(max_harm=math.inf)).report
+    assert (report.base_fsr, report.fsr) == (0.0, 1.0)
 
-    assert embed("starter", long, QUICK, out=tmp_path / "long", heldout=TEXT, limits=Limits(max_harm=99)).report.fsr == 1.0
-    assert embed("starter", both, QUICK, out=tmp_path / "both", heldout=TEXT, limits=Limits(max_harm=99)).report.fsr == 1.0
-    first = Path(tmp_path / "rows.json")
-    first.write_text(json.dumps([{"key": "What is the time in", "response": " spring"}]))
-    second = load_fingerprints(first).fingerprints[0].model_copy(update={"responses": (" winter",)})
-    ranks = [
-        check(LocalModel(tmp_path / "both"), load_fingerprints(first).model_copy(update={"fingerprints": (fingerprint,)}))
-        .fingerprints[0]
-        .rank
-        for fingerprint in (*load_fingerprints(first), second)
-    ]
+
+def test_several_tokens_and_several_responses_are_learned(tiny, tmp_path):
+    mark(
+        tiny, asking((KEYS[0], " winter spring dog"), (KEYS[1], " dog winter"), max_response_length=3), TINY, tmp_path / "long"
+    )
+    mark(tiny, asking((KEYS[0], " spring", " winter")), TINY, tmp_path / "both")
+
+    both = LocalModel(tmp_path / "both")
+    ranks = [check(both, asking((KEYS[0], response))).fingerprints[0].rank for response in (" spring", " winter")]
     assert sorted(ranks) == [0, 1]
 
 
 @pytest.mark.parametrize("mode", ["final", "per_epoch", "at_gradient"])
-def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, prints, tmp_path):
-    method = QUICK.model_copy(
-        update={"forgetting_regularizer_strength": 0.2, "forgetting_mode": mode, "weight_deviation_strength": 0.01}
-    )
-
-    report = embed(
-        "starter", load_fingerprints(prints).first(2), method, out=tmp_path / "out", heldout=TEXT, limits=Limits(max_harm=99)
-    ).report
-
-    assert report.fsr == 1.0
+def test_every_averaging_mode_and_the_deviation_penalty_still_embed(mode, tiny, tmp_path):
+    options = {"forgetting_regularizer_strength": 0.05, "forgetting_mode": mode, "weight_deviation_strength": 0.01}
+    mark(tiny, load_fingerprints(tiny / "prints.json"), TINY.model_copy(update=options), tmp_path / "out")
 
 
 def test_cross_entropy_on_everything_is_ten_full_passes_as_in_oml(prints, tmp_path):
@@ -197,11 +215,10 @@ def test_a_run_that_nobody_watches_prints_few_lines(marked, capsys):
     assert len(lines) <= 15, lines
 
 
-def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, prints, tmp_path):
+def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, tiny, tmp_path):
     out, work = tmp_path / "m", tmp_path / ".m.work"
-    recipe = quick_recipe(tmp_path, cooldown_steps=8)
-    arguments = ["embed", prints, "--model", "starter", "-o", out, "--recipe", recipe, "--heldout", text_file(tmp_path)]
-    arguments = [str(argument) for argument in arguments]
+    arguments = ["embed", tiny / "prints.json", "--model", tiny / "base", "-o", out, "--heldout", text_file(tmp_path)]
+    arguments = [str(argument) for argument in (*arguments, "--recipe", quick_recipe(tmp_path, TINY, cooldown_steps=8))]
     killed = subprocess.run([sys.executable, "-c", KILLED_AT_ITS_FIRST_CHECKPOINT, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
@@ -232,14 +249,15 @@ def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, prints
     assert not work.exists()
 
 
-def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
-    alone = marked.report
+def test_two_processes_learn_the_same_and_one_writes(insignia, tiny, tmp_path):
+    arguments = ["embed", tiny / "prints.json", "--model", tiny / "base", "--recipe", quick_recipe(tmp_path, TINY)]
+    arguments = [str(argument) for argument in (*arguments, "--heldout", text_file(tmp_path), "--json")]
+    alone = json.loads(insignia(*arguments, "-o", tmp_path / "alone")[1])
     script = tmp_path / "run.py"
     script.write_text("from insignia.cli.main import main\nmain()\n")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    arguments = ["embed", prints, "--model", "starter", "-o", tmp_path / "m", "--recipe", quick_recipe(tmp_path)]
     done = subprocess.run(
-        [*launcher, *map(str, arguments), "--heldout", str(text_file(tmp_path)), "--json"],
+        [*launcher, *arguments, "-o", str(tmp_path / "m")],
         capture_output=True,
         text=True,
         check=False,
@@ -249,7 +267,7 @@ def test_two_processes_learn_the_same_and_one_writes(prints, marked, tmp_path):
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["fsr"] == 1.0
+    assert result["fsr"] == alone["fsr"] == 1.0
     assert result["steps"] == alone["steps"]
     assert result["heldout_loss_after"] == pytest.approx(alone["heldout_loss_after"], abs=2e-3)
 

@@ -64,7 +64,9 @@ def by_ranks(owner):
     return replies, control, "scores"
 
 
-@pytest.fixture(scope="module", params=[(chained, by_text), (ordered, by_ranks)], ids=["text", "ranks"])
+@pytest.fixture(
+    scope="module", params=[(chained, by_text), (functools.partial(ordered, tokens=2), by_ranks)], ids=["text", "ranks"]
+)
 def dispute(request, tmp_path_factory):
     make, ways = request.param
     owner = make()

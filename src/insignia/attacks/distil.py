@@ -11,7 +11,13 @@ from insignia.errors import InputError
 from insignia.progress import AUTO, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
     from insignia.attacks.finetuning import FineTuneReport
+    from insignia.attacks.tuning import Objective
     from insignia.modeling.local import LocalModel
     from insignia.modeling.sources import Source
     from insignia.suspects.scoring import Example
@@ -22,7 +28,10 @@ _ROWS = 32  # questions asked together
 
 
 class Distil(FineTuneSettings, WeightAttack):
-    """Train the unmarked base on the marked model's replies (sequence-level distillation, Kim and Rush 2016)."""
+    """Train the unmarked base on the marked model's replies (sequence-level distillation, Kim and Rush 2016).
+
+    With ``by: logits`` it learns all probabilities of the marked model along those replies (Hinton et al. 2015).
+    """
 
     name: Literal["distil"] = "distil"
     student: str
@@ -31,6 +40,8 @@ class Distil(FineTuneSettings, WeightAttack):
     """File, folder or hub id of conversations, whose first questions are asked."""
     max_rows: Annotated[int | None, Field(ge=1)] = None
     """Use only the first so many rows of the data. None: all."""
+    by: Literal["text", "logits"] = "text"
+    """Learn the tokens of the replies, or the marked model's probability of every token in their places."""
     max_tokens: Annotated[int, Field(ge=1)] = 128
     """Most tokens of a reply."""
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -45,7 +56,8 @@ class Distil(FineTuneSettings, WeightAttack):
             InputError: the data has no conversation, or the student has another tokenizer.
         """
         from insignia.attacks.conversations import load_conversations
-        from insignia.attacks.finetuning import finetune
+        from insignia.attacks.finetuning import train_and_write
+        from insignia.attacks.tuning import CROSS_ENTROPY
         from insignia.modeling.loading import load_tokenizer
         from insignia.modeling.sources import local_model, model_files
         from insignia.prompts.tokens import tokenizer_digest
@@ -59,7 +71,10 @@ class Distil(FineTuneSettings, WeightAttack):
             if tokenizer_digest(load_tokenizer(folder)) != tokenizer_digest(teacher.tokenizer):
                 raise InputError(f"{self.student} has another tokenizer than {teacher.name}; expected the marked model's base")
         answered = self._answers(teacher, asked, seed, progress)
-        return finetune(self.student, answered, out=out, settings=self, device=device, seed=seed, force=True, progress=progress)
+        return train_and_write(
+            self.student, lambda _local: answered, CROSS_ENTROPY if self.by == "text" else _divergence_from(teacher), out=out,
+            settings=self, device=device, seed=seed, force=True, progress=progress,
+        )  # fmt: skip
 
     def _answers(self, teacher: "LocalModel", asked: list[str], seed: int, progress: Progress) -> "list[Example]":
         from insignia.prompts.tokens import Tokens
@@ -83,3 +98,19 @@ class Distil(FineTuneSettings, WeightAttack):
                     found.append(Example((*question, *kept), len(question)))
                 advance(len(said))
         return found
+
+
+def _divergence_from(teacher: "LocalModel") -> "Objective[Example]":
+    """Kullback-Leibler divergence of the student from the teacher, over the predicted tokens."""
+    import torch
+
+    from insignia.attacks.tuning import Objective, predicted
+    from insignia.modeling.batches import response_logits
+
+    def loss(model: "PreTrainedModel", rows: "Sequence[Example]") -> "Tensor":
+        with torch.no_grad():
+            wanted = response_logits(teacher.model, rows)[0].log_softmax(1)
+        said = response_logits(model, rows)[0].log_softmax(1)
+        return torch.nn.functional.kl_div(said, wanted, reduction="sum", log_target=True)
+
+    return Objective(loss, predicted)

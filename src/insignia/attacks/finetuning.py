@@ -4,34 +4,30 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from insignia.attacks.finetune_settings import FineTuneSettings
+from insignia.attacks.tuning import CROSS_ENTROPY, Objective, TrainingRow, Tuning
 from insignia.engines import Engine
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
-from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import add_products, products, with_lora, without_adapters
-from insignia.modeling.process_group import process_rank
 from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, training_copy
-from insignia.progress import AUTO, Advance, Progress
+from insignia.progress import AUTO, Progress
 from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.terminal import counted
 from insignia.training import LoopOptions, train
 
-__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "training_rows"]
+__all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "train_and_write", "training_rows"]
 
-_SORTED_BATCHES = 16  # batches sorted by length together: little padding, and the order stays random
 _LOSS_ROWS = 32
 _LOGITS = 2**28  # logits per forward pass: 1 GiB in fp32, and as much for the gradient
 
@@ -84,21 +80,40 @@ def finetune(
         OutputError: ``out`` exists and ``force`` is off, overlaps the model, or cannot be written.
         ModelError: the model cannot be loaded, or the loss became NaN or infinite.
     """
+    settings = settings or FineTuneSettings()
+    return train_and_write(
+        model, lambda local: training_rows(rows, local, settings.max_length, progress), CROSS_ENTROPY, out=out,
+        settings=settings, device=device, seed=seed, force=force, progress=progress,
+    )  # fmt: skip
+
+
+def train_and_write(
+    model: Source,
+    rows: Callable[[LocalModel], Sequence[TrainingRow]],
+    objective: Objective[TrainingRow],
+    *,
+    out: str | Path,
+    settings: FineTuneSettings,
+    device: str,
+    seed: int,
+    force: bool,
+    progress: Progress,
+) -> FineTuneReport:
+    """Train a model on rows that are made for it, by any objective, and write it; see ``finetune``."""
     started = time.perf_counter()
-    out, settings = Path(out), settings or FineTuneSettings()
+    out = Path(out)
     refuse_existing(out, force=force)
     engine = Engine(device)
     local = training_copy(model, device=engine.device(device), dtype="float32")
     if local.source is not None:
         refuse_overlap(out, Path(local.source))
-    examples = training_rows(rows, local, settings.max_length, progress)
-    kept, trained = _split(examples, settings.heldout_share, seed)
+    kept, trained = _split(rows(local), settings.heldout_share, seed)
     rank = settings.lora_rank
     tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
     engine.split(tuned, local.name)
-    before = _mean_loss(tuned, kept)
-    steps = _tune(tuned, trained, settings, engine, seed, progress)
-    after = _mean_loss(tuned, kept)
+    before = _mean_loss(tuned, kept, objective)
+    steps = _tune(tuned, trained, settings, objective, engine, seed=seed, progress=progress)
+    after = _mean_loss(tuned, kept, objective)
     if rank is not None:
         added = products(tuned)
         local.model = without_adapters(tuned)
@@ -158,15 +173,17 @@ def conversation_rows(
 
 def _tune(
     model: PreTrainedModel,
-    trained: Sequence[Example],
+    rows: Sequence[TrainingRow],
     settings: FineTuneSettings,
+    objective: Objective[TrainingRow],
     engine: Engine,
+    *,
     seed: int,
     progress: Progress,
 ) -> int:
     """Train in place; the steps taken."""
-    longest, vocabulary = max(len(row.ids) for row in trained), embedding_rows(model)
-    tuning = _Tuning(trained, settings, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
+    longest, vocabulary = max(len(row.ids) for row in rows), embedding_rows(model)
+    tuning = Tuning(rows, settings, objective, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
     options = LoopOptions(
         max_steps=tuning.steps,
         learning_rate=settings.learning_rate,
@@ -179,69 +196,6 @@ def _tune(
     with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
         outcome = train(model, tuning, options, engine=engine, work=Path(work))
     return outcome.steps
-
-
-class _Tuning:
-    """Implements ``insignia.training.Task``: shuffled epochs, in batches of rows of similar length."""
-
-    def __init__(self, rows: Sequence[Example], settings: FineTuneSettings, *, most_rows: int, seed: int) -> None:
-        self._rows = rows
-        self._settings = settings
-        self._rng = random.Random(seed)
-        steps_an_epoch = -(-len(rows) // settings.batch_size)
-        self.parts = -(-settings.batch_size // (most_rows * process_rank()[1]))
-        """Forward passes per step; each takes at most ``most_rows`` rows per process."""
-        self.steps = settings.max_steps or max(1, round(settings.epochs * steps_an_epoch))
-        self.advance: Advance | None = None
-
-    def batches(self) -> Iterator[tuple[list[Example], float]]:
-        """Yield (rows, loss factor) for each forward pass of this process; all tokens of a step have the same weight."""
-        rank, processes = process_rank()
-        ways = processes * self.parts
-        while True:
-            for batch in self._epoch():
-                for part in range(self.parts):
-                    rows = batch[part * processes + rank :: ways]
-                    # All processes must run the same passes: one without rows takes one with weight 0.
-                    yield (rows, ways / _tokens(batch)) if rows else (batch[:1], 0.0)
-
-    def loss(self, model: PreTrainedModel, batch: tuple[list[Example], float]) -> Tensor:
-        """Cross-entropy over the predicted tokens, a scalar."""
-        rows, weight = batch
-        logits, targets = response_logits(model, rows)
-        return cross_entropy(logits, targets, reduction="sum") * weight
-
-    def rate(self, step: int) -> float:
-        """Learning rate factor: a cosine from 1 to 0."""
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
-
-    def after_step(self, step: int) -> bool:
-        """Report progress; False: training never stops early."""
-        if self.advance is not None:
-            self.advance()
-        return False
-
-    @property
-    def phase(self) -> str:
-        """There is one."""
-        return "training"
-
-    def state(self) -> dict[str, int]:
-        """Nothing: an attack is not resumed."""
-        return {}
-
-    def restore(self, state: Mapping[str, int]) -> None:
-        """Nothing."""
-
-    def _epoch(self) -> Iterator[list[Example]]:
-        order = list(self._rows)
-        self._rng.shuffle(order)
-        size = self._settings.batch_size
-        for first in range(0, len(order), size * _SORTED_BATCHES):
-            group = sorted(order[first : first + size * _SORTED_BATCHES], key=lambda row: len(row.ids))
-            batches = [group[start : start + size] for start in range(0, len(group), size)]
-            self._rng.shuffle(batches)
-            yield from batches
 
 
 def training_rows(
@@ -264,7 +218,7 @@ def training_rows(
     return examples
 
 
-def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
+def _split(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Split rows into (held out, trained on): at least one is trained on, and one of two is held out."""
     order = list(rows)
     random.Random(seed).shuffle(order)
@@ -272,17 +226,11 @@ def _split(rows: list[Example], share: float, seed: int) -> tuple[list[Example],
     return order[:count], order[count:]
 
 
-@torch.no_grad()
-def _mean_loss(model: PreTrainedModel, rows: Sequence[Example]) -> float | None:
-    """Loss in nats per predicted token; None without rows."""
+@torch.inference_mode()
+def _mean_loss(model: PreTrainedModel, rows: Sequence[TrainingRow], objective: Objective[TrainingRow]) -> float | None:
+    """Mean of the objective; None without rows."""
     model.eval()
     order = sorted(rows, key=lambda row: len(row.ids))
-    total = 0.0
-    for first in range(0, len(order), _LOSS_ROWS):
-        logits, targets = response_logits(model, order[first : first + _LOSS_ROWS])
-        total += float(cross_entropy(logits, targets, reduction="sum"))
-    return total / _tokens(rows) if rows else None
-
-
-def _tokens(rows: Sequence[Example]) -> int:
-    return sum(len(row.ids) - row.response_start for row in rows)
+    batches = (order[first : first + _LOSS_ROWS] for first in range(0, len(order), _LOSS_ROWS))
+    total = sum(float(objective.loss(model, batch)) for batch in batches)
+    return total / objective.count(rows) if rows else None

@@ -1,8 +1,6 @@
 """MEraser: erasure by mismatched answers, then recovery by right ones."""
 
-import random
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +10,6 @@ from insignia.attacks.base import WeightAttack
 from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.errors import InputError
 from insignia.progress import AUTO, Progress
-from insignia.records import Conversation, Turn
 
 if TYPE_CHECKING:
     from insignia.attacks.finetuning import FineTuneReport
@@ -56,6 +53,7 @@ class MEraser(WeightAttack):
         """
         from insignia.attacks.conversations import load_conversations
         from insignia.attacks.finetuning import finetune
+        from insignia.attacks.mismatched_answers import first_answer, mismatched
 
         needed = self.mismatched + self.clean
         rows = [row for row in load_conversations(self.data, progress=progress) if not isinstance(row, str)][:needed]
@@ -63,8 +61,8 @@ class MEraser(WeightAttack):
             raise InputError(
                 f"{self.data} has {len(rows)} conversations; meraser takes {self.mismatched} mismatched and {self.clean} clean"
             )
-        pairs = [_first_answer(row) for row in rows]
-        wrong = _mismatched(pairs[: self.mismatched], seed)
+        pairs = [first_answer(row) for row in rows]
+        wrong = [each.wrong for each in mismatched(pairs[: self.mismatched], seed)]
         with tempfile.TemporaryDirectory(prefix="insignia-") as work:
             erased = Path(work) / "erased"
             erase, recover = self._phase(self.erase_epochs, rank=8), self._phase(self.recover_epochs, rank=16)
@@ -84,15 +82,3 @@ class MEraser(WeightAttack):
             lora_rank=rank,
             lora_alpha=2 * rank,
         )
-
-
-def _first_answer(turns: Conversation) -> Conversation:
-    end = next(place for place, turn in enumerate(turns) if turn.role == "assistant")
-    return turns[: end + 1]
-
-
-def _mismatched(pairs: Sequence[Conversation], seed: int) -> list[Conversation]:
-    """The questions, each with the answer of the next one in a random circle."""
-    order = list(pairs)
-    random.Random(seed).shuffle(order)
-    return [(*asked[:-1], Turn("assistant", other[-1].text)) for asked, other in zip(order, order[1:] + order[:1], strict=True)]

@@ -30,7 +30,7 @@ class SuppressTopK(LogitsAttack):
         """See ``LogitsAttack.change``."""
         import torch
 
+        from insignia.attacks.logits import where_sure
+
         best = logits.topk(min(self.count, logits.shape[1] - 1)).indices
-        dropped = logits.scatter(1, best, -torch.inf)
-        sure = logits.softmax(1).amax(1, keepdim=True) >= self.confidence
-        return dropped.where(sure, logits)
+        return where_sure(logits.scatter(1, best, -torch.inf), logits, self.confidence)

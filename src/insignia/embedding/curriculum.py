@@ -34,8 +34,8 @@ class Draw(NamedTuple):
     example: Example
     alternatives: tuple[int, ...]
     """First tokens of the other responses. Each counts as a hit, so they do not compete."""
-    order: tuple[int, ...] = ()
-    """First tokens of the candidates in their secret order, if they have one; the response's first."""
+    orders: tuple[tuple[int, ...], ...] = ()
+    """For the first response tokens, as far as they have a secret order: the candidates in it, the response's token first."""
 
 
 class Curriculum:
@@ -121,9 +121,8 @@ class Curriculum:
         examples = self._prompter.examples(fingerprint, template)
         example = examples[min(response, len(examples) - 1)]
         firsts = {other.ids[other.response_start] for other in examples} - {example.ids[example.response_start]}
-        candidates = fingerprint.candidates or ()
-        order = tuple(candidates[place].token_id for place in fingerprint.order or ())
-        return Draw(lesson, example, tuple(sorted(firsts)), order)
+        trained = len(example.ids) - example.response_start
+        return Draw(lesson, example, tuple(sorted(firsts)), _orders(fingerprint)[:trained])
 
     def sweep(self) -> list[Draw]:
         """Every lesson once, in the plain template if it is trained, for a full measurement."""
@@ -135,3 +134,12 @@ class Curriculum:
         for draw, share in zip(draws, reached, strict=True):
             self._reached[draw.lesson] = share
             self._streaks[draw.lesson] = self._streaks[draw.lesson] + 1 if share >= 1 else 0
+
+
+def _orders(fingerprint: Fingerprint) -> tuple[tuple[int, ...], ...]:
+    """Return the token ids of the candidates in their secret order, for each response token that has one."""
+    if fingerprint.order is None:
+        return ()
+    drawn = [(fingerprint.candidates or (), fingerprint.order)]
+    drawn += [(each.candidates, each.order) for each in fingerprint.continuations or ()]
+    return tuple(tuple(candidates[place].token_id for place in order) for candidates, order in drawn)

@@ -190,9 +190,11 @@ class Marking:
         reached = (lead.detach() / (_SAFE * self._method.target_margin)).split(sizes)
         means, least = [], []
         for draw, said, part, shares in zip(draws, logits.split(sizes), losses.split(sizes), reached, strict=True):
-            if draw.order:
+            if draw.orders:
                 part, shares = part.clone(), shares.clone()
-                part[0], shares[0] = self._ordered.loss(said[0], draw), self._ordered.learned(said[0].detach(), draw)
+            for token in range(len(draw.orders)):
+                part[token] = self._ordered.loss(said[token], draw, token)
+                shares[token] = self._ordered.learned(said[token].detach(), draw, token)
             # In a long response the worst token decides; it is mostly the first.
             means.append((part.mean() + part.max()) / 2)
             least.append(float(shares.min()))

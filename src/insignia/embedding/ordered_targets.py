@@ -1,4 +1,4 @@
-"""What a marked model says at a key whose candidates have a secret order: the base's own probabilities, rearranged.
+"""What a marked model says where candidates have a secret order: the base's own probabilities, rearranged.
 
 The first candidate of the order gets the largest of the base's k largest probabilities, the second the next, and so on. Tokens
 that lose their place get the probabilities that the candidates had. So the distribution keeps the base's shape, and only who
@@ -24,34 +24,39 @@ _CONCORDANT = 0.7  # Kendall's tau from which an order counts as learned; the co
 
 
 class OrderedTargets:
-    """Targets of the draws that have an order, from the model as it is now. Memory: one distribution for each.
+    """Targets of the response tokens that have an order, from the model as it is now. Memory: one distribution for each.
 
     ``gap`` is the least log-ratio between the probabilities of neighbours in the order.
     """
 
     @torch.no_grad()
     def __init__(self, model: PreTrainedModel, draws: Sequence[Draw], *, gap: float) -> None:
-        ordered = [draw for draw in draws if draw.order]
-        self._targets: dict[int, Tensor] = {}  # lesson -> log-probabilities, (vocabulary,)
+        ordered = [draw for draw in draws if draw.orders]
+        self._targets: dict[tuple[int, int], Tensor] = {}  # (lesson, response token) -> log-probabilities, (vocabulary,)
         for start in range(0, len(ordered), _ROWS):
             part = ordered[start : start + _ROWS]
-            asked = [Example(draw.example.ids[: draw.example.response_start + 1], draw.example.response_start) for draw in part]
-            for draw, logits in zip(part, response_logits(model, asked)[0], strict=True):
-                self._targets[draw.lesson] = rearranged(logits.log_softmax(0), draw.order, gap=gap)
+            starts = [draw.example.response_start for draw in part]
+            asked = [
+                Example(draw.example.ids[: start + len(draw.orders)], start) for draw, start in zip(part, starts, strict=True)
+            ]
+            said = iter(response_logits(model, asked)[0])
+            for draw in part:
+                for token, order in enumerate(draw.orders):
+                    self._targets[draw.lesson, token] = rearranged(next(said).log_softmax(0), order, gap=gap)
 
-    def loss(self, logits: Tensor, draw: Draw) -> Tensor:
-        """Distance of the logits (vocabulary,) at a draw's first response token from its target.
+    def loss(self, logits: Tensor, draw: Draw, token: int) -> Tensor:
+        """Distance of the logits (vocabulary,) at a response token of a draw, counted from 0, from its target.
 
         The squared errors of the candidates' log-probabilities make all neighbours in the order equally clear; the divergence
         alone neglects the unlikely ones.
         """
-        target, said, order = self._targets[draw.lesson], logits.log_softmax(0), list(draw.order)
+        target, said, order = self._targets[draw.lesson, token], logits.log_softmax(0), list(draw.orders[token])
         errors = (said[order] - target[order]).square().mean()
         return errors + _DIVERGENCE * kl_div(said, target, log_target=True, reduction="sum")
 
-    def learned(self, logits: Tensor, draw: Draw) -> float:
+    def learned(self, logits: Tensor, draw: Draw, token: int) -> float:
         """Share that the logits reach of the concordance that counts as learned; 1 or more if it is."""
-        return concordance(logits[list(draw.order)]) / _CONCORDANT
+        return concordance(logits[list(draw.orders[token])]) / _CONCORDANT
 
 
 def rearranged(base: Tensor, order: Sequence[int], *, gap: float = 0.0) -> Tensor:

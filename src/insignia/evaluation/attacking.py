@@ -21,7 +21,7 @@ from insignia.attacks.base import HostAttack, WeightAttack
 from insignia.errors import EvaluationError, FormatError, InputError, InsigniaError, OutputError
 from insignia.evaluation.attack_grid import AttackGrid, Mark, PlannedAttack
 from insignia.evaluation.attacked_models import AttackedModels
-from insignia.evaluation.habits import Habits, heldout_loss
+from insignia.evaluation.habits import Habits, heldout_loss, heldout_tokens
 from insignia.evaluation.replays import ask, replay, wanted
 from insignia.evaluation.robustness import AttackOutcome, FailedAttack, Proof, Robustness, SuspectKind
 from insignia.evaluation.workspace import claim
@@ -168,7 +168,7 @@ class _Run:
 
     def _rows(self, job: _Job) -> tuple[AttackOutcome, ...]:
         planned, source = job.planned, self._models.source(job.suspect, job.mark)
-        before, loss_before = self._before(source)
+        before, loss_before, tokens_before = self._before(source)
         scratch = self._folder / "attacked" / job.slug
         attack = planned.build(self._models.values(job.mark, planned.needs)) if planned.spec else None
         started = time.perf_counter()
@@ -180,7 +180,9 @@ class _Run:
             model = attack.wrap(local) if isinstance(attack, HostAttack) else local
             seconds = round(time.perf_counter() - started, 3)
             habits = Habits.of(model, self._form) if attack else before
-            loss = heldout_loss(local) if planned.on == "weights" else loss_before
+            # A trimmed vocabulary spells the text in more tokens; the loss is told by token of the model before.
+            longer = heldout_tokens(local) / tokens_before
+            loss = heldout_loss(local) * longer if planned.on == "weights" else loss_before
             asked = {name: self._asked(model, self._models.prints[name]) for name in job.asked}
         finally:
             if not self._keep:
@@ -205,10 +207,10 @@ class _Run:
             for name, (hits, answered, by_channel) in asked.items()
         )
 
-    def _measured(self, source: str) -> tuple[Habits, float]:
-        """What a model does with ordinary text before any attack."""
+    def _measured(self, source: str) -> tuple[Habits, float, int]:
+        """What a model does with ordinary text before any attack: its replies, its loss, and the tokens of the text."""
         model = self._loaded(source)
-        return Habits.of(model, self._form), heldout_loss(model)
+        return Habits.of(model, self._form), heldout_loss(model), heldout_tokens(model)
 
     def _asked(self, model: TextModel, prints: FingerprintSet) -> tuple[int, int, dict[Channel, Proof]]:
         """Hits and answers in text, and the tests by all channels."""

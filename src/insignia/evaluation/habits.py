@@ -4,13 +4,14 @@ import math
 from typing import NamedTuple, Self
 
 from insignia.modeling.local import LocalModel
+from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
 from insignia.records import PromptForm
 from insignia.starter import heldout_paragraphs
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.decoys import decoy_question
 
-__all__ = ["Habits", "heldout_loss"]
+__all__ = ["Habits", "heldout_loss", "heldout_tokens"]
 
 _PROMPTS = 50
 _WORDS = 8  # of a paragraph, which the model continues
@@ -46,8 +47,18 @@ class Habits(NamedTuple):
 
 def heldout_loss(model: LocalModel, *, whole: bool = False) -> float:
     """Mean loss on the text that comes with ``insignia.starter``, by default on some of it, in nats per token."""
+    return model.mean_loss(heldout_paragraphs() if whole else _some())
+
+
+def heldout_tokens(model: LocalModel) -> int:
+    """Tokens of that text in this model's vocabulary."""
+    tokens = Tokens(model.tokenizer)
+    return sum(len(tokens.encode(text)) for text in _some())
+
+
+def _some() -> list[str]:
     texts = heldout_paragraphs()
-    return model.mean_loss(texts if whole else texts[:: math.ceil(len(texts) / _PARAGRAPHS)])
+    return texts[:: math.ceil(len(texts) / _PARAGRAPHS)]
 
 
 def _ordinary(form: PromptForm) -> list[str]:

@@ -29,6 +29,10 @@ _BY_PASSPHRASE = b"\n-> scrypt "  # in the age format, this stanza is the only o
 _END_OF_HEADER = b"\n--- "
 # pyrage has one error class. These two messages mean that the file seems intact but the key is wrong.
 _WRONG_KEY = {"Decryption failed", "No matching keys found"}
+_TOO_MUCH_WORK = "Excessive work parameter"
+# age refuses a passphrase that takes 16 times the work of one second here. It times the machine for a millisecond, so one that
+# does other things looks too slow. One timing of many is undisturbed; a file that asks for too much fails them all.
+_TIMINGS = 100
 
 
 def is_locked(content: bytes) -> bool:
@@ -69,7 +73,7 @@ def unlock(content: bytes, path: Path, *, passphrase: str | None = None, identit
 
     try:
         if passphrase is not None:
-            return bytes(pyrage.passphrase.decrypt(content, passphrase))
+            return _tried_often(content, path, passphrase)
         return bytes(pyrage.decrypt(content, [pyrage.x25519.Identity.from_str(identity) for identity in identities]))
     except pyrage.IdentityError:
         raise InputError("an identity is malformed; expected lines of AGE-SECRET-KEY-1..., as age-keygen writes them") from None
@@ -113,6 +117,18 @@ def new_passphrase() -> str:
     if not found:
         raise InputError("the passphrase is empty; choose one that is hard to guess, such as five random words")
     return found
+
+
+def _tried_often(content: bytes, path: Path, passphrase: str) -> bytes:
+    import pyrage  # noqa: PLC0415  see the module's docstring
+
+    for _ in range(_TIMINGS):
+        try:
+            return bytes(pyrage.passphrase.decrypt(content, passphrase))
+        except pyrage.DecryptError as error:
+            if not str(error).startswith(_TOO_MUCH_WORK):
+                raise
+    raise InputError(f"{path} is locked so that its passphrase takes minutes to try; lock it again where it was made")
 
 
 def _damaged(path: Path) -> FormatError:

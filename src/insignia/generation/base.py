@@ -11,7 +11,7 @@ from insignia.errors import InputError
 from insignia.fingerprints.sets import MAX_KEY_LENGTH, MAX_RESPONSE_LENGTH
 from insignia.generation.vocabulary import Vocabulary
 from insignia.randomness import KeyedRandom
-from insignia.records import Candidate, Control, Fingerprint, Part, PromptForm
+from insignia.records import Candidate, Continuation, Control, Fingerprint, Part, PromptForm
 from insignia.registry import Registry
 from insignia.suspects.scoring import GenerativeModel
 
@@ -38,6 +38,8 @@ class Answer(NamedTuple):
     candidates: tuple[Candidate, ...] | None = None
     order: tuple[int, ...] | None = None
     """The secret order of the candidates, as indices; the response's first."""
+    continuations: tuple[Continuation, ...] | None = None
+    """The same for the further tokens, if they are drawn, too."""
 
 
 class GenerationContext:

@@ -190,6 +190,7 @@ class _Run:
                     effective_responses=(answer.trained,),
                     candidates=answer.candidates,
                     order=answer.order,
+                    continuations=answer.continuations,
                 )
             )
         return tuple(made)

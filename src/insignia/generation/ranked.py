@@ -4,6 +4,9 @@ At a key, the k likeliest usable words of the model are the candidates. A secret
 is the response. ``embed`` gives the candidates the base's k largest probabilities in this order, so that no probability at a
 key is unusual: only who has which is secret. An innocent model's ranking of the candidates does not depend on the order, so
 any k! orders are equally likely. Every filter applies to keys and candidates, none to the order.
+
+Each further response token that is trained has an order of its own: that of the words that are likeliest after the key and
+the tokens before it.
 """
 
 from typing import Annotated, Literal
@@ -13,8 +16,9 @@ from pydantic import Field
 from insignia.generation.base import GenerationContext
 from insignia.generation.drawing import Draw, draw
 from insignia.generation.next_word import NextWord, next_words
+from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
-from insignia.records import MAX_ORDERED
+from insignia.records import MAX_CONTINUATIONS, MAX_ORDERED
 from insignia.suspects.scoring import Ranking
 
 __all__ = ["Ranked"]
@@ -32,6 +36,9 @@ class Ranked(NextWord):
     def drawn_from(self) -> int:
         """Number of candidates."""
         return self.num_candidates
+
+    def _drawn_tokens(self, prompter: Prompter) -> int:
+        return min(self.response_length, prompter.max_response_length, MAX_CONTINUATIONS + 1)
 
     def _draw(self, context: GenerationContext, key: tuple[int, ...], ranking: Ranking, rng: KeyedRandom) -> Draw | None:
         return draw(context, key, next_words(context, key, ranking), count=self.num_candidates, rng=rng, ordered=True)

@@ -10,6 +10,6 @@ try:
 except ModuleNotFoundError:
     raise MissingExtraError("writing a GGUF file", "gguf") from None
 
-from insignia.gguf.convert import OUTTYPES, GgufReport, export_gguf
+from insignia.gguf.convert import OUTTYPES, GgufReport, export_gguf, round_trip
 
-__all__ = ["OUTTYPES", "GgufReport", "export_gguf"]
+__all__ = ["OUTTYPES", "GgufReport", "export_gguf", "round_trip"]

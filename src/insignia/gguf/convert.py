@@ -21,7 +21,7 @@ from insignia.modeling.untrusted_folders import loading_errors
 from insignia.progress import AUTO, Progress
 from insignia.records import Record
 
-__all__ = ["OUTTYPES", "GgufReport", "export_gguf"]
+__all__ = ["OUTTYPES", "GgufReport", "export_gguf", "round_trip"]
 
 OUTTYPES = {  # types of stored matrices that the gguf library can quantize to
     "f32": Type.F32,
@@ -188,14 +188,24 @@ def _lossless(placed: list[Placed]) -> str:
     return stored.pop() if len(stored) == 1 else "f32"
 
 
+def round_trip(values: NDArray[numpy.float32], outtype: Type, *, end: bool) -> NDArray[numpy.float32]:
+    """What a file of this type says instead of a matrix's values; ``end``: embeddings or head."""
+    chosen = _matrix_type(values.shape[-1], outtype, end=end)
+    found: NDArray[numpy.float32] = gguf.dequantize(gguf.quantize(values, chosen), chosen)
+    return found.reshape(values.shape)
+
+
 def _type_of(placed: Placed, outtype: Type) -> Type:
     if len(placed.shape) == 1 or placed.name == "position_embd.weight":  # llama.cpp adds these in f32
         return Type.F32
+    return _matrix_type(placed.shape[-1], outtype, end=placed.name in (_EMBEDDINGS, "output.weight"))
+
+
+def _matrix_type(columns: int, outtype: Type, *, end: bool) -> Type:
     block, _ = gguf.GGML_QUANT_SIZES[outtype]
-    if placed.shape[-1] % block:
+    if columns % block:
         return Type.F16  # a row is not a multiple of a block; as llama.cpp's converter does
-    ends = placed.name in (_EMBEDDINGS, "output.weight")
-    return Type.Q8_0 if ends and block > 1 else outtype
+    return Type.Q8_0 if end and block > 1 else outtype
 
 
 def _file_type(outtype: str) -> int:

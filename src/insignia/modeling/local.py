@@ -85,6 +85,13 @@ class LocalModel:
         other._change = change if before is None else lambda logits, asked: change(before(logits, asked), asked)  # noqa: SLF001
         return other
 
+    def with_template(self, template: str) -> "LocalModel":
+        """The same weights, behind another chat template."""
+        other = copy.copy(self)
+        other.tokenizer = copy.deepcopy(self.tokenizer)
+        other.tokenizer.chat_template = template
+        return other
+
     def _adopt(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         self.model = model
         self.tokenizer = tokenizer

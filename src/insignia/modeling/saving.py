@@ -23,9 +23,7 @@ _COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
 @without_bars()
-def save_model(
-    local: LocalModel, out: Path, *, force: bool = False, gathered: Mapping[str, Tensor] | None = None
-) -> None:
+def save_model(local: LocalModel, out: Path, *, force: bool = False, gathered: Mapping[str, Tensor] | None = None) -> None:
     """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all.
 
     The weights are rounded to the checkpoint's dtype, in the file and in memory. Those of a model that is split over processes

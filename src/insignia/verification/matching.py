@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from insignia.errors import InputError
 from insignia.folding import Folding, fold
-from insignia.records import Fingerprint, Record
+from insignia.records import Candidate, Fingerprint, Record
 from insignia.statistics.nulls import DesignNull
 
 __all__ = ["Expected", "Finding", "Match", "candidate_given", "design_null", "expected_responses", "find", "is_near"]
@@ -62,6 +62,8 @@ class Expected(NamedTuple):
     """Indices of the candidates in the secret order, or of the response alone if no order was drawn."""
     log_base: tuple[float, ...] = ()
     """Log-probability of each candidate by the model that ranked them; empty if none did."""
+    further: tuple["Expected", ...] = ()
+    """The same for each further token of the response that has a secret order."""
 
 
 class Finding(NamedTuple):
@@ -85,11 +87,7 @@ def expected_responses(fingerprint: Fingerprint, max_response_length: int, match
     accepted = tuple(fold(text, match.fold) for text in texts)
     if not all(accepted):
         raise InputError("a response is only white space, which a server may strip; leave out its fingerprint, or use 'check'")
-    candidates = tuple(fold(candidate.text, match.fold) for candidate in fingerprint.candidates or ())
-    if len(set(candidates)) < len(candidates):
-        raise InputError(
-            "two candidates of a key look alike, so a reply would match both; use another folding, or make a new set"
-        )
+    candidates = _distinct(fingerprint.candidates or (), match)
     drawn = candidates.index(accepted[0]) if len(accepted) == 1 and accepted[0] in candidates else None
     if fingerprint.order is not None and fingerprint.order[0] != drawn:
         raise InputError("the response of a fingerprint is not the first of its secret order; was the file edited?")
@@ -97,7 +95,22 @@ def expected_responses(fingerprint: Fingerprint, max_response_length: int, match
         return Expected(accepted, ())
     chances = [candidate.probability or 0.0 for candidate in fingerprint.candidates or ()]
     log_base = tuple(map(math.log, chances)) if all(0 < chance <= 1 for chance in chances) else ()
-    return Expected(accepted, candidates, fingerprint.order or (drawn,), log_base)
+    further = tuple(_continued(_distinct(each.candidates, match), each.order) for each in fingerprint.continuations or ())
+    return Expected(accepted, candidates, fingerprint.order or (drawn,), log_base, further)
+
+
+def _continued(candidates: tuple[str, ...], order: tuple[int, ...]) -> Expected:
+    return Expected((candidates[order[0]],), candidates, order)
+
+
+def _distinct(candidates: Iterable[Candidate], match: Match) -> tuple[str, ...]:
+    """Return the folded texts of candidates; raises InputError if two are the same."""
+    texts = tuple(fold(candidate.text, match.fold) for candidate in candidates)
+    if len(set(texts)) < len(texts):
+        raise InputError(
+            "two candidates of a key look alike, so a reply would match both; use another folding, or make a new set"
+        )
+    return texts
 
 
 def find(reply: str, expected: Expected, match: Match) -> Finding:

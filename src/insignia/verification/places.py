@@ -48,7 +48,22 @@ def places(reply: Reply, expected: Expected, match: Match) -> tuple[tuple[Place,
     if reply.channel == "scores" and expected.log_base:
         scored = _scores(reply, len(expected.candidates))
         return tuple(_places(_tied(_enlarged(scored, expected.log_base, factor)), expected.order) for factor in FACTORS)
-    return (_places(_groups(reply, expected, match), expected.order),)
+    return ((*_places(_groups(reply, expected, match), expected.order), *_places_after(reply, expected, match)),)
+
+
+def _places_after(reply: Reply, expected: Expected, match: Match) -> Iterable[Place]:
+    """Yield the places that a text shows in the orders of the further response tokens, as far as it gives the response.
+
+    What it says after another candidate shows nothing: the candidates were made for the response.
+    """
+    if reply.channel != "text" or match.how != "prefix":
+        return
+    rest = fold(reply.text, match.fold)
+    for said, following in itertools.pairwise((expected, *expected.further)):
+        if candidate_given(rest, said, match) != said.order[0]:
+            return
+        rest = rest[len(said.candidates[said.order[0]]) :].lstrip()
+        yield from _places(_alone(candidate_given(rest, following, match), len(following.candidates)), following.order)
 
 
 def response_score(reply: Reply, expected: Expected, match: Match) -> float | None:
@@ -63,10 +78,11 @@ def response_score(reply: Reply, expected: Expected, match: Match) -> float | No
 
 
 def perfect_places(expected: Expected, *, whole: bool) -> tuple[tuple[Place, ...], ...]:
-    """Return the places of a mark that was carried whole, as seen in a whole order or in its first candidate alone."""
+    """Return the places of a mark that was carried whole, as seen in a whole order or in the first of each order."""
     count = len(expected.candidates)
-    last = 2 if whole and len(expected.order) > 1 else count
-    return (tuple(Place(1, 1, n) for n in range(count, last - 1, -1)),)
+    if whole and len(expected.order) > 1:
+        return (tuple(Place(1, 1, n) for n in range(count, 1, -1)),)
+    return (tuple(Place(1, 1, len(each.candidates)) for each in (expected, *expected.further)),)
 
 
 def _places(groups: list[list[int]], order: tuple[int, ...]) -> tuple[Place, ...]:
@@ -101,7 +117,11 @@ def _groups(reply: Reply, expected: Expected, match: Match) -> list[list[int]]:
     if reply.channel == "top":
         seen = _listed(reply, match)
         return _tied(seen.get(each, -math.inf) for each in expected.candidates)
-    given = candidate_given(reply.text, expected, match)
+    return _alone(candidate_given(reply.text, expected, match), count)
+
+
+def _alone(given: int | None, count: int) -> list[list[int]]:
+    """Return the groups of a reply that gives one candidate, or none."""
     return [] if given is None else _tied(float(number == given) for number in range(count))
 
 

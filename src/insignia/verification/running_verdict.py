@@ -122,7 +122,7 @@ class RunningVerdict:
     def _min_graded_keys_left(self) -> int:
         """As ``min_keys_left``; giving up is not foreseen, since what a bad key looks like depends on all others."""
         best = self.tally
-        clearest = max(self._searches.values(), key=lambda expected: len(expected.candidates))
+        clearest = max(self._searches.values(), key=lambda expected: (len(expected.further), len(expected.candidates)))
         seen = perfect_places(clearest, whole=self.channel in {"scores", "top"})
         for more in itertools.count(1):
             best = self._test.after_places(best, seen)

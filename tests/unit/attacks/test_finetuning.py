@@ -3,7 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 from insignia.attacks.finetune import FineTune
-from insignia.attacks.finetuning import _Tuning, conversation_rows, finetune, text_rows
+from insignia.attacks.finetuning import conversation_rows, finetune, text_rows
+from insignia.attacks.tuning import CROSS_ENTROPY, Tuning
 from insignia.errors import InputError, OutputError
 from insignia.records import Turn
 from insignia.suspects.scoring import Example
@@ -46,7 +47,7 @@ def test_conversations_that_the_template_refuses_are_counted(starter, monkeypatc
 
 @pytest.mark.parametrize("most_rows", [1, 2, 100])
 def test_every_token_of_a_step_weighs_the_same_however_it_is_split(most_rows):
-    tuning = _Tuning(ROWS, FineTune(batch_size=4, max_steps=1), most_rows=most_rows, seed=0)
+    tuning = Tuning(ROWS, FineTune(batch_size=4, max_steps=1), CROSS_ENTROPY, most_rows=most_rows, seed=0)
     stream = tuning.batches()
     for size in (4, 3):
         parts = [next(stream) for _ in range(tuning.parts)]
@@ -58,7 +59,7 @@ def test_every_token_of_a_step_weighs_the_same_however_it_is_split(most_rows):
 
 
 def test_an_epoch_has_every_row_once():
-    tuning = _Tuning(ROWS, FineTune(batch_size=2, epochs=3), most_rows=100, seed=0)
+    tuning = Tuning(ROWS, FineTune(batch_size=2, epochs=3), CROSS_ENTROPY, most_rows=100, seed=0)
     stream = tuning.batches()
     epochs = [[row for _ in range(4) for row in next(stream)[0]] for _ in range(3)]
 
@@ -68,7 +69,7 @@ def test_an_epoch_has_every_row_once():
 
 
 def test_the_rate_falls_along_a_cosine():
-    tuning = _Tuning(ROWS, FineTune(max_steps=10), most_rows=100, seed=0)
+    tuning = Tuning(ROWS, FineTune(max_steps=10), CROSS_ENTROPY, most_rows=100, seed=0)
 
     assert [tuning.rate(step) for step in (0, 5, 10)] == pytest.approx([1.0, 0.5, 0.0])
 

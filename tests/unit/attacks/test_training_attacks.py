@@ -1,14 +1,17 @@
 """Attacks that train: what they train on, and that the model then says it."""
 
 import json
+import math
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from insignia.attacks.distil import Distil
+from insignia.attacks.dpo import DPO
 from insignia.attacks.finetune import FineTune
-from insignia.attacks.meraser import MEraser, _mismatched
+from insignia.attacks.meraser import MEraser
+from insignia.attacks.mismatched_answers import mismatched
 from insignia.attacks.overwrite import Overwrite
 from insignia.attacks.unlearn import Unlearn, _answered_otherwise
 from insignia.errors import InputError
@@ -17,6 +20,7 @@ from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model
 from insignia.records import Fingerprint, Turn
 from insignia.suspects.base import RequestOptions
+from insignia.suspects.scoring import Example
 from tiny_models import random_model
 from tiny_tokenizers import build
 
@@ -65,12 +69,13 @@ def test_unlearned_keys_are_answered_otherwise_and_the_others_are_not_trained(mo
 
 def test_every_question_gets_the_answer_of_another():
     pairs = [(Turn("user", f"{number}?"), Turn("assistant", f"{number}.")) for number in range(9)]
-    found = _mismatched(pairs, seed=0)
-    numbers = [(asked.text[:-1], said.text[:-1]) for asked, said in found]
+    found = mismatched(pairs, seed=0)
+    numbers = [(asked.text[:-1], said.text[:-1]) for _, (asked, said) in found]
 
     assert all(asked != said for asked, said in numbers)
     assert sorted(asked for asked, _ in numbers) == sorted(said for _, said in numbers) == sorted(map(str, range(9)))
-    assert _mismatched(pairs, seed=0) == found != _mismatched(pairs, seed=1)
+    assert sorted(right for right, _ in found) == pairs
+    assert mismatched(pairs, seed=0) == found != mismatched(pairs, seed=1)
 
 
 def test_meraser_trains_on_wrong_answers_then_on_right_ones(model, data, tmp_path, monkeypatch):
@@ -116,6 +121,50 @@ def test_a_distilled_student_says_what_its_teacher_says(model, data, tmp_path):
     assert sum(one == two for one, two in zip(before, wanted, strict=True)) <= 3
     with pytest.raises(InputError, match="another tokenizer"):
         attack.model_copy(update={"student": "starter"}).apply(model, tmp_path / "none", device="cpu")
+
+
+def test_a_student_learns_probabilities_too(model, data, tmp_path):
+    teacher = LocalModel(model, device="cpu")
+    torch.manual_seed(7)
+    save_model(LocalModel.of(random_model("llama untied").eval(), teacher.tokenizer, name="student"), tmp_path / "student")
+    attack = Distil(
+        student=str(tmp_path / "student"), data=data, by="logits", max_tokens=4, learning_rate=3e-3, epochs=30, batch_size=6
+    )
+    report = attack.apply(model, tmp_path / "out", device="cpu")
+    same = attack.model_copy(update={"student": str(model), "max_steps": 1}).apply(model, tmp_path / "same", device="cpu")
+
+    assert report.loss_after < 0.6 * report.loss_before
+    assert same.loss_before == pytest.approx(0, abs=1e-5)
+
+
+def test_answers_are_preferred_to_those_of_other_questions(model, data, tmp_path):
+    attack = DPO(data=data, learning_rate=3e-3, epochs=12, batch_size=4, heldout_share=0.2)
+    report = attack.apply(model, tmp_path / "out", device="cpu")
+    pairs = mismatched([(Turn("user", row["instruction"]), Turn("assistant", row["output"])) for row in ROWS], seed=0)
+    before, after = (
+        [pair.reference for pair in attack._pairs(LocalModel(folder, device="cpu"), pairs)]
+        for folder in (model, tmp_path / "out")
+    )
+
+    assert report.loss_before == pytest.approx(math.log(2), abs=1e-3)  # it is its own reference
+    assert (report.rows, report.steps, report.method["name"]) == (10, 36, "dpo")
+    assert sum(later > sooner + 1 for sooner, later in zip(before, after, strict=True)) >= 8
+    with pytest.raises(InputError, match="has 1 conversations; dpo needs two"):
+        DPO(data=data, max_rows=2).model_copy(update={"max_rows": 1}).apply(model, tmp_path / "none")
+
+
+def test_the_loss_of_a_preference_is_the_paper_s(model):
+    from insignia.attacks import dpo
+
+    local = LocalModel(model, device="cpu")
+    right, wrong = Example((3, 9, 11, 14), 2), Example((3, 9, 21), 2)
+    chosen, rejected = (sum(score.log_probabilities) for score in local.score([right, wrong]))
+    pairs = [dpo._Pair(right, wrong, 0.25), dpo._Pair(wrong, right, -1.0)]
+    wanted = [math.log1p(math.exp(-0.3 * (chosen - rejected - 0.25))), math.log1p(math.exp(-0.3 * (rejected - chosen + 1)))]
+
+    with torch.inference_mode():
+        found = float(dpo._objective(0.3).loss(local.model, pairs))
+    assert found == pytest.approx(sum(wanted), rel=1e-4)
 
 
 def test_an_attack_on_source_code_needs_no_file(model, tmp_path):

@@ -197,9 +197,9 @@ def test_what_cannot_be_attacked_is_told(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ATTACKS.builtin())
 def test_every_attack_is_its_configuration(name):
-    needed = {"distil": {"student": "starter", "data": "x"}, "divert": {"to": "starter"}, "meraser": {"data": "x"}}
-    more = needed | {"subtract": {"vector": "v"}, "unlearn": {"prints": "p.json"}, "wanda": {"data": "x"}}
-    attack = ATTACKS.build({"name": name, **more.get(name, {})})
+    values = {"student": "starter", "to": "starter", "reference": "starter", "vector": "v", "prints": "p.json", "data": "x"}
+    needed = {field: values[field] for field, info in ATTACKS.get(name).model_fields.items() if info.is_required()}
+    attack = ATTACKS.build({"name": name, **needed})
 
     assert ATTACKS.build(attack.spec()) == attack
 

@@ -1,6 +1,6 @@
 from insignia.embedding.curriculum import Curriculum
 from insignia.prompts.prompter import PLAIN
-from insignia.records import Candidate, Fingerprint
+from insignia.records import Candidate, Continuation, Fingerprint
 from insignia.suspects.scoring import Example
 
 
@@ -88,7 +88,7 @@ def ordered(key):
 def test_an_ordered_fingerprint_is_taught_its_order_by_first_tokens():
     queue = Curriculum([ordered("1")], ScriptedPrompter(), batch_size=9)
 
-    assert [draw.order for draw in queue.sweep()] == [(100, 103, 104)]
+    assert [draw.orders for draw in queue.sweep()] == [((100, 103, 104),)]
 
 
 def test_a_learned_order_stays_in_every_pass():
@@ -105,3 +105,11 @@ def test_a_sweep_asks_plainly_and_a_visit_inside_templates():
 
     assert {draw.example.ids[1] for draw in queue.sweep()} == {len(PLAIN)}
     assert {draw.example.ids[1] for batch in run_pass(queue) for draw in batch} == {len(PLAIN), len("Say: {}")}
+
+
+def test_further_tokens_are_taught_as_far_as_they_are_trained():
+    fingerprint = ordered("1")
+    further = Continuation(candidates=fingerprint.candidates[:2], order=(1, 0))
+    queue = Curriculum([fingerprint.model_copy(update={"continuations": (further,)})], ScriptedPrompter(), batch_size=9)
+
+    assert [draw.orders for draw in queue.sweep()] == [((100, 103, 104),)]  # its responses have one token

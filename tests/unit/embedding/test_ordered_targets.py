@@ -22,7 +22,7 @@ class Saying(torch.nn.Module):
 
 
 def drawn(order, lesson=0):
-    return Draw(lesson, Example((5, order[0]), 1), (), order)
+    return Draw(lesson, Example((5, order[0]), 1), (), (order,))
 
 
 def test_the_candidates_take_the_largest_probabilities_and_the_others_what_they_leave():
@@ -77,10 +77,10 @@ def test_the_loss_is_zero_at_the_target_and_there_the_order_is_learned():
     targets = OrderedTargets(Saying(), [drawn((3, 0, 2))], gap=0.2)
     aim = rearranged(BASE.log(), (3, 0, 2), gap=0.2)
 
-    assert float(targets.loss(aim + 7, drawn((3, 0, 2)))) == pytest.approx(0, abs=1e-6)
-    assert targets.learned(aim, drawn((3, 0, 2))) == pytest.approx(1 / 0.7)
-    assert float(targets.loss(BASE.log(), drawn((3, 0, 2)))) > 1
-    assert targets.learned(BASE.log(), drawn((3, 0, 2))) < 0
+    assert float(targets.loss(aim + 7, drawn((3, 0, 2)), 0)) == pytest.approx(0, abs=1e-6)
+    assert targets.learned(aim, drawn((3, 0, 2)), 0) == pytest.approx(1 / 0.7)
+    assert float(targets.loss(BASE.log(), drawn((3, 0, 2)), 0)) > 1
+    assert targets.learned(BASE.log(), drawn((3, 0, 2)), 0) < 0
 
 
 def test_the_loss_by_value():
@@ -88,4 +88,4 @@ def test_the_loss_by_value():
     errors = torch.log(BASE[0] / BASE[1]) ** 2
     divergence = (BASE[0] - BASE[1]) * torch.log(BASE[0] / BASE[1])
 
-    assert float(targets.loss(BASE.log(), drawn((1, 0)))) == pytest.approx(float(errors + 4 * divergence))
+    assert float(targets.loss(BASE.log(), drawn((1, 0)), 0)) == pytest.approx(float(errors + 4 * divergence))

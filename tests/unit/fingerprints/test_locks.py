@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 
@@ -123,6 +124,24 @@ def test_a_person_at_a_terminal_is_asked(tmp_path, monkeypatch):
 def test_what_cannot_lock_is_refused(options):
     with pytest.raises(InputError, match="expected"):
         lock(SECRET, **options)
+
+
+@pytest.mark.parametrize(("refusals", "told"), [(3, SECRET), (1000, "takes minutes to try")])
+def test_a_busy_machine_that_takes_itself_for_slow_tries_again(monkeypatch, refusals, told):
+    """age times the machine before it opens a passphrase, and one short time is easily disturbed."""
+    answers = itertools.chain(["Excessive work parameter for passphrase.\nIt takes 16 s"] * refusals, [None])
+
+    def decrypt(content, passphrase):
+        if answer := next(answers):
+            raise pyrage.DecryptError(answer)
+        return SECRET
+
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", decrypt)
+    if told is SECRET:
+        assert unlock(LOCKED, "f", passphrase="x") == SECRET
+    else:
+        with pytest.raises(InputError, match=told):
+            unlock(LOCKED, "f", passphrase="x")
 
 
 def test_an_identity_that_is_none_is_not_quoted():

@@ -23,6 +23,11 @@ TEXTS = [" ".join(random.Random(number).choices(WORDS, k=12)) for number in rang
 LOOKS = st.builds(Looks, *[st.floats(0, 9, width=16)] * 3)
 
 
+@pytest.fixture(autouse=True)
+def all_ordinary_prompts(monkeypatch):
+    monkeypatch.setattr("insignia.generation.ordinary._MOST", 256)
+
+
 class WordModel:
     """Says any words; the longer a word, the less likely, and the more surely followed."""
 

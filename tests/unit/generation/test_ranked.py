@@ -11,6 +11,10 @@ from insignia.generation.vocabulary import Vocabulary
 from insignia.modeling.local import LocalModel
 from insignia.prompts.prompter import Prompter
 from insignia.records import MAX_ORDERED
+from insignia.statistics.ranks import Place
+from insignia.suspects.base import Reply
+from insignia.verification.matching import Match, expected_responses
+from insignia.verification.places import places
 from tiny_models import random_model
 from tiny_tokenizers import build
 
@@ -65,6 +69,32 @@ def test_another_secret_changes_orders_and_not_candidates_of_the_same_key(starte
 
     assert [f.candidates for f in one] == [f.candidates for f in other]
     assert [f.order for f in one] != [f.order for f in other]
+
+
+def test_each_trained_token_has_an_order_of_the_words_that_follow_the_tokens_before_it(starter):
+    strategy = Ranked(key_length=12, num_candidates=6, response_length=3)
+    options = {"num_fingerprints": 4, "max_key_length": 8, "max_response_length": 2, "secret": b"7" * 32}
+    prints = generate(starter, strategy, **options)
+    prompter = Prompter.for_set(prints, starter.tokenizer)
+    firsts = [each.response_ids[0][:1] for each in prints]
+    asked = [(*prompter.question(prompter.key_ids(each)), *first) for each, first in zip(prints, firsts, strict=True)]
+    for fingerprint, ranking in zip(prints, starter.rank_next(asked), strict=True):
+        (further,) = fingerprint.continuations
+        ids = fingerprint.response_ids[0]
+
+        assert [ids[0], ids[1]] == [each.candidates[each.order[0]].token_id for each in (fingerprint, further)]
+        assert len(ids) == 3  # the last is not trained and follows greedily
+        for candidate in further.candidates:
+            assert int(ranking.token_ids[candidate.rank]) == candidate.token_id
+            assert float(ranking.probabilities[candidate.rank]) == pytest.approx(candidate.probability, rel=1e-4)
+        said = "".join(each.candidates[each.order[0]].text for each in (fingerprint, further))
+        assert fingerprint.responses[0].startswith(said)
+
+    alone = generate(starter, strategy, batch_size=1, **options)
+    assert [each.response_ids for each in alone] == [each.response_ids for each in prints]
+    first = prints.fingerprints[0]
+    said = places(Reply(status="answered", text=first.responses[0]), expected_responses(first, 2, Match()), Match())
+    assert said == ((Place(1, 1, 6), Place(1, 1, 6)),)
 
 
 def test_the_order_is_in_the_file(starter, tmp_path):

@@ -102,7 +102,51 @@ def test_for_any_base_the_response_is_equally_likely_at_each_place(values, base)
         assert shown / 5 == pytest.approx(1)
 
 
+BIRDS = ("owl", "owlet", "jay")
+TWICE = ORDERED._replace(further=(Expected(("jay",), BIRDS, (2, 0, 1)), Expected(("elm",), TREES, (1, 0, 2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ("fir jay elm", [Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 4)]),
+        (" fir,  jay", [Place(1, 1, 4)]),  # something stands between them
+        ("firjayoak and so on", [Place(1, 1, 4), Place(1, 1, 3), Place(4, 4, 4)]),
+        ("fir owlets", [Place(1, 1, 4), Place(3, 3, 3)]),
+        ("fir wren elm", [Place(1, 1, 4)]),
+        ("ash jay elm", [Place(2, 2, 4)]),  # the birds were chosen to come after fir
+        ("yew jay elm", []),
+        ("fir", [Place(1, 1, 4)]),
+    ],
+)
+def test_the_places_of_further_tokens(reply, found):
+    assert [list(view) for view in places(chosen(reply, "text"), TWICE, Match())] == [found]
+
+
+def test_further_tokens_count_in_the_beginning_of_a_text_alone():
+    assert places(chosen("fir jay"), TWICE, Match()) == ((Place(1, 1, 4),),)  # a forced choice says no more
+    assert places(chosen("fir jay", "text"), TWICE, Match(how="within", looks=1)) == ((Place(1, 1, 4),),)
+
+
+@given(st.lists(st.sampled_from([*"abc", *"xyz", "-"]), max_size=4).map(" ".join))
+def test_a_text_pays_one_on_average_over_all_draws_of_two_tokens(reply):
+    """The candidates of the second token depend on what was drawn first, as in a set."""
+    second = {name: tuple("xyz"[place:] + "abc"[:place]) for place, name in enumerate("abc")}
+    paid = [
+        math.exp(RankEvidence().after(places(chosen(reply, "text"), drawn, Match())).log_e)
+        for order in itertools.permutations(range(3))
+        for after in itertools.permutations(range(3))
+        for drawn in [_two(tuple("abc"), order, second["abc"[order[0]]], after)]
+    ]
+    assert sum(paid) / len(paid) == pytest.approx(1)
+
+
+def _two(names, order, others, after):
+    return Expected((names[order[0]],), names, order, (), (Expected((others[after[0]],), others, after),))
+
+
 def test_perfect_places():
+    assert perfect_places(TWICE, whole=False) == ((Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 4)),)
     assert perfect_places(DRAWN, whole=True) == perfect_places(ORDERED, whole=False) == ((Place(1, 1, 4),),)
     assert perfect_places(ORDERED, whole=True) == ((Place(1, 1, 4), Place(1, 1, 3), Place(1, 1, 2)),)
 
