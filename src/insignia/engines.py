@@ -1,7 +1,7 @@
 """How several processes train one model: whole copies (DDP), or weights split over them by FSDP2 or DeepSpeed ZeRO.
 
-The launcher decides, as for any program of accelerate: ``torchrun``, or ``accelerate launch`` with a configuration file. Nothing
-else in this package knows which engine runs. Each gives the result of a single process, up to rounding.
+The launcher decides, as for any program of accelerate: ``torchrun``, or ``accelerate launch`` with a configuration file.
+Each engine gives the result of a single process, up to rounding.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_apply_ac, fsdp2_prepare_model
 from peft import PeftModel
 from transformers import PreTrainedModel
-from transformers.integrations import is_deepspeed_available
+from transformers.integrations.deepspeed import is_deepspeed_available
 
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_json
@@ -57,7 +57,7 @@ class Engine:
         if self._fsdp and int(os.environ.get("FSDP_VERSION", "1")) != 2:
             raise InputError("FSDP version 1 is not supported; write fsdp_version: 2 into the configuration of accelerate")
         self.state = processes(device)
-        self._plugin = self._deepspeed_plugin() if with_deepspeed else None
+        self._plugin: Any = self._deepspeed_plugin() if with_deepspeed else None
         self._serving: Any = None  # DeepSpeed's engine of a split model that is not trained yet
 
     @property
@@ -89,14 +89,17 @@ class Engine:
         else:
             import deepspeed  # noqa: PLC0415  an extra
 
-            plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": self._zero}
+            zero = self._plugin.deepspeed_config["zero_optimization"]
+            kept = {"stage": 3} | {name: zero[name] for name in ("offload_param",) if name in zero}
+            plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": kept}  # neither gradients nor an optimizer
             self._serving, *_ = deepspeed.initialize(model=model, config=plain)
         refuse_bidirectional(model, name)
 
     def inner(self, model: PreTrainedModel) -> PreTrainedModel:
         """The model that Trainer gets: with FSDP the one inside of PEFT's wrapper, which is used without it later."""
         wrapped: Any = model  # PeftModel is not a subclass
-        return wrapped.get_base_model() if self._fsdp and isinstance(wrapped, PeftModel) else model
+        inner: PreTrainedModel = wrapped.get_base_model() if self._fsdp and isinstance(wrapped, PeftModel) else model
+        return inner
 
     def adopt(self, accelerator: Accelerator) -> None:
         """Prepare Trainer's accelerator for a model that is split already."""
@@ -124,12 +127,6 @@ class Engine:
                 plugin.set_mixed_precision(accelerator.mixed_precision)
             state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
         return state.fsdp_plugin
-
-    @property
-    def _zero(self) -> dict[str, Any]:
-        """Where the parts of weights are kept; what concerns gradients and the optimizer is left out."""
-        zero: dict[str, Any] = self._plugin.deepspeed_config.get("zero_optimization", {})
-        return {"stage": 3} | ({"offload_param": zero["offload_param"]} if zero.get("offload_param") else {})
 
     def _deepspeed_plugin(self) -> Any:
         from accelerate.utils import DeepSpeedPlugin  # noqa: PLC0415  needs DeepSpeed

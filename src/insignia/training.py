@@ -110,7 +110,7 @@ def _train(
     trainer = _TaskTrainer(
         engine,
         model=engine.inner(model),
-        args=_arguments(model, options, engine, work),
+        args=_arguments(options, engine, work),
         train_dataset=_Batches(task),
         callbacks=[_AfterStep(task), checkpoints],
     )
@@ -126,7 +126,7 @@ def _train(
     return TrainingResult(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
 
 
-def _arguments(model: PreTrainedModel, options: LoopOptions, engine: Engine, work: Path) -> TrainingArguments:
+def _arguments(options: LoopOptions, engine: Engine, work: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(work),
         max_steps=options.max_steps,

@@ -109,7 +109,7 @@ def train_and_write(
         refuse_overlap(out, Path(local.source))
     kept, trained = _split(rows(local), settings.heldout_share, seed)
     rank = settings.lora_rank
-    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha, seed=seed)
     engine.split(tuned, local.name)
     before = _mean_loss(tuned, kept, objective)
     steps = _tune(tuned, trained, settings, objective, engine, seed=seed, progress=progress)
@@ -226,7 +226,7 @@ def _split(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[T
     return order[:count], order[count:]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _mean_loss(model: PreTrainedModel, rows: Sequence[TrainingRow], objective: Objective[TrainingRow]) -> float | None:
     """Mean of the objective; None without rows."""
     model.eval()

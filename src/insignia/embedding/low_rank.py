@@ -58,7 +58,7 @@ class LoRA(GradientMethod):
             place = base.device
             torch.nn.Module.to(base, "cpu")  # frees device memory; transformers annotates "to" wrongly
             base = load_in_4bit(model.source, place)
-        return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
+        return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha, seed=seed))
 
     def _finish(
         self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"

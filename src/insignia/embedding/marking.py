@@ -161,11 +161,11 @@ def _train(
     progress: Progress,
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
-    engine = session.engine
+    engine, base = session.engine, local
     if engine is not None and engine.splits:
-        session = session._replace(trained=method.prepare(prints, local, session.run.seed))
-        engine.split(session.trained.model, local.name)
-    base = session.trained or local
+        base = method.prepare(prints, local, session.run.seed)
+        engine.split(base.model, local.name)
+        session = session._replace(trained=base)
     with progress.bar("measuring") as advance:
         texts = heldout if heldout is not None else heldout_paragraphs()
         yardstick = Yardstick(base, texts, seed=session.run.seed)

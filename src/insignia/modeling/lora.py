@@ -28,12 +28,14 @@ class Product(NamedTuple):
     """(rank, columns)"""
 
 
-def with_lora(model: PreTrainedModel, *, rank: int, alpha: int) -> PreTrainedModel:
+def with_lora(model: PreTrainedModel, *, rank: int, alpha: int, seed: int = 0) -> PreTrainedModel:
     """Add trainable adapters and freeze everything else. The output is unchanged until they are trained."""
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-    with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2: PEFT corrects it itself
+        torch.manual_seed(seed)
         return cast(PreTrainedModel, get_peft_model(model, config))
 
 

@@ -24,7 +24,7 @@ def whole(weight: Tensor, *, change: bool = False) -> Iterator[Tensor]:
     """
     given: Any = weight
     if isinstance(given, DTensor):
-        values = given.detach().full_tensor()
+        values = _full(given.detach())
         yield values
         if change:
             with torch.no_grad():
@@ -49,10 +49,15 @@ def matching(values: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(values, like.device_mesh, like.placements, src_data_rank=None)
 
 
+def _full(split: DTensor) -> Tensor:
+    full: Tensor = split.full_tensor()
+    return full
+
+
 def summed(values: Tensor) -> Tensor:
     """The sum of all values, of which this process may hold a part."""
     total = values.sum()
-    return total.full_tensor() if isinstance(total, DTensor) else total
+    return _full(total) if isinstance(total, DTensor) else total
 
 
 @torch.no_grad()
