@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-slow test-server lint types contracts format docs outputs benchmark clean
+.PHONY: help venv demo test test-slow test-server lint types contracts portable format docs outputs dist smoke benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -56,6 +56,10 @@ types: $(INSTALLED) ## mypy, strict
 contracts: $(INSTALLED) ## the import layers
 	$(BIN)/lint-imports
 
+portable: $(INSTALLED) ## mypy, as if on Windows and on macOS
+	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform darwin
+
 format: $(INSTALLED) ## rewrite the code in ruff's format, with its safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -65,6 +69,21 @@ docs: $(INSTALLED) ## write anew what scripts make of the docs: reference pages 
 
 outputs: $(INSTALLED) ## run the commands of the docs and write what they print; takes ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_outputs.py
+
+# Tools and trial environments are new each time: what is in .venv must not help.
+dist: ## build the sdist and the wheel in dist/, and check them
+	rm -rf dist build/dist && $(PYTHON) -m venv build/dist
+	build/dist/bin/python -m pip install --quiet --quiet build twine
+	build/dist/bin/python -m build .
+	build/dist/bin/python -m twine check --strict dist/*
+	test $$(wc -c < $$(ls dist/*.whl)) -lt 8000000 # bytes
+
+smoke: dist ## install the wheel and the sdist in clean environments and try them
+	rm -rf build/smoke && $(PYTHON) -m venv build/smoke/core && $(PYTHON) -m venv build/smoke/all
+	build/smoke/core/bin/python -m pip install --quiet --quiet dist/*.whl
+	build/smoke/core/bin/python tools/smoke_test.py
+	build/smoke/all/bin/python -m pip install --quiet --quiet --constraint constraints.txt "$$(ls dist/*.tar.gz)[torch,gguf,report,timestamp]"
+	build/smoke/all/bin/python tools/smoke_test.py --expect torch gguf report timestamp
 
 benchmark: ## list the benchmarks; each is run by its own name
 	@for script in benchmarks/*.py; do \

@@ -4,12 +4,19 @@ python benchmarks/licensees.py simulate                      # the table of docs
 python benchmarks/licensees.py simulate --licensees 100000 --colluders 2 --runs 20
 python benchmarks/licensees.py innocents                     # 10,000 leaks: how often anybody innocent is named
 python benchmarks/licensees.py million                       # time and memory of a trace of a million licensees
+python benchmarks/licensees.py issue --folder /tmp           # time of a copy against cp -r; 6 GB of disk
 """
 
 import argparse
 import math
+import os
 import resource
+import shutil
+import statistics
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -172,16 +179,95 @@ def million(options):
     )
 
 
+def issuing(options):
+    """Time of a copy beside ``cp -r`` of the same model, in turns: whole `issue`, the book and the digests included."""
+    from stamp import make_models, warm
+
+    from insignia.keyring.keyring import Keyring
+    from insignia.licensing.issuing import issue
+    from insignia.progress import SILENT
+    from insignia.vectors import vector
+
+    with tempfile.TemporaryDirectory(dir=options.folder) as scratch:
+        work = Path(scratch)
+        base, marked, out = work / "base", work / "marked", work / "out"
+        parameters = make_models(work, options.layers)
+        add_blocks(base, marked, work / "blocks.safetensors")
+        vector(base, marked, out=work / "blocks", factors=work / "blocks.safetensors", progress=SILENT)
+        shutil.rmtree(marked)
+        drawn(32, work / "prints.json")
+        kept = Keyring.open(work / "prints.json").only()
+        issue(kept, "first", model=base, vector=work / "blocks", out=out, progress=SILENT)
+        print(f"{parameters / 1e9:.2f} billion parameters, 32 blocks of rank 2, about half of them in each copy")
+        ratios = []
+        for run in range(options.runs or 5):
+            warm(base)
+            times = []
+            for make in (
+                lambda: subprocess.run(["cp", "-r", str(base), str(out)], check=True),  # noqa: S607
+                lambda number=run: issue(kept, f"{number}", model=base, vector=work / "blocks", out=out, progress=SILENT),
+            ):
+                shutil.rmtree(out)
+                started = time.perf_counter()
+                make()
+                made = time.perf_counter() - started
+                on_disk(out)
+                times.append((made, time.perf_counter() - started))
+            ratios.append([mine / theirs for theirs, mine in zip(*times, strict=True)])
+            (copied, kept_copy), (issued, kept_issue) = times
+            print(f"cp -r {copied:.2f} s, on the disk {kept_copy:.2f} s; issue {issued:.2f} s, {kept_issue:.2f} s", flush=True)
+        medians = [statistics.median(each) for each in zip(*ratios, strict=True)]
+        print(f"medians: x{medians[0]:.2f} of cp -r, x{medians[1]:.2f} when both are on the disk")
+
+
+def on_disk(folder):
+    for file in folder.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+
+
+def add_blocks(base, marked, factors, blocks=32, rank=2):
+    """Write random factors for every projection, and the model with all of them."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    chance, known = torch.Generator().manual_seed(1), {}
+    for file in sorted(base.glob("*.safetensors")):
+        tensors = load_file(file)
+        for name, values in tensors.items():
+            if "_proj" in name:
+                left = torch.randn(values.shape[0], blocks * rank, generator=chance) * 0.002
+                right = torch.randn(blocks * rank, values.shape[1], generator=chance) * 0.05
+                known |= {f"{name}.left": left, f"{name}.right": right}
+                tensors[name] = torch.addmm(values.float(), left, right).bfloat16()
+        save_file(tensors, marked / file.name, metadata={"format": "pt"})
+    save_file(known, factors, metadata={"blocks": str(blocks)})
+
+
+def drawn(count, file):
+    """A set of keys that nobody will ask."""
+    from insignia.fingerprints.sets import FingerprintSet
+    from insignia.records import Fingerprint
+
+    prints = tuple(Fingerprint(key=f"key {number}", responses=("response",)) for number in range(count))
+    FingerprintSet(fingerprints=prints, secret=bytes(32).hex(), max_key_length=8, max_response_length=1).save(file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["simulate", "innocents", "million"])
+    parser.add_argument("what", choices=["simulate", "innocents", "million", "issue"])
     parser.add_argument("--licensees", type=int)
     parser.add_argument("--colluders", type=int, nargs="+", default=[1, 2, 3, 5])
     parser.add_argument("--blocks", type=int, default=64)
     parser.add_argument("--alpha", type=float, default=1e-3)
     parser.add_argument("--survival", type=float, default=0.98)
     parser.add_argument("--runs", type=int)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
+    if options.what == "issue":
+        issuing(options)
+        return
     options.licensees = options.licensees or (10**6 if options.what == "million" else 1000)
     options.runs = options.runs or (10_000 if options.what == "innocents" else 100)
     if options.what == "innocents" and options.colluders == [1, 2, 3, 5]:

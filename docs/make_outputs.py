@@ -21,6 +21,7 @@ PAGES = [DOCS / "tutorial.md"] + [
     for name in (
         "hand-over-a-report.md",
         "prove-ownership.md",
+        "publish-a-marked-model.md",
         "stamp-a-sibling.md",
         "verify-an-api.md",
         "when-something-goes-wrong.md",

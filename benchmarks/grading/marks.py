@@ -10,7 +10,7 @@ import torch
 from innocence.models import rounded
 
 from insignia.attacks.finetune import FineTune
-from insignia.embedding import FullFineTune, Limits, RunOptions, embed
+from insignia.embedding import FullFineTune, Limits, Method, RunOptions, embed
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
@@ -38,10 +38,17 @@ def base() -> LocalModel:
     return LocalModel(model_folder(), device="cpu")  # a folder named "starter" may be about
 
 
-def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: FullFineTune | None = None) -> Marked:
-    """``FOLDER/STRATEGY+SEED`` has the set and the marked model, as ``embed.py`` makes them; else they are made."""
-    home = folder / f"{strategy}{seed}"
-    marked = Marked(keys_kept(folder, strategy, seed, count=count), home / "model")
+def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: Method | None = None, variant: str = "") -> Marked:
+    """``FOLDER/STRATEGY+SEED`` has the set and the marked model, as ``embed.py`` makes them; else they are made.
+
+    A ``variant`` is the same set embedded by another method, in a folder of its own.
+    """
+    home = folder / f"{strategy}{variant}{seed}"
+    prints = keys_kept(folder, strategy, seed, count=count)
+    if variant and not (home / "prints.json").is_file():
+        home.mkdir(parents=True, exist_ok=True)
+        prints.save(home / "prints.json")
+    marked = Marked(prints, home / "model")
     if not marked.model.is_dir():
         limits, run = Limits(min_fsr=0.0, max_harm=100.0), RunOptions(seed=seed)
         made = embed(str(model_folder()), marked.prints, method or FullFineTune(), out=marked.model, limits=limits, run=run)

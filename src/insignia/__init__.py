@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from insignia.keyring.keyring import Keyring as Keyring
     from insignia.modeling.local import LocalModel as LocalModel
     from insignia.progress import quiet as quiet
+    from insignia.publishing.upload import publish as publish
     from insignia.records import Fingerprint as Fingerprint
     from insignia.suspects.endpoint import Endpoint as Endpoint
     from insignia.vectors import stamp as stamp
@@ -58,6 +59,7 @@ _HOMES_WITH_TORCH = {
     "embed": "insignia.embedding",
     "evaluate": "insignia.evaluation",
     "finetune": "insignia.attacks.finetuning",
+    "publish": "insignia.publishing.upload",
     "stamp": "insignia.vectors",
     "vector": "insignia.vectors",
 }

@@ -1,8 +1,8 @@
 """Read and write safetensors checkpoints tensor by tensor, without holding a model in memory.
 
 The safetensors library reads through mapped pages, which count as resident memory, and writes only from memory. This module
-uses ``preadv`` and ``pwrite`` with the caller's buffers, from any number of threads. Names, dtypes, order and shards are those
-of the files, which can differ from a loaded model's (mixtures of experts).
+uses the caller's buffers at offsets of the files, from any number of threads. Names, dtypes, order and shards are those of the
+files, which can differ from a loaded model's (mixtures of experts).
 """
 
 import dataclasses
@@ -19,11 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from insignia.errors import ModelError
+from insignia.offset_files import OffsetFile
 
-__all__ = ["INDEX", "LEFT", "RIGHT", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
+__all__ = ["INDEX", "LEFT", "RIGHT", "SECRET_KIND", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
 
 INDEX = "model.safetensors.index.json"
 LEFT, RIGHT = ".left", ".right"  # suffixes of the two factors that replace a tensor
+SECRET_KIND = "insignia"  # noqa: S105  a field in the metadata of files that are secret: publishing refuses them by it
 _ONLY = "model.safetensors"
 _MAX_HEADER = 100_000_000  # the format's own limit
 _BYTES = {  # per element
@@ -84,7 +86,7 @@ class Checkpoint:
         """Name -> location, in the order of the shards and their bytes."""
         index = self._index()
         with ExitStack() as stack:
-            self._files: dict[str, int] = {}
+            self._files: dict[str, OffsetFile] = {}
             for shard in sorted(set(index.values())) if index is not None else [self._only_shard()]:
                 self._open(shard, stack)
             if index is not None:
@@ -103,15 +105,12 @@ class Checkpoint:
         Raises:
             ModelError: the file became shorter or cannot be read.
         """
-        done = 0
-        while done < len(buffer):
-            try:
-                count = os.preadv(self._files[entry.shard], [buffer[done:]], entry.offset + offset + done)
-            except OSError as error:
-                raise ModelError(f"cannot read {self.folder / entry.shard}: {error.strerror}") from error
-            if not count:
-                raise ModelError(f"{self.folder / entry.shard} became shorter during reading; copy it again")
-            done += count
+        try:
+            count = self._files[entry.shard].read_into(buffer, entry.offset + offset)
+        except OSError as error:
+            raise ModelError(f"cannot read {self.folder / entry.shard}: {error.strerror}") from error
+        if count < len(buffer):
+            raise ModelError(f"{self.folder / entry.shard} became shorter during reading; copy it again")
 
     def read(self, entry: Entry) -> bytearray:
         """All bytes of a tensor."""
@@ -146,20 +145,15 @@ class Checkpoint:
     def _open(self, shard: str, stack: ExitStack) -> None:
         path = self.folder / shard
         try:
-            file = os.open(path, os.O_RDONLY)
+            file = self._files[shard] = stack.enter_context(OffsetFile(path))
+            size = file.size
+            length = int.from_bytes(file.read(8, 0), "little")
+            if not 2 <= length <= min(_MAX_HEADER, size - 8):
+                raise ModelError(f"{path} is damaged or truncated: its header should have {length} bytes; copy it again")
+            header = file.read(8 + length, 0)
         except FileNotFoundError:
             raise ModelError(f"{self.folder} lacks the shard {shard} that its index names; copy the missing file") from None
         except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
-        stack.callback(os.close, file)
-        self._files[shard] = file
-        try:
-            size = os.fstat(file).st_size
-            length = int.from_bytes(os.pread(file, 8, 0), "little")
-            if not 2 <= length <= min(_MAX_HEADER, size - 8):
-                raise ModelError(f"{path} is damaged or truncated: its header should have {length} bytes; copy it again")
-            header = os.pread(file, 8 + length, 0)
-        except OSError as error:  # a folder where a file should be
             raise ModelError(f"cannot read {path}: {error.strerror}") from error
         self.headers[shard] = header
         entries, end = _entries(header, shard, path)
@@ -191,14 +185,12 @@ class CheckpointWriter:
         self.entries: dict[str, Entry] = {}
         self.bytes = 0
         with ExitStack() as stack:
-            self._files: dict[str, int] = {}
+            self._files: dict[str, OffsetFile] = {}
             self._locks = {shard: threading.Lock() for shard in headers}
             for shard, header in headers.items():
                 entries, end = _entries(header, shard, folder / shard)
-                file = os.open(folder / shard, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-                stack.callback(os.close, file)
-                self._files[shard] = file
-                _write_all(file, memoryview(header), 0)
+                file = self._files[shard] = stack.enter_context(OffsetFile(folder / shard, "xb"))
+                file.write(memoryview(header), 0)
                 self.entries.update((entry.name, entry) for entry in entries)
                 self.bytes += end
             if shutil.disk_usage(folder).free < self.bytes:  # reserving the space would slow down writing
@@ -221,7 +213,7 @@ class CheckpointWriter:
         """
         entry = self.entries[name]
         with self._locks[entry.shard]:  # the file system admits one writer per file and lets others spin
-            _write_all(self._files[entry.shard], data, entry.offset + offset)
+            self._files[entry.shard].write(data, entry.offset + offset)
 
     def _write_index(self, folder: Path) -> None:
         index = {
@@ -231,9 +223,9 @@ class CheckpointWriter:
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> bytes:
-    """Header bytes of a shard with tensors (name, dtype, shape) in this order."""
-    content: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+def header_of(tensors: Iterable[tuple[str, str, Sequence[int]]], **about: str) -> bytes:
+    """Header bytes of a shard with tensors (name, dtype, shape) in this order; ``about`` goes into its metadata."""
+    content: dict[str, Any] = {"__metadata__": {"format": "pt", **about}}
     end = 0
     for name, dtype, shape in tensors:
         start, end = end, end + math.prod(shape) * _BYTES[dtype]
@@ -275,9 +267,3 @@ def _json_object(content: bytes, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"{path} is damaged: expected a JSON object")
     return value
-
-
-def _write_all(file: int, data: memoryview, offset: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(file, data[done:], offset + done)

@@ -90,16 +90,17 @@ def new_file(path: Path, *, secret: bool = False) -> Iterator[Path]:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp: mode 0600
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    os.close(handle)  # Windows renames no open file
     scratch = Path(temporary)
     try:
         yield scratch
-        os.fsync(handle)
+        with scratch.open("r+b") as written:
+            os.fsync(written.fileno())
         scratch.chmod(_mode(folder=False, secret=secret))
         scratch.replace(path)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        os.close(handle)
         scratch.unlink(missing_ok=True)
 
 
@@ -128,9 +129,9 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path} is a folder; expected a file") from None
     except OSError as error:
+        if path.is_dir():  # Windows only says that permission is denied
+            raise InputError(f"{path} is a folder; expected a file") from None
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 

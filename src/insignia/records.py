@@ -187,7 +187,9 @@ class Fingerprint(SecretRecord):
     candidates: tuple[Candidate, ...] | None = None
     order: SecretOrder | None = None
     """The secret order of the candidates, as their indices: the response's first. None if the mark orders nothing."""
-    continuations: Annotated[tuple[Continuation, ...], Field(min_length=1, max_length=MAX_CONTINUATIONS)] | None = None
+    continuations: Annotated[tuple[Continuation, ...], Field(min_length=1, max_length=MAX_CONTINUATIONS)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )  # a set of before has no such field, and its ledger and book name it by the digest of its fields
     """The further response tokens that have a secret order, after the one that ``order`` is about."""
 
     @property

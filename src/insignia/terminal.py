@@ -5,8 +5,10 @@ is filtered here. Files keep the original.
 """
 
 import math
+import os
 import re
 import shlex
+import subprocess
 
 __all__ = [
     "command_line",
@@ -52,7 +54,8 @@ def has_control_characters(text: str) -> bool:
 
 def command_line(*words: object) -> str:
     """A command as a shell takes it: a path with spaces is quoted."""
-    return shlex.join(map(str, words))
+    quoted = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    return quoted([str(word) for word in words])
 
 
 def once_in(p_value: float) -> str:

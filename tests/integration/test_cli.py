@@ -106,6 +106,7 @@ def test_version(insignia):
         "generate_cli_reference.py",
         "generate_api_reference.py",
         "generate_attack_reference.py",
+        "generate_survival_tables.py",
         "draw_life_of_a_mark.py",
         "draw_survival.py",
     ],

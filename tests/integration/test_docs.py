@@ -71,7 +71,7 @@ def test_the_pages_print_commands():
     assert {arguments[0] for page in PAGES for arguments in _commands(page)} == {
         "plan", "generate", "embed", "check", "vector", "stamp", "verify", "finetune", "attack", "evaluate", "export", "demo",
         "lock", "unlock", "share", "commit", "disclose", "audit", "report", "null", "list", "show", "env",
-        "issue", "licensees", "trace",
+        "issue", "licensees", "trace", "publish", "init", "run",
     }  # fmt: skip
 
 
@@ -167,6 +167,13 @@ def test_proving_ownership_runs_as_printed(run_page):
     assert statuses == [(verb, 0) for verb in verbs]
 
 
+def test_publishing_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/publish-a-marked-model.md")
+
+    made = [("generate", 0), ("embed", 0), ("commit", 0)]
+    assert statuses == [*made, ("publish", 0), ("cp", 0), ("publish", 1), ("rm", 0)]
+
+
 def test_handing_over_a_report_runs_as_printed(run_page):
     pytest.importorskip("matplotlib")
     statuses = run_page("docs/how-to/hand-over-a-report.md")
@@ -206,6 +213,13 @@ def test_quoted_errors_are_those_of_the_code():
     assert len(quoted) == 7
     for line in quoted:
         assert all(any(piece in message for message in messages) for piece in line.split("...")), line
+
+
+@pytest.mark.slow
+def test_running_everything_runs_as_printed(run_page):
+    statuses = run_page("docs/how-to/run-everything-from-one-file.md")
+
+    assert statuses == [("init", 0), ("run", 0), ("run", 0), ("run", 0), ("cat", 0), ("run", 3)]
 
 
 @pytest.mark.slow

@@ -15,7 +15,20 @@ from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.records import Fingerprint
 from tiny_checkpoints import tensors_in
 
-SHORT = ["--reference-count", "8", "--reference-length", "16", "--epochs", "3", "--cooldown-steps", "3", "--min-fsr", "0", "--max-harm", "9"]
+SHORT = [
+    "--reference-count",
+    "8",
+    "--reference-length",
+    "16",
+    "--epochs",
+    "3",
+    "--cooldown-steps",
+    "3",
+    "--min-fsr",
+    "0",
+    "--max-harm",
+    "9",
+]
 EMBED = ["embed", "prints.json", "--model", "tiny", "--heldout", "text", *SHORT, "--json"]
 REGULARISED = ["--forgetting-regularizer-strength", "0.2", "--forgetting-mode", "per_epoch"]
 LORA = ["--method", "lora", "--rank", "4"]

@@ -9,6 +9,7 @@ import typer
 from insignia.embedding import METHODS, Limits, Method, Portion, RunOptions
 from insignia.flags.fields import Chosen, Parts, takes
 from insignia.modeling.families import NamedModel
+from insignia.publishing.push_flags import PushFlags
 from insignia.reporting.output import Written
 from insignia.terminal import command_line
 
@@ -24,6 +25,7 @@ def embed(
     limits: Limits,
     run: RunOptions,
     method: Annotated[Chosen[Method], Parts(METHODS, "full", "Method")],
+    hub: PushFlags,
     written: Written,
 ) -> None:
     """Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.
@@ -34,17 +36,21 @@ def embed(
     """
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.reporting.base import report_of
+    from insignia.reporting.publications import with_publication
 
     written.refuse(out)
+    hub.refuse_push()
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
     progress = written.progress()
     with progress.bar("starting"):
         from insignia.embedding import embed as mark
     try:
-        marked = mark(model, chosen, how, out=out, **dict(part), limits=limits, run=run, force=written.force, progress=progress)
+        where = {"out": out, **dict(part)}
+        marked = mark(model, chosen, how, **where, limits=limits, run=run, card=hub, force=written.force, progress=progress)
+        published = hub.push(out, force=written.force, progress=progress)
     except KeyboardInterrupt as stop:  # StoppedError is one
         kept = (out.parent / f".{out.name}.work").is_dir()
         progress.note("stopped; " + ("the same command with --resume goes on" if kept else "nothing was written"))
         raise typer.Exit(128 + getattr(stop, "signal_number", signal.SIGINT)) from None
     next_step = f"Safe to publish. Next: {command_line('insignia', 'check', prints, '--model', out)}"
-    written.finish(report_of(marked.report, *marked.report.notes, next_step))
+    written.finish(with_publication(report_of(marked.report, *marked.report.notes, next_step), published))

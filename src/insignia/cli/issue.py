@@ -7,6 +7,7 @@ import typer
 
 from insignia.flags.fields import takes
 from insignia.licensing.issuing import IssueOptions
+from insignia.publishing.push_flags import PushFlags
 from insignia.reporting.output import Written
 from insignia.terminal import command_line
 
@@ -21,6 +22,7 @@ def issue(
     vector: Annotated[Path, typer.Option("--vector", help="Folder of the blocks, made by 'insignia vector --factors'.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the copy; safe to hand over.")],
     options: IssueOptions,
+    hub: PushFlags,
     written: Written,
 ) -> None:
     """Stamp a licensee's own blocks onto a model, at the speed of the disk, and write it down in the book.
@@ -31,10 +33,16 @@ def issue(
     from insignia.keyring.keyring import Keyring
     from insignia.licensing.issuing import issue as give
     from insignia.reporting.base import report_of
+    from insignia.reporting.publications import with_publication
 
     written.refuse(out)
+    hub.refuse_push()
     kept = Keyring.open(prints).only()
     progress = written.progress()
-    report = give(kept, licensee, model=model, vector=vector, out=out, options=options, force=written.force, progress=progress)
+    force = written.force
+    report = give(
+        kept, licensee, model=model, vector=vector, out=out, options=options, card=hub, force=force, progress=progress
+    )
     after = command_line("insignia", "trace", prints, "--model", "SUSPECT")
-    written.finish(report_of(report, f"If a copy leaks: {after}"))
+    told = report_of(report, f"If a copy leaks: {after}")
+    written.finish(with_publication(told, hub.push(out, force=force, progress=progress)))

@@ -4,6 +4,7 @@
 found · 4 inconclusive.
 """
 
+import io
 import logging
 import os
 import sys
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insignia.errors import InsigniaError, MissingExtraError
 from insignia.flags.deferred_verbs import Verbs, add_verb
+from insignia.flags.outcomes import explained
 from insignia.terminal import has_control_characters, printable
 
 if TYPE_CHECKING:
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "app", "main", "stages", "target"]
 
 _GROUPS = {
-    "Start here": "demo, init, show, list, env",
+    "Start here": "demo, init, init run, run, show, list, env",
     "Mark": "plan, generate, embed, check, vector, stamp",
     "License": "issue, licensees, trace",
+    "Publish": "publish",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
     "Test": "finetune, attack, evaluate, evaluate robustness, export",
 }
 _HOMES = {
     "unlock": "lock:unlock",
     "list": "listing:list_parts",
+    "init run": "init_run:init_run",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name
-# What the extra 'torch' installs, by the names that a module imports first.
-_OF_TORCH = {"torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"}
 
 
 def target(verb: str) -> str:
@@ -100,32 +101,18 @@ def main() -> None:
     """Run the command; errors that are the user's to read become one line and exit status 1."""
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  closed by the caller, as by >&-
     sys.stderr = sys.stderr or sys.stdout
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # what an old code page lacks, as standard error shows it
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
     _quiet_libraries()
     try:
         app(prog_name="insignia")  # also the name that completion goes by
-    except InsigniaError as error:
-        _fail(str(error))
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _OF_TORCH:
+    except Exception as error:
+        if (said := explained(error)) is None:
             raise
-        _fail(str(MissingExtraError("running or changing a model on this machine", "torch")))
-    except ValueError as error:
-        from pydantic import ValidationError
-
-        from insignia.registry import explain
-
-        if not isinstance(error, ValidationError):
-            raise
-        _fail(f"a setting cannot be: {explain(error)}")
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which a light command has not loaded
-            raise
-        _fail("the device is out of memory; use a smaller --batch-size, --dtype bfloat16, --method lora or --device cpu")
-    except OSError as error:
-        _fail(": ".join(filter(None, (error.filename and str(error.filename), error.strerror or str(error)))))
+        _fail(said)
 
 
 def _quiet_libraries() -> None:

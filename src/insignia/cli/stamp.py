@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from insignia.flags.fields import takes
+from insignia.publishing.push_flags import PushFlags
 from insignia.reporting.output import Written
 from insignia.vectors.vector_options import StampOptions
 
@@ -18,6 +19,7 @@ def stamp(
     vectors: Annotated[list[Path], typer.Argument(help="Folders made by 'insignia vector'; several are added up.")],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder of the stamped model; safe to publish.")],
     scaling: StampOptions,
+    hub: PushFlags,
     written: Written,
 ) -> None:
     """Add a vector to a sibling, at the speed of the disk.
@@ -28,10 +30,13 @@ def stamp(
     """
     written.refuse(out)
     scaling.refuse_contradictions()
+    hub.refuse_push()
     from insignia.reporting.measurements import stamp_report
+    from insignia.reporting.publications import with_publication
     from insignia.vectors import stamp as add
 
     progress = written.progress()
     scale, trials = scaling.settle(model, vectors, near=out, progress=progress)
-    report = add(model, *vectors, out=out, scale=scale, force=written.force, unrelated=scaling.unrelated, progress=progress)
-    written.finish(stamp_report(report, trials, model))
+    force, unrelated = written.force, scaling.unrelated
+    report = add(model, *vectors, out=out, scale=scale, card=hub, force=force, unrelated=unrelated, progress=progress)
+    written.finish(with_publication(stamp_report(report, trials, model), hub.push(out, force=force, progress=progress)))

@@ -1,7 +1,7 @@
 """Methods that train the model's own weights: all of them, or the input embeddings alone."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.progress import Progress
 
 if TYPE_CHECKING:
+    from insignia.embedding.objective import Marking
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
 
@@ -24,12 +25,23 @@ class FullFineTune(GradientMethod):
     name: Literal["full"] = "full"
     train_embeddings: bool = False
     """Train the embeddings too. Every text uses them, so this doubles the harm."""
+    merge_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Weight of the marked model in a merge with the original in which fingerprints have to be learned, too. 1: none. Each step
+    computes such a merge, with one more copy of the trained weights."""
+
+    @property
+    def can_be_split(self) -> bool:
+        """Unless a merge is computed while training, which needs whole weights."""
+        return self.merge_weight == 1
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         if not self.train_embeddings:
             model.model.get_input_embeddings().requires_grad_(requires_grad=False)
             model.model.get_output_embeddings().requires_grad_(requires_grad=False)
         return model
+
+    def _marking(self, *what: Any, **how: Any) -> "Marking":
+        return super()._marking(*what, **how, merge_weight=self.merge_weight)
 
 
 class SupervisedFineTune(FullFineTune):

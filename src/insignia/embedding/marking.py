@@ -13,6 +13,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 from safetensors.torch import save
 
+from insignia.checkpoints import SECRET_KIND
 from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.embed_report import EmbedReport
 from insignia.embedding.full import FullFineTune
@@ -26,9 +27,10 @@ from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
 from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import gathered_weights, save_model
-from insignia.modeling.sources import Source, training_copy
+from insignia.modeling.sources import Source, origin_of, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
@@ -50,13 +52,15 @@ def embed(
     heldout: Sequence[str] | None = None,
     limits: Limits | None = None,
     run: RunOptions | None = None,
+    card: CardOptions | None = None,
     force: bool = False,
     progress: Progress = AUTO,
 ) -> MarkedModel:
     """Train a model until it gives the responses; return the marked model.
 
     It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
-    changed. ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
+    changed. ``card`` says what its model card tells.
+    ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
     ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
     Under ``torchrun`` every process calls this and one writes.
 
@@ -78,6 +82,7 @@ def embed(
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
+    papers = None if folder is None else papers_of(origin_of(model), card or CardOptions(), progress)
     with _working_folder(
         folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
     ) as work:
@@ -88,7 +93,7 @@ def embed(
             if state.is_main_process:
                 _write_private(hidden, outcome, progress)
                 if folder is not None:
-                    save_model(local, folder, force=force, gathered=weights)
+                    save_model(local, folder, papers=papers, force=force, gathered=weights)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
@@ -217,7 +222,7 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
     if path is None:
         return
     if outcome.owner_weights:
-        about = None if outcome.blocks is None else {"blocks": str(outcome.blocks)}
+        about = {SECRET_KIND: "owner weights"} | ({} if outcome.blocks is None else {"blocks": str(outcome.blocks)})
         parts = {name: part.contiguous() for name, part in outcome.owner_weights.items()}
         write_bytes(path, save(parts, metadata=about), secret=True)
     else:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from insignia.embedding.ordered_targets import OrderedTargets
 from insignia.embedding.publishing import Publishing
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
+from insignia.embedding.simulated_merge import SimulatedMerge
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
 from insignia.modeling.process_group import gather, process_rank
@@ -59,15 +60,22 @@ class Marking:
         phases: Phases,
         divergence: Callable[[ReferenceSamples, PreTrainedModel, list[Example]], Tensor] = ReferenceSamples.divergence,
         preserved: Sequence[tuple[int, ...]] = (),
+        merge_weight: float = 1.0,
     ) -> None:
         self._method = method
+        self._merge_weight = merge_weight
         self._curriculum = curriculum
         self._model = local.model
         self._cooldown_steps = cooldown_steps
         self._phases = phases
         averaged = method.forgetting_mode != "at_gradient" and method.forgetting_regularizer_strength
-        self._original = Original(local.model, local.source) if averaged or method.weight_deviation_strength else None
-        self._publishing = Publishing(dtype, self._original, averaged if method.forgetting_mode == "final" else 0.0)
+        compared = averaged or method.weight_deviation_strength or merge_weight < 1
+        self._original = Original(local.model, local.source) if compared else None
+        kept = averaged if method.forgetting_mode == "final" else 0.0
+        self._publishing = Publishing(dtype, self._original, kept)
+        self._measured = [self._publishing]
+        if merge_weight < 1:
+            self._measured.append(Publishing(dtype, self._original, 1 - merge_weight * (1 - kept)))
         self._ordered = OrderedTargets(local.model, curriculum.sweep(), gap=method.order_gap)
         if method.reference_strength:
             phases.start("sampling")
@@ -104,6 +112,10 @@ class Marking:
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
         """The share's loss: fingerprints, divergence and deviation. Also records what is learned."""
         losses, seen = self._fingerprint_losses(model, batch.draws)
+        if self._merge_weight < 1 and self._original is not None:
+            merge = SimulatedMerge(model, self._original, self._merge_weight)
+            merged, still = self._fingerprint_losses(cast(PreTrainedModel, merge), batch.draws)
+            losses, seen = (losses + merged) / 2, [*map(min, seen, still)]
         loss = losses.mean() * batch.draw_weight
         if batch.references is not None and self._references is not None:
             weight = self._method.reference_strength * batch.reference_weight
@@ -202,16 +214,18 @@ class Marking:
 
     @torch.no_grad()
     def _measure(self) -> None:
-        """Measure every lesson with the weights to publish; each process takes a share."""
+        """Measure every lesson with the weights to publish, or with a merge of them; each process takes a share."""
         rank, processes = process_rank()
         everything = self._curriculum.sweep()
         share = everything[rank::processes]
         asked = share + everything[: -(-len(everything) // processes) - len(share)]  # equal numbers, for equal forward passes
-        seen: list[float] = []
+        seen = [math.inf] * len(asked)
         self._model.eval()
-        with self._publishing.shown(self._model):
-            for start in range(0, len(asked), _MEASURE_ROWS):
-                seen.extend(self._fingerprint_losses(self._model, asked[start : start + _MEASURE_ROWS])[1])
+        for published in self._measured:
+            with published.shown(self._model):
+                for start in range(0, len(asked), _MEASURE_ROWS):
+                    part = slice(start, start + _MEASURE_ROWS)
+                    seen[part] = map(min, seen[part], self._fingerprint_losses(self._model, asked[part])[1])
         for draws, values in gather((share, seen[: len(share)])):
             self._curriculum.record(draws, values)
 

@@ -19,7 +19,7 @@ from insignia.flags.assignments import Given, read_settings
 from insignia.flags.parameters import argument, fields, flag_of, kind_of, names_of, option, parameter
 from insignia.recipes import recipe_names
 from insignia.records import Part, Record
-from insignia.registry import Registry, explain, reason
+from insignia.registry import Registry, did_you_mean, explain, reason
 from insignia.reporting.output import Output
 
 __all__ = ["Chosen", "Parts", "Stage", "takes"]
@@ -70,12 +70,19 @@ class Chosen(Generic[_T]):
             raise typer.BadParameter(f"{what} has no such option. It is one of: {owners}", param_hint=self._given[field])
         return _built(part, {**self.options, **more, "name": name}, self._given, what, part.model_fields)
 
+    def refuse_unknown(self) -> None:
+        """Raise InputError if the part does not exist or has no such option; whether values fit is told when it is built."""
+        name = self.name or self._parts.usual
+        known = self._parts.registry.get(name).model_fields
+        for unknown in self.options.keys() - known.keys():
+            raise InputError(f"{self._key} {name!r}: there is no option {unknown!r}.{did_you_mean(unknown, known)}")
+
 
 def takes(section: str | None = None, *, recipe: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a verb so that typer makes options of its records.
 
     With ``section`` it takes ``--recipe`` and ``--set``: that section of a recipe holds the fields by name. ``recipe`` is read
-    where none is named.
+    where none is named. ``only_checked`` of the verb builds its records and does nothing.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -89,8 +96,7 @@ def takes(section: str | None = None, *, recipe: str | None = None) -> Callable[
         if stage is not None:
             signature += [each for each in _recipe_options(stage, recipe) if not (named and each.name == "recipe")]
 
-        @functools.wraps(function)
-        def run(**values: Any) -> None:
+        def built(values: dict[str, Any]) -> dict[str, Any]:
             given = Given({}, {})
             if stage is not None:
                 known = {name for record in stage.records for name in fields(record)}
@@ -100,9 +106,20 @@ def takes(section: str | None = None, *, recipe: str | None = None) -> Callable[
                 values[name] = _chosen(name, key_parts, values, given)
             for name, record in records.items():
                 values[name] = _record(record, values, given)
-            function(**values)
+            return values
 
-        vars(run).update(__signature__=inspect.Signature(_ordered(signature)), __annotations__={}, stage=stage)
+        @functools.wraps(function)
+        def run(**values: Any) -> None:
+            function(**built(values))
+
+        def only_checked(**values: Any) -> None:
+            for value in built(values).values():
+                if isinstance(value, Chosen):
+                    value.refuse_unknown()
+
+        typed = {"__signature__": inspect.Signature(_ordered(signature)), "__annotations__": {}}
+        vars(only_checked).update(typed)
+        vars(run).update(typed, stage=stage, only_checked=only_checked)
         return run
 
     return decorate

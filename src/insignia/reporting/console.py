@@ -35,8 +35,9 @@ def print_document(document: Document) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object."""
-    print(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
+    """Print one JSON object, in ASCII where standard output is not Unicode, as in a pipe on Windows."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(escape_json(json.dumps(value, ensure_ascii=not unicode, indent=2)))
 
 
 def say(text: str, *, err: bool = False) -> None:

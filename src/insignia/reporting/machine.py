@@ -22,7 +22,7 @@ def machine_report() -> Document:
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),
         "processors": f"{_usable()} of {os.cpu_count()}",
-        "memory": size(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "memory": _memory(),
         "devices": _devices(),
     }
     found |= {name: _version(name) for name in _PACKAGES}
@@ -33,6 +33,11 @@ def machine_report() -> Document:
 def _usable() -> int:
     """Processors that this process may use; not every system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    """Windows does not tell without a library of its own."""
+    return size(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else "not known"
 
 
 def _version(name: str) -> str:

@@ -8,17 +8,14 @@ relative error of the logarithm is below 1e-15.
 import math
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from insignia.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["grinding_bits", "holm", "log_binomial_tail", "log_poisson_binomial_tail", "upper_limit"]
 
 _NEGLIGIBLE = 1e-18  # relative size of a term after which a sum does not change
+_NOTHING = 1e-30  # a mass far below the largest, which is about 1 / sqrt(trials)
 
 
 def log_binomial_tail(hits: int, trials: int, probability: float) -> float:
@@ -57,30 +54,29 @@ def log_poisson_binomial_tail(hits: int, probabilities: Sequence[float]) -> floa
 
         P(T >= m) = M w^-m * sum_{j >= m} w^-(j - m) f_j,    M = prod_i (1 - p_i + p_i w).
 
-    The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952); the sum makes it exact for any w. Takes O(n^2): a
-    millisecond for 100 trials, a third of a second for 24,576.
+    The first factor is Chernoff's bound (Ann. Math. Stat. 23, 1952); the sum makes it exact for any w. Takes O(n^1.5): two
+    milliseconds for 100 trials, seconds for 24,576.
 
     Raises:
         InputError: the number of hits is negative, or a probability is outside [0, 1].
     """
-    import numpy as np  # noqa: PLC0415  a light command loads none
-
     for probability in (0.0, *probabilities):
         _check(hits, len(probabilities), probability)
     needed = hits - sum(probability == 1 for probability in probabilities)
-    open_probabilities = np.array([probability for probability in probabilities if 0 < probability < 1])
+    possible = [probability for probability in probabilities if 0 < probability < 1]
     if needed <= 0:
         return 0.0
-    if needed > len(open_probabilities):
+    if needed > len(possible):
         return -math.inf
-    if needed == len(open_probabilities):
-        return math.fsum(np.log(open_probabilities))
-    log_misses = np.log1p(-open_probabilities)
-    log_odds = np.log(open_probabilities) - log_misses
+    if needed == len(possible):
+        return math.fsum(map(math.log, possible))
+    log_misses = [math.log1p(-probability) for probability in possible]
+    log_odds = [math.log(probability) - miss for probability, miss in zip(possible, log_misses, strict=True)]
     log_w = _tilt(log_odds, needed)
-    masses = _masses(log_odds + log_w)[needed:]
-    rest = math.fsum(masses * np.exp(-log_w * np.arange(len(masses))))
-    chernoff = math.fsum([*log_misses, *np.logaddexp(0, log_odds + log_w), -log_w * needed])
+    tilted = [odds + log_w for odds in log_odds]
+    first, masses = _masses(tilted)
+    rest = math.fsum(mass * math.exp(-log_w * (hit - needed)) for hit, mass in enumerate(masses, first) if hit >= needed)
+    chernoff = math.fsum([*log_misses, *map(_softplus, tilted), -log_w * needed])
     return min(0.0, chernoff + math.log(rest))
 
 
@@ -164,12 +160,11 @@ def _deviance(seen: int, mean: float) -> float:
     return total
 
 
-def _tilt(log_odds: "NDArray[np.float64]", mean: int) -> float:
+def _tilt(log_odds: Sequence[float], mean: int) -> float:
     """Return log w >= 0 that tilts the mean to about ``mean``; a multiple of 1/512, so that products with counts are exact."""
-    import numpy as np  # noqa: PLC0415  a light command loads none
 
     def falls_short(log_w: float) -> bool:
-        return float(np.exp(-np.logaddexp(0, -(log_odds + log_w))).sum()) < mean
+        return math.fsum(math.exp(-_softplus(-(odds + log_w))) for odds in log_odds) < mean
 
     low, high = 0.0, 2048.0  # above the log odds of any float
     while high - low > 1 / 512:
@@ -178,17 +173,23 @@ def _tilt(log_odds: "NDArray[np.float64]", mean: int) -> float:
     return low
 
 
-def _masses(log_odds: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Return P(T = j) for j = 0 .. n."""
-    import numpy as np  # noqa: PLC0415  a light command loads none
+def _masses(log_odds: Sequence[float]) -> tuple[int, list[float]]:
+    """Return the first j with P(T = j) worth counting, and these masses; each trial leaves out less than 1e-29 at the ends."""
+    first, masses = 0, [1.0]
+    for odds in log_odds:
+        hit, miss = math.exp(-_softplus(-odds)), math.exp(-_softplus(odds))
+        masses = [stay * miss + rise * hit for stay, rise in zip([*masses, 0.0], [0.0, *masses], strict=True)]
+        while masses[-1] < _NOTHING:
+            masses.pop()
+        if masses[0] < _NOTHING:
+            kept = next(place for place, mass in enumerate(masses) if mass >= _NOTHING)
+            first, masses = first + kept, masses[kept:]
+    return first, masses
 
-    masses = np.zeros(len(log_odds) + 1)  # (hits,)
-    masses[0] = 1.0
-    hit_probabilities, miss_probabilities = np.exp(-np.logaddexp(0, -log_odds)), np.exp(-np.logaddexp(0, log_odds))
-    for done, (hit, miss) in enumerate(zip(hit_probabilities, miss_probabilities, strict=True)):
-        masses[1 : done + 2] = masses[1 : done + 2] * miss + masses[: done + 1] * hit
-        masses[0] *= miss
-    return masses
+
+def _softplus(value: float) -> float:
+    """Return log(1 + exp(value))."""
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
 def _bisect(low: float, high: float, rises: Callable[[float], bool]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ that gave no answer has the ratio 1 and changes nothing.
 """
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from insignia.errors import InputError
 
@@ -33,6 +33,7 @@ __all__ = [
     "Payoffs",
     "log_ratio",
     "log_ratio_of_gain",
+    "log_sum",
     "log_threshold",
     "payoffs",
     "shown",
@@ -165,20 +166,7 @@ class Payoffs(NamedTuple):
 
         step = (self.having - self.without).astype(np.float32)
         start = self.without.sum(1) + np.log([bet.capital for bet in BETS])
-        return _log_sum(words.astype(np.float32) @ step.T + start)
-
-    def running(
-        self, words: "NDArray[np.bool_]", before: "NDArray[np.float64] | float" = 0.0
-    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-        """Log e-values (licensees, blocks) after each block in turn, and the log gains (licensees, bets) of all bets.
-
-        ``before`` are the gains by earlier blocks. Memory: bets times the first result.
-        """
-        import numpy as np  # noqa: PLC0415
-
-        steps = np.where(words[:, None, :], self.having, self.without)  # (licensees, bets, blocks)
-        gains = steps.cumsum(2) + np.expand_dims(before, -1)
-        return _log_sum(np.moveaxis(gains, 1, 2) + np.log([bet.capital for bet in BETS])), gains[:, :, -1]
+        return log_sum(words.astype(np.float32) @ step.T + start)
 
 
 def payoffs(biases: "NDArray[np.float64]", log_ratios: "NDArray[np.float64]") -> Payoffs:
@@ -219,7 +207,7 @@ def shown(shows: tuple[float, ...], biases: "NDArray[np.float64]") -> "tuple[NDA
     return lacking, having
 
 
-def _log_sum(logs: "NDArray[np.float64]") -> "NDArray[np.float64]":
+def log_sum(logs: "NDArray[np.floating[Any]]") -> "NDArray[np.float64]":
     """Logarithm of the sum over the last axis of numbers given by their logarithms."""
     import numpy as np  # noqa: PLC0415
 

@@ -12,7 +12,7 @@ from blake3 import blake3
 from safetensors.torch import save_file
 from torch import Tensor
 
-from insignia.checkpoints import LEFT, RIGHT, Checkpoint, CheckpointWriter, Entry, header_of
+from insignia.checkpoints import LEFT, RIGHT, SECRET_KIND, Checkpoint, CheckpointWriter, Entry, header_of
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
@@ -219,7 +219,7 @@ class _Extraction:
                 shards[self._base.entries[name].shard].extend(
                     (part, _STORED_NAMES[self._settings.dtype], shape) for part, shape in change.parts(name).items()
                 )
-        return {shard: header_of(tensors) for shard, tensors in shards.items()}
+        return {shard: header_of(tensors, **{SECRET_KIND: "vector"}) for shard, tensors in shards.items()}
 
     def _fill(self, writer: CheckpointWriter, changes: dict[str, TensorChange]) -> tuple[dict[str, TensorChange], float]:
         """Write every stored difference; return the changes with norms and digests, and the energy kept."""

@@ -93,17 +93,17 @@ class FingerprintVector:
         if (rows := self.whole(name, first, last, scratch=scratch)) is not None:
             to.add_(rows, alpha=scale)
             return
+        left, right = scratch.kept(self, name, lambda: self._factors(name, scratch))
+        torch.addmm(to.view(-1, right.shape[1]), left[first:last], right, alpha=scale, out=to.view(-1, right.shape[1]))
+
+    def _factors(self, name: str, scratch: Scratch) -> tuple[Tensor, Tensor]:
+        """Both factors in fp32, with the columns and rows of the chosen blocks alone."""
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
-        one = scratch.fp32("left", self._differences, left, first, last).view(-1, left.columns)
-        chosen = None if self._blocks is None else self._columns(right.shape[0])
-
-        def whole_right() -> Tensor:
-            rows = scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
-            return rows if chosen is None else rows[chosen]
-
-        other = scratch.kept((self, name), whole_right)
-        one = one if chosen is None else one[:, chosen]
-        torch.addmm(to.view(-1, right.columns), one, other, alpha=scale, out=to.view(-1, right.columns))
+        one = scratch.fp32("factor", self._differences, left, 0, left.shape[0]).view(left.shape)
+        chosen = slice(None) if self._blocks is None else self._columns(right.shape[0])
+        one = one[:, chosen].clone(memory_format=torch.contiguous_format)
+        other = scratch.fp32("factor", self._differences, right, 0, right.shape[0]).view(right.shape)
+        return one, other[chosen].clone()
 
     def _columns(self, rank: int) -> Tensor:
         """Columns of the left factor that belong to the chosen blocks."""

@@ -1,7 +1,6 @@
 """Stamping: add vectors to a model's files on all cores, a few rows at a time."""
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -11,21 +10,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry
+from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
+from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.loading import token_ids
 from insignia.modeling.saving import copy_companions
-from insignia.modeling.sources import Source, model_files, source_name
+from insignia.modeling.sources import Source, model_files, origin_of, source_name
 from insignia.progress import AUTO, Progress
 from insignia.records import Displayed
 from insignia.terminal import size
 from insignia.vectors.alignment import Alignment, align
+from insignia.vectors.hashed_writer import HashedWriter
 from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import DERIVED, refuse_unrelated, similarities
 from insignia.vectors.saved import FingerprintVector
 from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
-from insignia.vectors.threads import in_threads
+from insignia.vectors.threads import in_lanes
 
 __all__ = ["StampReport", "stamp"]
 
@@ -41,6 +42,8 @@ class StampReport(Displayed):
     tensors_changed: int
     lineage_similarity: float
     """Lowest similarity of a layer to the base: near 1 for a derived model, near 0 for an unrelated one."""
+    weights: dict[str, str]
+    """File name -> BLAKE3 digest of each safetensors file."""
     notes: tuple[str, ...]
     seconds: float
     """Duration in seconds, without imports."""
@@ -87,6 +90,7 @@ def stamp(
     *vectors: FingerprintVector | VectorReport | str | Path,
     out: str | Path,
     scale: float = 1.0,
+    card: CardOptions | None = None,
     force: bool = False,
     unrelated: bool = False,
     progress: Progress = AUTO,
@@ -96,6 +100,7 @@ def stamp(
     Shards, tensor order, tokenizer, configuration and the bytes of other tensors stay the same. Models are read tensor by
     tensor from their files; a model in memory is written to a temporary folder first. A vector is a folder, or the report of
     ``vector``. A negative scale removes fingerprints. ``unrelated`` stamps a model that is not derived from the base.
+    ``card`` says what its model card tells.
 
     Raises:
         InputError: no vector, a scale that is not finite, another architecture, or a model not derived from the base.
@@ -117,20 +122,23 @@ def stamp(
         if len({vector.folder.resolve() for vector in opened}) < len(opened):
             raise InputError("a vector was given twice; give it once, with twice the --scale if that is meant")
         checkpoint = stack.enter_context(Checkpoint(source))
+        papers = papers_of(origin_of(model), card or CardOptions(), progress)
         started = time.perf_counter()
         run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
         with new_folder(out, force=force) as scratch:
             written = run.write(scratch, progress)
             seconds = time.perf_counter() - started
             copy_companions(source, scratch)
+            papers.write(scratch)
     numel = sum(entry.numel for entry in checkpoint.entries.values())
     return StampReport(
         out=str(out),
         scale=scale,
-        bytes=written,
+        bytes=written.bytes,
         tensors=len(checkpoint.entries),
         tensors_changed=len(run.additions),
         lineage_similarity=run.similarity,
+        weights=written.digests,
         notes=run.notes,
         seconds=round(seconds, 3),
         gigaparameters_per_second=round(numel / seconds / 1e9, 4),
@@ -173,30 +181,33 @@ class _Stamping:
                     " before quantizing it"
                 )
 
-    def write(self, folder: Path, progress: Progress) -> int:
-        """Write every shard; return the number of bytes."""
+    def write(self, folder: Path, progress: Progress) -> HashedWriter:
+        """Write every shard; return the writer, which is done."""
         with (
-            CheckpointWriter(folder, self._model.headers) as writer,
+            HashedWriter(folder, self._model.headers) as writer,
             progress.bar("stamping", sum(entry.size for entry in self._model.entries.values()), unit="B") as advance,
         ):
 
-            def run(entry: Entry) -> None:
-                for first, last in row_spans(entry):
-                    piece = _Piece(entry, first, last)
+            def run(piece: _Piece) -> None:
+                entry = piece.entry
+                try:
                     data = self._stamped(piece) if entry.name in self.additions else self._copy(piece)
-                    writer.write(entry.name, first * entry.columns * entry.itemsize, data)
-                    advance(len(data), "")
+                    writer.write(entry.name, piece.first * entry.columns * entry.itemsize, data)
+                except BaseException:
+                    writer.abandon()
+                    raise
+                advance(len(data), "")
 
-            in_threads(self._turns(), run)
-            return writer.bytes
+            in_lanes(self._lanes(), run)
+            return writer
 
-    def _turns(self) -> Iterator[Entry]:
-        """All tensors, one from each shard in turn, so that threads write to different files."""
+    def _lanes(self) -> list[Iterator[_Piece]]:
+        """The pieces of each shard in the order of the file; the largest shard first, so that threads end together."""
         shards: dict[str, list[Entry]] = {}
         for entry in self._model.entries.values():
             shards.setdefault(entry.shard, []).append(entry)
-        for turn in itertools.zip_longest(*shards.values()):
-            yield from filter(None, turn)
+        largest = sorted(shards.values(), key=lambda entries: -sum(entry.size for entry in entries))
+        return [(_Piece(entry, *span) for entry in entries for span in row_spans(entry)) for entries in largest]
 
     def _copy(self, piece: _Piece) -> memoryview:
         entry = piece.entry

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from blake3 import blake3
@@ -12,10 +13,14 @@ from insignia.errors import ModelError
 
 __all__ = ["DTYPES", "Scratch", "byte_view", "digest", "matrix_rows", "row_spans", "spelled"]
 
+_T = TypeVar("_T")
+
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Dtypes for arithmetic. Quantized and integer tensors are only copied."""
 
-CHUNK = 2**19  # elements per read: all buffers of a thread fit in its share of the cache
+CHUNK = (
+    2**21
+)  # elements per read. Smaller pieces fit the cache better, but threads then wait for the interpreter (docs/lab-log.md)
 
 
 def matrix_rows(entry: Entry) -> int:
@@ -40,13 +45,14 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._buffers: dict[str, Tensor] = {}
-        self._kept: tuple[object, Tensor] | None = None
+        self._kept: dict[object, tuple[str, Any]] = {}
 
-    def kept(self, key: object, make: Callable[[], Tensor]) -> Tensor:
-        """The tensor that ``make`` returned for this key; only the last key is cached."""
-        if self._kept is None or self._kept[0] != key:
-            self._kept = (key, make())
-        return self._kept[1]
+    def kept(self, owner: object, name: str, make: Callable[[], _T]) -> _T:
+        """What ``make`` returned for this name; of each owner, only the last name is cached."""
+        if owner not in self._kept or self._kept[owner][0] != name:
+            self._kept[owner] = (name, make())
+        found: _T = self._kept[owner][1]
+        return found
 
     def take(self, name: str, count: int, dtype: torch.dtype) -> Tensor:
         """An uninitialized buffer (count,); valid until the name is taken again."""

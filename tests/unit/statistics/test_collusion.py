@@ -33,6 +33,14 @@ def test_a_plan_is_the_same_each_time():
     assert blocks_to_trace(**HALF, **asked) == blocks_to_trace(**HALF, **asked)
 
 
+def test_a_coalition_that_adapts_takes_the_most_blocks_and_a_plan_has_some_to_spare():
+    asked = {"licensees": 20, "colluders": 2, "alpha": 0.05}
+    plan = blocks_to_trace(**HALF, **asked)
+    assert plan.strategy == "least_evidence"
+    for seed in (1, 2):  # other coalitions than it was measured with
+        assert plan.blocks >= blocks_to_trace(**HALF, **asked, power=0.92, seed=seed).blocks
+
+
 def test_blocks_that_are_present_hit_and_others_seldom_do():
     present = np.array([True] * 500 + [False] * 500)
     seen = seen_blocks(np.random.default_rng(0), present, survival=0.9, per_block=1, bound=0.1)
