@@ -63,7 +63,12 @@ class Engine:
     @property
     def splits(self) -> bool:
         """Whether each process holds a part of the weights only."""
-        return self._fsdp or (self._plugin is not None and self._plugin.zero_stage == 3)
+        return self._fsdp or self.by_zero3
+
+    @property
+    def by_zero3(self) -> bool:
+        """Whether DeepSpeed splits the weights, which then are nowhere outside a forward pass."""
+        return self._plugin is not None and self._plugin.zero_stage == 3
 
     def device(self, wanted: str) -> str:
         """The device to load this process's model on."""

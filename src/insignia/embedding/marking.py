@@ -236,6 +236,8 @@ def _engine_for(method: Method, run: RunOptions) -> Engine:
             f"method {method.spec()['name']!r} with these options needs whole weights in each process; use torchrun alone or "
             "ZeRO stage 2, or method full or lora"
         )
+    if engine.by_zero3 and getattr(method, "weight_deviation_strength", 0):
+        raise InputError("a weight deviation is not computed under ZeRO stage 3; use FSDP2, ZeRO stage 2, or strength 0")
     return engine
 
 

@@ -4,6 +4,7 @@ OML 1.0's "forgetting regularizer" does different things on different engines (s
 the penalty, but its code lacks it.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ class Original:
 
     def __init__(self, model: nn.Module, source: str | None) -> None:
         self._stored = _stored(source)
+        if self._stored is not None:
+            weakref.finalize(self, self._stored.__exit__, None, None, None)  # closes the files
         self._kept: dict[str, Tensor] = {}
         for name, weight in _trained(model):
             with whole(weight) as values:

@@ -49,7 +49,7 @@ def matching(values: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(values, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def _full(split: DTensor) -> Tensor:
+def _full(split: Any) -> Tensor:
     full: Tensor = split.full_tensor()
     return full
 
