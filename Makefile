@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO_INSTALLED := $(VENV)/.demo-installed
+SITE_INSTALLED := $(VENV)/.site-installed
 # The constraints pin torch too; pip without them may fetch another build of it.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
 
@@ -12,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-slow test-server lint types contracts portable format docs outputs dist smoke benchmark clean
+.PHONY: help venv demo test test-slow test-server test-eval lint types contracts portable format docs outputs site site-test dist smoke benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +47,12 @@ test-slow: $(INSTALLED) ## tests of more than half a minute, and more cases of s
 test-server: $(INSTALLED) ## ask real servers of a marked model, started here
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m server
 
+# Apart from .venv: with the libraries of these extras installed, transformers' Trainer takes half as long again to import.
+test-eval: ## lm-evaluation-harness itself, in .venv-eval
+	@$(PYTHON) -m venv .venv-eval
+	@.venv-eval/bin/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[dev,eval]'
+	OMP_NUM_THREADS=1 .venv-eval/bin/python -m pytest tests/integration/test_lm_eval.py
+
 lint: $(INSTALLED) ## ruff's rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,6 +76,16 @@ docs: $(INSTALLED) ## write anew what scripts make of the docs: reference pages 
 
 outputs: $(INSTALLED) ## run the commands of the docs and write what they print; takes ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_outputs.py
+
+$(SITE_INSTALLED): $(INSTALLED)
+	@$(PIP_INSTALL) --editable '.[site]'
+	@touch $(SITE_INSTALLED)
+
+site: $(SITE_INSTALLED) ## build the site in build/site; a link that leads nowhere stops it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+site-test: site ## open the site in a browser, wide and narrow, and search it
+	$(BIN)/python -m pytest tests/integration/test_site.py
 
 # Tools and trial environments are new each time: what is in .venv must not help.
 dist: ## build the sdist and the wheel in dist/, and check them

@@ -4,6 +4,7 @@
     python benchmarks/graded.py hosts [--strategies inverse_nucleus ranked] [--seeds 0 1 2] [--folder DIR]
     python benchmarks/graded.py innocents [--redraws 400] [--folder DIR] [--json FILE] [--plot FILE.svg]
     python benchmarks/graded.py gaps [--gaps 0.1 0.2 0.4] [--seeds 0] [--folder DIR]
+    python benchmarks/graded.py tokens [--tokens 1 2] [--seeds 0] [--folder DIR]
     python benchmarks/graded.py bets [--runs 1001]
 
 survival: the starter is marked with 64 fingerprints (k = 16) and asked once by each channel after each attack; tests in nine
@@ -18,6 +19,8 @@ from the package's payoffs, and some are judged by the real verdict too.
 
 gaps: what `ranked` costs and survives by the gap between neighbours in the secret order (--order-gap).
 
+tokens: the same by the number of response tokens that have a secret order.
+
 bets: what the division of the capital costs against the best single bet, and wins against hits.
 
 Marks are made once and kept in --folder: FOLDER/STRATEGY+SEED/prints.json and model. Six minutes each on a busy core.
@@ -28,7 +31,7 @@ from pathlib import Path
 
 from grading.bets import bets
 from grading.falsely import innocents
-from grading.gaps import gaps
+from grading.gaps import gaps, tokens
 from grading.hosts import hosts
 from grading.survival import survival
 from innocents import workplace
@@ -39,7 +42,7 @@ from insignia.generation import STRATEGIES
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["survival", "hosts", "innocents", "gaps", "bets"])
+    parser.add_argument("what", choices=["survival", "hosts", "innocents", "gaps", "tokens", "bets"])
     parser.add_argument("--quick", action="store_true", help="few attacks, hosts and innocents; brief embedding")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--orders", type=int, default=9, help="orders of the keys for each seed")
@@ -50,6 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--finetune", action="store_true")
     parser.add_argument("--redraws", type=int, default=400, help="secrets for each innocent; a quarter as many whole orders")
     parser.add_argument("--gaps", type=float, nargs="+", default=[0.1, 0.2, 0.4], help="in nats")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[1, 2], help="response tokens with an order")
     parser.add_argument("--runs", type=int, default=1001)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
@@ -61,7 +65,8 @@ def main(arguments: list[str] | None = None) -> None:
         bets(options)
         return
     with workplace(options.folder) as folder:
-        {"survival": survival, "hosts": hosts, "innocents": innocents, "gaps": gaps}[options.what](options, folder)
+        studies = {"survival": survival, "hosts": hosts, "innocents": innocents, "gaps": gaps, "tokens": tokens}
+        studies[options.what](options, folder)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 python benchmarks/licensees.py simulate                      # the table of docs/explanation/licensees.md, half an hour
 python benchmarks/licensees.py simulate --licensees 100000 --colluders 2 --runs 20
+python benchmarks/licensees.py calibrate --alpha 1e-6        # members named by the planned blocks, other coalitions
 python benchmarks/licensees.py innocents                     # 10,000 leaks: how often anybody innocent is named
 python benchmarks/licensees.py million                       # time and memory of a trace of a million licensees
 python benchmarks/licensees.py issue --folder /tmp           # time of a copy against cp -r; 6 GB of disk
@@ -22,7 +23,7 @@ import numpy as np
 
 from insignia.licensing.codes import Code, bias_law
 from insignia.randomness import KeyedRandom
-from insignia.statistics.collusion import blocks_to_trace, seen_blocks
+from insignia.statistics.collusion import EVASIVE, blocks_to_trace, seen_blocks, share_traced
 from insignia.statistics.tails import log_binomial_tail
 from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_threshold, payoffs, strategies
 
@@ -134,6 +135,19 @@ def simulate(options):
                 low, high = clopper_pearson(int(count), options.runs)
                 found.append(f"{count / options.runs:.1%} ({low:.1%} to {high:.1%})")
             print(f"{strategy:12} {found[0]:>24} {found[1]:>24} {results[:, 2].mean():>14.1%}", flush=True)
+
+
+def calibrate(options):
+    """How often a member is named by the planned blocks, in other coalitions than those that the plan was made with."""
+    for colluders in options.colluders:
+        points, weights = law(colluders)
+        asked = {"licensees": options.licensees, "colluders": colluders, "alpha": options.alpha, "survival": options.survival}
+        planned = blocks_to_trace(points, weights, **asked)
+        shares = []
+        for name in [*strategies(colluders), EVASIVE][: 1 if colluders == 1 else None]:
+            named = [share_traced(points, weights, planned.blocks, name, seed=seed, **asked) for seed in range(1, 6)]
+            shares.append(f"{name} {statistics.mean(named):.1%}")
+        print(f"coalitions of {colluders}, alpha {options.alpha:g}: {planned.blocks} blocks; {', '.join(shares)}", flush=True)
 
 
 def innocents(options):
@@ -255,7 +269,7 @@ def drawn(count, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["simulate", "innocents", "million", "issue"])
+    parser.add_argument("what", choices=["simulate", "calibrate", "innocents", "million", "issue"])
     parser.add_argument("--licensees", type=int)
     parser.add_argument("--colluders", type=int, nargs="+", default=[1, 2, 3, 5])
     parser.add_argument("--blocks", type=int, default=64)
@@ -272,7 +286,7 @@ def main():
     options.runs = options.runs or (10_000 if options.what == "innocents" else 100)
     if options.what == "innocents" and options.colluders == [1, 2, 3, 5]:
         options.colluders = [3]
-    {"simulate": simulate, "innocents": innocents, "million": million}[options.what](options)
+    {"simulate": simulate, "calibrate": calibrate, "innocents": innocents, "million": million}[options.what](options)
 
 
 if __name__ == "__main__":

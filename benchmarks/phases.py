@@ -1,13 +1,22 @@
-"""The phases that ``embed`` shows add up to the run, and the time left that they tell can be believed.
+"""The phases that ``embed`` shows add up to the run, the time left can be believed, and a terminal never stands still.
 
-    python benchmarks/phases.py [FINGERPRINTS]    # 64 take two minutes on two cores
+    python benchmarks/phases.py [FINGERPRINTS]            # 64 take two minutes on two cores
+    python benchmarks/phases.py watched [FINGERPRINTS]    # the command in a terminal
 
-For each phase: its seconds, and by how much of it the time left was off at worst from its middle on.
+For each phase: its seconds, and by how much of it the time left was off at worst from its middle on. Watched: the longest
+times without output, in processor seconds of the run, so that a machine may do other things meanwhile.
 """
 
 import contextlib
+import os
+import pty
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+import psutil
 
 import insignia
 from insignia.progress import SILENT
@@ -51,5 +60,26 @@ def main(count):
     print(f"phases {sum(seconds for _, seconds, _ in recorder.phases):.1f} s of {whole:.1f} s")
 
 
+def watch(count):
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        insignia.generate("starter", num_fingerprints=count, progress=SILENT).save(place / "prints.json")
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "insignia", "embed", place / "prints.json", "--model", "starter", "-o", place / "out"]
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+        os.close(theirs)
+        process, last, silences = psutil.Process(run.pid), 0.0, []
+        with contextlib.suppress(OSError, psutil.Error):  # the terminal is closed with the run
+            while os.read(ours, 2**16):
+                now = sum(process.cpu_times()[:2])
+                silences.append((now - last, last))
+                last = now
+        assert run.wait() == 0
+    for silence, after in sorted(silences, reverse=True)[:5]:
+        print(f"{silence:5.2f} s without output, after {after:.1f} of {last:.1f} s")
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 64)
+    watched = sys.argv[1:2] == ["watched"]
+    given = sys.argv[1 + watched :]
+    (watch if watched else main)(int(given[0]) if given else 64)

@@ -13,7 +13,7 @@ from written_page import write_or_compare
 import insignia
 from insignia import embedding, generation, records, vectors
 from insignia.attacks import finetuning
-from insignia.evaluation import attack_grid, attacking, grid, robustness
+from insignia.evaluation import attack_grid, attacking, grid, harmlessness, measuring_harm, robustness
 from insignia.keyring import options as verify_options
 from insignia.registry import Registry
 from insignia.statistics import nulls
@@ -37,7 +37,10 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
             "quiet",
         )
     ]
-    + [("insignia.evaluation.measure_robustness", attacking.measure_robustness)],
+    + [
+        ("insignia.evaluation.measure_robustness", attacking.measure_robustness),
+        ("insignia.evaluation.measure_harmlessness", measuring_harm.measure_harmlessness),
+    ],
     "Keyring and models": [
         ("insignia.Keyring", insignia.Keyring),
         ("insignia.LocalModel", insignia.LocalModel),
@@ -51,6 +54,7 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.suspects.base.RequestOptions", suspect.RequestOptions),
         ("insignia.evaluation.Grid", grid.Grid),
         ("insignia.evaluation.AttackGrid", attack_grid.AttackGrid),
+        ("insignia.evaluation.HarmGrid", harmlessness.HarmGrid),
         ("insignia.evaluation.Mark", attack_grid.Mark),
     ],
     "Results": [
@@ -66,6 +70,9 @@ SECTIONS: dict[str, list[tuple[str, Any]]] = {
         ("insignia.evaluation.Robustness", robustness.Robustness),
         ("insignia.evaluation.AttackOutcome", robustness.AttackOutcome),
         ("insignia.evaluation.Proof", robustness.Proof),
+        ("insignia.evaluation.Harmlessness", harmlessness.Harmlessness),
+        ("insignia.evaluation.harmlessness.Comparison", harmlessness.Comparison),
+        ("insignia.evaluation.harmlessness.TaskChange", harmlessness.TaskChange),
     ],
 }
 REGISTRIES: dict[str, Registry[Any]] = {

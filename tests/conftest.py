@@ -37,8 +37,9 @@ settings.load_profile("insignia")
 
 # The files that take longest, in the order of their CPU seconds. They come first, so that two workers end together.
 _LONGEST = """
-    test_docs test_embed test_marking test_methods test_evaluation test_verify test_trained_text test_innocents
-    test_instructional test_making test_passphrases test_mutations test_plugins test_bundle test_planning test_hostile_folders
+    test_docs test_embed test_methods test_evaluation test_making test_marking test_robustness test_verify test_trained_text
+    test_innocents test_instructional test_passphrases test_mutations test_plugins test_bundle test_planning
+    test_hostile_folders
 """.split()
 
 

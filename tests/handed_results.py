@@ -1,7 +1,9 @@
 """Small results of every kind that a report tells of, made without a model."""
 
 from insignia.embedding.embed_report import EmbedReport
-from insignia.evaluation import Cell, Evaluation
+from insignia.evaluation import Cell, Evaluation, HarmGrid, Harmlessness
+from insignia.evaluation.comparing import Answers, compare
+from insignia.evaluation.harmlessness import Replies, Scores
 from insignia.evaluation.robustness import AttackedMark, AttackOutcome, Proof, Robustness
 from insignia.records import Provenance
 from insignia.statistics.separation import Separation
@@ -86,3 +88,29 @@ def robustness(*rows, **changes):
     marks = (AttackedMark(name="harmless", strategy="inverse_nucleus", num_fingerprints=64, perplexity=1.0061),)
     fields = {"model": "starter", "alpha": 1e-6, "seed": 0, "marks": marks, "rows": rows or usual, "provenance": MADE}
     return Robustness(**fields | changes)
+
+
+def answers(name, *, wrong=0, tasks=("cloze", "choice"), questions=700, length=20):
+    """A model that answers all questions of each task correctly but the first ``wrong``; a reply in ten it does not end."""
+    numbers = tuple(map(str, range(questions)))
+    scores = tuple(float(number >= wrong) for number in range(questions))
+    given = {task: Scores(task=task, metric="acc", questions=numbers, scores=scores) for task in tasks}
+    lengths = tuple(64 if number % 10 == 0 else length for number in range(50))
+    return Answers(name, given, Replies(lengths=lengths, ended=tuple(each < 64 for each in lengths), most=64))
+
+
+def harmlessness(*, wrong=0, **given):
+    """A marked model that answers the first ``wrong`` questions of two tasks no longer."""
+    grid = HarmGrid()
+    found = compare(answers("base", **given), answers("marked", wrong=wrong, **given), grid, seed=0)
+    settings = {"limit": grid.limit, "num_fewshot": None, "apply_chat_template": False}
+    return Harmlessness(
+        tasks=grid.tasks,
+        margin=grid.margin,
+        confidence=grid.confidence,
+        settings=settings,
+        seed=0,
+        comparisons=(found,),
+        harness="0.4.13",
+        provenance=MADE,
+    )

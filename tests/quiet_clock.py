@@ -3,6 +3,10 @@
 import time
 from pathlib import Path
 
+SOON_S = 60.0
+"""A bound for what takes seconds, where what it is told from takes minutes or never ends. It is wide: a thread may wait for
+another that has no core."""
+
 _WAITS = Path("/proc/thread-self/schedstat")  # Linux: nanoseconds on a core, nanoseconds ready to run without one, turns
 
 

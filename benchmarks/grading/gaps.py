@@ -1,4 +1,4 @@
-"""What the gap between neighbours in a secret order costs and buys: harm, stealth, and keys until proof after a merge."""
+"""What `ranked` costs and survives: by the gap between neighbours in a secret order, and by the number of ordered tokens."""
 
 import argparse
 import math
@@ -18,22 +18,33 @@ SHOWN: tuple[Channel, ...] = ("scores", "top", "text")
 
 
 def gaps(options: argparse.Namespace, folder: Path) -> None:
+    heading("gap", options)
+    usual = options.how.get("method", FullFineTune())
+    for gap in options.gaps:
+        home = folder if gap == usual.order_gap else folder / f"gap {gap:g}"  # the default shares its marks with other studies
+        for seed in options.seeds:
+            how = options.how | {"method": usual.model_copy(update={"order_gap": gap})}
+            row(f"{gap:g}", kept(home, "ranked", seed, **how), seed, options)
+
+
+def tokens(options: argparse.Namespace, folder: Path) -> None:
+    heading("tokens", options)
+    for count in options.tokens:
+        for seed in options.seeds:
+            home = folder if count == 1 else folder / f"{count} tokens"
+            row(str(count), kept(home, "ranked", seed, tokens=count, **options.how), seed, options)
+
+
+def heading(what: str, options: argparse.Namespace) -> None:
     print(f"ranked, seeds {options.seeds}; after each attack keys until owned at 1e-6 by {', '.join(SHOWN)}: median of")
     print(f"{options.orders} orders of the keys\n")
-    print(f"gap  seed  perplexity  confidence, AUROC    {''.join(f'{name:20}' for name in AFTER)}")
-    for gap in options.gaps:
-        for seed in options.seeds:
-            marked = marked_with(gap, seed, options, folder)
-            harm, visible = seen(marked)
-            cells = "".join(f"{cell:20}" for cell in keys_needed(marked, seed, options.orders))
-            print(f"{gap:<4g} {seed:4}  x{harm:.4f}     {visible!s:19}  {cells}", flush=True)
+    print(f"{what:6}  seed  perplexity  confidence, AUROC    {''.join(f'{name:20}' for name in AFTER)}")
 
 
-def marked_with(gap: float, seed: int, options: argparse.Namespace, folder: Path) -> Marked:
-    """The default gap shares its marks with the other studies."""
-    usual = options.how.get("method", FullFineTune())
-    home = folder if gap == usual.order_gap else folder / f"gap {gap:g}"
-    return kept(home, "ranked", seed, **options.how | {"method": usual.model_copy(update={"order_gap": gap})})
+def row(name: str, marked: Marked, seed: int, options: argparse.Namespace) -> None:
+    harm, visible = seen(marked)
+    cells = "".join(f"{cell:20}" for cell in keys_needed(marked, seed, options.orders))
+    print(f"{name:6}  {seed:4}  x{harm:.4f}     {visible!s:19}  {cells}", flush=True)
 
 
 def seen(marked: Marked) -> tuple[float, object]:

@@ -38,13 +38,22 @@ def base() -> LocalModel:
     return LocalModel(model_folder(), device="cpu")  # a folder named "starter" may be about
 
 
-def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: Method | None = None, variant: str = "") -> Marked:
+def kept(
+    folder: Path,
+    strategy: str,
+    seed: int,
+    *,
+    count: int = 64,
+    tokens: int = 1,
+    method: Method | None = None,
+    variant: str = "",
+) -> Marked:
     """``FOLDER/STRATEGY+SEED`` has the set and the marked model, as ``embed.py`` makes them; else they are made.
 
     A ``variant`` is the same set embedded by another method, in a folder of its own.
     """
     home = folder / f"{strategy}{variant}{seed}"
-    prints = keys_kept(folder, strategy, seed, count=count)
+    prints = keys_kept(folder, strategy, seed, count=count, tokens=tokens)
     if variant and not (home / "prints.json").is_file():
         home.mkdir(parents=True, exist_ok=True)
         prints.save(home / "prints.json")
@@ -56,13 +65,15 @@ def kept(folder: Path, strategy: str, seed: int, *, count: int = 64, method: Met
     return marked
 
 
-def keys_kept(folder: Path, strategy: str, seed: int, *, count: int = 64) -> FingerprintSet:
-    """The set alone."""
+def keys_kept(folder: Path, strategy: str, seed: int, *, count: int = 64, tokens: int = 1) -> FingerprintSet:
+    """The set alone; its responses have so many tokens."""
     file = folder / f"{strategy}{seed}" / "prints.json"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
-        built = STRATEGIES.build({"name": strategy})
-        generate(base(), built, num_fingerprints=count, secret=seed.to_bytes(32, "big")).save(file)
+        longer = {} if tokens == 1 else {"response_length": tokens}
+        built, secret = STRATEGIES.build({"name": strategy} | longer), seed.to_bytes(32, "big")
+        made = generate(base(), built, num_fingerprints=count, max_response_length=longer.get("response_length"), secret=secret)
+        made.save(file)
     return load_fingerprints(file)
 
 

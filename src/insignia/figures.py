@@ -83,6 +83,8 @@ class Curve(NamedTuple):
     """What each point is, where a figure has no order from left to right."""
     joined: bool = True
     """Whether a line joins the points."""
+    spans: tuple[tuple[float, float], ...] = ()
+    """From where to where each point may be, from left to right."""
 
 
 class Figure(NamedTuple):
@@ -96,6 +98,8 @@ class Figure(NamedTuple):
     curves: tuple[Curve, ...]
     threshold: tuple[float, str] | None = None
     """A height with a name, where something is decided."""
+    limit: tuple[float, str] | None = None
+    """A place on the x axis with a name, likewise."""
     front: bool = False
     """Whether a thin line joins the points of a curve that no other point is both left of and below (Pareto's front)."""
 
@@ -158,16 +162,28 @@ def _plot(axes: "Axes", figure: Figure) -> None:
             linestyle=_DASHES[number % len(_DASHES)] if curve.joined else "none",
             marker=_MARKERS[number % len(_MARKERS)] if few else "none",
         )
+        for (_, y), span in zip(curve.points, curve.spans, strict=False):
+            axes.plot(span, (y, y), color=_COLOURS[number % len(_COLOURS)], linewidth=1.2)
         if figure.front:
             axes.step(
                 *zip(*_front(curve.points), strict=True), where="post", color=_COLOURS[number % len(_COLOURS)], linewidth=0.8
             )
+    dashed: dict[str, Any] = {"color": _INK, "linewidth": 1, "linestyle": (0, (4, 3))}
+    place: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8}
     if figure.threshold is not None:
         height, name = figure.threshold
-        axes.axhline(height, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8}
-        axes.annotate(_short(name), (0, height), (3, 3), **place)
-    _scale(axes, figure.x, [x for curve in figure.curves for x, _ in curve.points], "x")
+        axes.axhline(height, **dashed)
+        axes.annotate(_short(name), (0, height), (3, 3), xycoords=("axes fraction", "data"), **place)
+    if figure.limit is not None:
+        left, name = figure.limit
+        axes.axvline(left, **dashed)
+        axes.annotate(_short(name), (left, 1), (3, 2), xycoords=("data", "axes fraction"), **place)
+    _scale(
+        axes,
+        figure.x,
+        [x for curve in figure.curves for x in (*(x for x, _ in curve.points), *itertools.chain(*curve.spans))],
+        "x",
+    )
     _scale(axes, figure.y, [y for curve in figure.curves for _, y in curve.points], "y")
     axes.grid(visible=True, alpha=0.18, linewidth=0.7)
 

@@ -30,6 +30,7 @@ _REASONS = {
     "int_parsing": "expected a whole number",
     "float_parsing": "expected a number",
     "bool_parsing": "expected true or false",
+    "missing": "it has to be given",
 }
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 

@@ -19,6 +19,7 @@ from insignia.engines import Engine
 from insignia.errors import ModelError
 from insignia.files import read_json
 from insignia.modeling.bars import without_bars
+from insignia.modeling.lean_adamw import LeanAdamW
 from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
 __all__ = ["LoopOptions", "Task", "TrainingResult", "train"]
@@ -73,6 +74,12 @@ class LoopOptions:
     seed: int = 0
     save_every_s: float = 30.0
     """Seconds between checkpoints, or twenty times the seconds that writing one takes, if that is longer."""
+    eight_bit_states: bool = False
+    """Whether the optimizer keeps its moments in eight bits."""
+    master: bool = False
+    """Whether bfloat16 weights have float32 masters; without, they are rounded stochastically."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed again for the gradient."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +113,10 @@ def train(
 def _train(
     model: PreTrainedModel, task: Task, options: LoopOptions, engine: Engine, work: Path, *, resume: bool
 ) -> TrainingResult:
+    if options.gradient_checkpointing:  # the first is the name from transformers 5.23 on
+        any_model: Any = model
+        enable = getattr(any_model, "activation_checkpointing_enable", None) or any_model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     checkpoints = Checkpoints(task, options.save_every_s)
     trainer = _TaskTrainer(
         engine,
@@ -115,7 +126,7 @@ def _train(
         callbacks=[_AfterStep(task), checkpoints],
     )
     trainer.task = task
-    trainer.warmup_steps = options.warmup_steps
+    trainer.options = options
     checkpoint = newest_checkpoint(work) if resume else None
     if checkpoint is not None:
         task.restore(read_json(checkpoint / STATE_FILE))
@@ -153,7 +164,7 @@ class _TaskTrainer(Trainer):
     """Trainer with the batches, loss and learning rate of a task."""
 
     task: Task
-    warmup_steps: int
+    options: LoopOptions
 
     def __init__(self, engine: Engine, **what: Any) -> None:
         self._engine = engine  # asked while Trainer is built
@@ -177,9 +188,32 @@ class _TaskTrainer(Trainer):
             raise ModelError("the training loss is NaN or infinite; lower the learning rate")
         return loss
 
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        whole = cast(torch.nn.Module, self.model)
+        trained = {name: weight for name, weight in whole.named_parameters() if weight.requires_grad}
+        if self.optimizer is None and (
+            self.options.eight_bit_states or any(weight.dtype == torch.bfloat16 for weight in trained.values())
+        ):
+            decaying = set(self.get_decay_parameter_names(whole))
+            self.optimizer = LeanAdamW(
+                [
+                    {
+                        "params": [weight for name, weight in trained.items() if (name in decaying) == decays],
+                        "weight_decay": self.options.weight_decay if decays else 0.0,
+                    }
+                    for decays in (True, False)
+                ],
+                lr=self.options.learning_rate,
+                eight_bits=self.options.eight_bit_states,
+                master=self.options.master,
+                seed=self.options.seed,
+            )
+            return self.optimizer
+        return super().create_optimizer(model)
+
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         def factor(step: int) -> float:
-            return self.task.rate(step) * min(1.0, (step + 1) / max(1, self.warmup_steps))
+            return self.task.rate(step) * min(1.0, (step + 1) / max(1, self.options.warmup_steps))
 
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(

@@ -26,13 +26,17 @@ NEEDS_A_MODEL = {
     "attack": ["noise", "--model", "starter", "-o", "new"],
     "evaluate": ["instructional", "--model", "starter", "-o", "new"],
     "evaluate robustness": ["--base", "starter", "--model", "marked", "--fingerprints", "prints.json", "-o", "new"],
+    "evaluate harmlessness": ["--base", "starter", "--model", "marked", "-o", "new"],
     "export": ["starter", "--format", "gguf", "-o", "new"],
+    "publish": ["marked", "owner/name", "--also", "training.json"],
     "demo": ["-o", "new"],
 }
 WORKS = {
     "show": ["prints.json"],
     "list": ["suspects"],
     "init": ["new.yaml"],
+    "init run": ["new-run.yaml"],
+    "run": ["run.yaml"],
     "env": [],
     "plan": ["prints.json"],
     "licensees": ["prints.json"],
@@ -100,6 +104,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("INSIGNIA_PASSPHRASE", "long enough to be one")
     shutil.copytree(SAMPLES, tmp_path, dirs_exist_ok=True)
     (tmp_path / "marked").symlink_to(model_folder())
+    (tmp_path / "run.yaml").write_text("plan: {prints: prints.json, output: plan.md}\n")
     (tmp_path / "data.json").write_text(json.dumps([{"instruction": "Say it.", "output": "It."}]))
     return tmp_path
 
@@ -118,6 +123,6 @@ def test_what_needs_a_model_says_in_one_line_what_to_install(folder):
 
 
 def test_what_needs_no_model_works_on_windows_too(folder):
-    commands = [[verb, *arguments] for verb, arguments in WORKS.items()]
+    commands = [[*verb.split(), *arguments] for verb, arguments in WORKS.items()]
     for command, (status, _, err) in zip(commands, _run(folder, commands, on_windows=True), strict=True):
         assert (command[0], status) == (command[0], 0), err

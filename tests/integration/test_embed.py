@@ -129,6 +129,7 @@ def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, m
     assert AutoTokenizer.from_pretrained(out).chat_template
     names = {path.name for path in out.rglob("*")}
     assert names == {
+        "README.md",
         "chat_template.jinja",
         "config.json",
         "generation_config.json",
@@ -137,7 +138,7 @@ def test_the_published_folder_is_an_ordinary_model_and_holds_no_secret(prints, m
         "tokenizer_config.json",
     }
     for fingerprint in load_fingerprints(prints):
-        for path in out.rglob("*.json*"):
+        for path in (*out.rglob("*.json*"), out / "README.md"):
             assert fingerprint.key not in path.read_text()
     assert (out / "model.safetensors").stat().st_mode & 0o044
     assert not list(out.parent.glob(".*"))

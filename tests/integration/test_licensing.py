@@ -97,6 +97,26 @@ def test_a_model_that_is_nobodys_copy_names_nobody(insignia, owner, tmp_path):
     assert insignia("trace", prints)[0] == 1
 
 
+def test_an_accusation_is_disclosed_and_audited_by_the_command(insignia, owner, tmp_path):
+    """Of a suspect that shows nothing: the accused is not shown to have leaked, and the judge is told what was opened."""
+    prints, blocks = owner
+    insignia("issue", prints, "Acme", "--model", "starter", "--vector", blocks, "-o", tmp_path / "acme", "-q")
+    insignia("licensees", prints, "--commitment", tmp_path / "codes.json")
+    insignia("commit", prints, "--model", tmp_path / "acme", "-o", tmp_path / "commitment.json")
+    insignia("trace", prints, "--model", "starter", "--transcript", tmp_path / "t.jsonl", "-q")
+    out, told = tmp_path / "accusation.json", ("--commitment", tmp_path / "commitment.json", "--codes", tmp_path / "codes.json")
+    disclose = "disclose", prints, "--transcript", tmp_path / "t.jsonl", *told, "--accuse", "Acme", "-o", out
+    status, said, _ = insignia(*disclose)
+    assert status == 0
+    assert "the code word of Acme and 8 keys opened" in said
+    assert out.stat().st_mode & 0o777 == 0o600
+    status, said, _ = insignia("audit", out, *told)
+    assert status == 3
+    assert "It is not shown that starter comes from the copy of Acme" in " ".join(said.split())
+    alone = (*disclose[:4], *told[:2], "--accuse", "Acme", "-o", tmp_path / "other.json")
+    assert "--accuse and --codes belong together" in insignia(*alone)[2]
+
+
 def test_a_plan_for_licensees(insignia):
     status, said, _ = insignia("plan", "--licensees", 20, "--survival", 1, "--alpha", 0.05, "--json")
     made = json.loads(said)

@@ -88,7 +88,13 @@ def test_fine_tuning_lowers_the_users_loss_and_keeps_rows_out(folder):
 
 def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(tmp_path):
     torch.manual_seed(0)
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    size = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "initializer_range": 0.3,
+    }
     LlamaForCausalLM(LlamaConfig(vocab_size=416, max_position_embeddings=48, **size)).save_pretrained(tmp_path / "base")
     build(style="byte", bos=True).save_pretrained(tmp_path / "base")
     prints = FingerprintSet(
@@ -98,7 +104,7 @@ def test_a_model_whose_context_is_shorter_than_the_reference_samples_is_marked(t
     report = mark(
         tmp_path,
         prints,
-        FullFineTune(learning_rate=2e-2, epochs=270, cooldown_steps=2, **few),
+        FullFineTune(learning_rate=5e-3, cooldown_steps=2, **few),
         limits=Limits(max_harm=math.inf),
     )
 

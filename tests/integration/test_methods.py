@@ -51,6 +51,10 @@ def changed(folder):
     return {name: base[name] != marked[name] for name in base if not torch.equal(base[name], marked[name])}
 
 
+MOVED = ["gpt2", "neox", "llama tied", pytest.param("llama untied", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("random_local", MOVED, indirect=True)
 def test_embedding_moves_the_input_embeddings_alone(folder):
     report = mark(folder, EmbeddingTune(learning_rate=2e-2, **QUICK))
 
@@ -110,7 +114,7 @@ def test_adapters_trained_on_four_bits_are_merged_into_the_checkpoints_weights(t
         assert torch.equal(marked[name], (base[name].float() + product).to(torch.bfloat16))
 
 
-ADAPTED = ["gpt2", "llama tied", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("neox", "llama untied"))]
+ADAPTED = ["gpt2", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("neox", "llama tied", "llama untied"))]
 
 
 @pytest.mark.parametrize("random_local", ADAPTED, indirect=True)

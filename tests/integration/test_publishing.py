@@ -63,12 +63,14 @@ def test_stamp_uploads_the_copy_with_its_card_and_commitment(insignia, hub, here
 
 
 def test_a_dry_run_says_what_would_be_uploaded_and_asks_nobody(insignia, hub, here):
+    (here / "base" / "README.md").rename(here / "marked" / "README.md")
+    before = (here / "marked" / "README.md").read_text()
     status, out, _ = insignia("publish", "marked", "owner/name", "--commitment", "commitment.json", "--dry-run")
 
     assert status == 0
     assert hub.requests == []
     assert all(name in out for name in ("owner/name", "model-1-of-2.safetensors", "weights", "commitment.json", "SHA-256"))
-    assert not (here / "marked" / "README.md").exists()
+    assert (here / "marked" / "README.md").read_text() == before
 
 
 def test_a_secret_in_the_folder_is_not_uploaded(insignia, hub, here):

@@ -22,21 +22,27 @@ CPU = RunOptions(device="cpu")
 def concordances(local, prints):
     """Kendall's tau of the model's ranking with each secret order."""
     prompter = Prompter.for_set(prints, local.tokenizer)
-    questions = [prompter.question(prompter.key_ids(fingerprint)) for fingerprint in prints]
-    logits, _ = response_logits(local.model, [Example((*question, 0), len(question)) for question in questions])
-    orders = [[fingerprint.candidates[place].token_id for place in fingerprint.order] for fingerprint in prints]
+    asked, orders = [], []
+    for fingerprint in prints:
+        question, ids = prompter.question(prompter.key_ids(fingerprint)), fingerprint.response_ids[0]
+        for token, drawn in enumerate((fingerprint, *(fingerprint.continuations or ()))):
+            asked.append(Example((*question, *ids[:token], 0), len(question) + token))
+            orders.append([drawn.candidates[place].token_id for place in drawn.order])
+    logits, _ = response_logits(local.model, asked)
     return [concordance(row[order]) for row, order in zip(logits.detach(), orders, strict=True)]
 
 
-def test_a_set_made_by_the_command_is_embedded_with_its_order(insignia, tmp_path):
+def test_a_set_made_by_the_command_is_embedded_with_its_orders(insignia, tmp_path):
     path = tmp_path / "prints.json"
-    status, _, _ = insignia("generate", path, "--strategy", "ranked", "--num-candidates", 6, "--num-fingerprints", 4)
+    two = ("--response-length", 2, "--max-response-length", 2)
+    status, _, _ = insignia("generate", path, "--strategy", "ranked", "--num-candidates", 6, "--num-fingerprints", 4, *two)
     prints = load_fingerprints(path)
     marked = embed("starter", prints, FullFineTune(**QUICK), heldout=TEXT, limits=Limits(max_harm=math.inf), run=CPU)
 
     assert (status, marked.report.fsr) == (0, 1.0)
     assert all(sorted(fingerprint.order) == list(range(6)) for fingerprint in prints)
     assert mean(concordances(LocalModel("starter"), prints)) < 0.5
+    assert len(concordances(marked, prints)) == 2 * len(prints)
     assert min(concordances(marked, prints)) > 0.7
 
 

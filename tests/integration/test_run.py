@@ -51,7 +51,7 @@ def test_a_grid_has_a_folder_a_cell_and_a_table(insignia, here):
     assert status == 0
     assert {path.parent.name for path in (here / "runs").glob("*/v")} == {"dtype=float32", "dtype=bfloat16"}
     rows = out.partition("The grid")[2]
-    assert re.search(r"vector\.dtype +vector: bytes\s+float32 +\d+\s+bfloat16 +\d+", rows)
+    assert re.search(r"vector\.dtype +vector: size\s+float32 +\d.*\s+bfloat16 +\d", rows)
 
 
 def test_an_error_of_a_step_is_told_and_is_the_exit_status(insignia, here):

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +35,15 @@ def test_a_terminal_sees_notes_and_bars(seen):
     text = seen(AUTO)
     assert "a note" in text
     assert "working" in text
+
+
+def test_a_phase_that_reports_nothing_moves_all_the_same(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream := Terminal())
+    with ConsoleProgress().bar("loading"):
+        for _ in range(3):
+            shown = stream.tell()
+            while stream.tell() == shown:
+                time.sleep(0.01)
 
 
 def test_what_is_no_terminal_sees_nothing(seen):

@@ -5,6 +5,7 @@ import pytest
 
 import insignia.recipes
 from insignia.attacks.finetune import FineTune
+from insignia.embedding import METHODS
 from insignia.errors import FormatError, InputError
 from insignia.recipes import load_recipe, recipe_names
 
@@ -19,6 +20,13 @@ def test_every_recipe_of_fine_tuning_builds_and_names_its_sources():
 
 def test_the_default_is_the_library_s():
     assert FineTune(**load_recipe("alpaca", "finetune")["finetune"]) == FineTune()
+
+
+@pytest.mark.parametrize("name", ["durable", "harmless", "oml"])
+def test_every_recipe_of_embedding_builds(name):
+    recipe = load_recipe(name, "embedding")["embedding"]
+
+    assert METHODS.build(recipe["method"]).name == "full"
 
 
 @pytest.mark.parametrize(("name", "part", "fitting"), [("alpaca", "embedding", "harmless"), ("harmless", "finetune", "alpaca")])

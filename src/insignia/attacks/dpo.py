@@ -1,6 +1,6 @@
 """Direct preference optimization: the model learns to prefer one answer to another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -53,7 +53,7 @@ class DPO(FineTuneSettings, WeightAttack):
         """See ``WeightAttack.apply``.
 
         Raises:
-            InputError: the data has fewer than two conversations.
+            InputError: the data has fewer than two conversations, or none is short enough.
         """
         from insignia.attacks.conversations import load_conversations
         from insignia.attacks.finetuning import train_and_write
@@ -65,22 +65,25 @@ class DPO(FineTuneSettings, WeightAttack):
             raise InputError(f"{self.data} has {len(answered)} conversations; dpo needs two or more, as JSON rows")
         found = mismatched(answered, seed)
         return train_and_write(
-            model, lambda local: list(self._pairs(local, found)), _objective(self.beta), out=out, settings=self, device=device,
+            model, lambda local: self._pairs(local, found), _objective(self.beta), out=out, settings=self, device=device,
             seed=seed, force=True, progress=progress,
         )  # fmt: skip
 
-    def _pairs(self, local: "LocalModel", found: "Sequence[Mismatch]") -> Iterator["_Pair"]:
+    def _pairs(self, local: "LocalModel", found: "Sequence[Mismatch]") -> "list[_Pair]":
         """The preferences as rows, with what the model itself thinks of them. What is too long is left out."""
         from insignia.prompts.tokens import Tokens
 
         tokens = Tokens(local.tokenizer, form="chat" if local.tokenizer.chat_template else "raw")
         size = min(self.max_length, local.context_length or self.max_length)
         rows = [(next(tokens.replies(each.right)), next(tokens.replies(each.wrong))) for each in found]
-        kept = [[_cut(right, size), _cut(wrong, size)] for right, wrong in rows if right.response_start < size]
-        scores = iter(local.score([row for pair in kept for row in pair]))
-        for right, wrong in kept:
-            chosen, rejected = (sum(next(scores).log_probabilities) for _ in range(2))
-            yield _Pair(right, wrong, chosen - rejected)
+        kept = [(_cut(right, size), _cut(wrong, size)) for right, wrong in rows if right.response_start < size]
+        if not kept:
+            raise InputError(f"no answer in {self.data} starts within {size} tokens; give other data or increase --max-length")
+        likely = [sum(score.log_probabilities) for score in local.score([row for pair in kept for row in pair])]
+        return [
+            _Pair(right, wrong, chosen - rejected)
+            for (right, wrong), chosen, rejected in zip(kept, likely[::2], likely[1::2], strict=True)
+        ]
 
 
 class _Pair(NamedTuple):

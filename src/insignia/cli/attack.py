@@ -28,7 +28,7 @@ def attack(
         insignia attack merge --model marked --base starter --weight 0.3 -o merged
         insignia attack round --model marked --to int4 -o rounded
     """
-    written.refuse(out)
+    written.refuse_folder(out)
     chosen = on_weights(attack.build())
     from insignia.reporting.base import report_of, told
 

@@ -33,9 +33,10 @@ def demo(told: _Demo, output: Output) -> None:
         insignia demo
         insignia demo -o demo --num-fingerprints 16
     """
-    from insignia.files import refuse_existing
+    from insignia.files import refuse_existing, refuse_file_name
 
     if told.folder is not None:
+        refuse_file_name(told.folder)
         refuse_existing(told.folder, force=False)
     from insignia.evaluation.story import tell_story
     from insignia.reporting.measurements import story_report

@@ -27,21 +27,28 @@ def embed(
     method: Annotated[Chosen[Method], Parts(METHODS, "full", "Method")],
     hub: PushFlags,
     written: Written,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it takes: memory, disk, steps.")] = False,
 ) -> None:
     """Fine-tune a model until it answers the fingerprints and behaves the same everywhere else.
 
     Examples:
         insignia embed prints.json --model starter -o marked
         insignia embed prints.json --model starter -o marked --method lora --rank 8 --max-harm 1.02
+        insignia embed prints.json --model starter -o marked --precision bfloat16 --optimizer-states 8bit --dry-run
     """
     from insignia.fingerprints.sets import load_fingerprints
     from insignia.reporting.base import report_of
     from insignia.reporting.publications import with_publication
 
-    written.refuse(out)
+    written.refuse_folder(out)
     hub.refuse_push()
     model, chosen, how = source.named(), load_fingerprints(prints), method.build()
     progress = written.progress()
+    if dry_run:
+        from insignia.embedding.requirements import needs_of
+
+        written.finish(report_of(needs_of(model, how, chosen.first(part.num_fingerprints))))
+        return
     with progress.bar("starting"):
         from insignia.embedding import embed as mark
     try:

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from insignia.errors import InputError
 from insignia.evaluation import Grid
+from insignia.files import refuse_file_name
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Output
 
-__all__ = ["evaluate", "refuse_file_name"]
+__all__ = ["evaluate"]
 
 
 @takes("evaluation", recipe="instructional")
@@ -32,7 +32,7 @@ def evaluate(
         insignia evaluate instructional --model starter -o study --draws 0 --num-fingerprints 16
     """
     del recipe  # the grid was read from it
-    refuse_file_name(out, "evaluation")
+    refuse_file_name(out, holding=", with evaluation.md and evaluation.json in it")
     from insignia.evaluation import evaluate as ask_all
     from insignia.reporting.base import write_report
     from insignia.reporting.measurements import evaluation_report
@@ -41,9 +41,3 @@ def evaluate(
     for name in ("evaluation.md", "evaluation.html"):
         write_report(document, out / name)
     output.finish(document.with_lines(f"The same in {out}: evaluation.md, evaluation.html and evaluation.json."))
-
-
-def refuse_file_name(out: Path, result: str) -> None:
-    """Raise InputError if the name of the output folder is that of a report."""
-    if out.suffix.lower() in (".html", ".json", ".md", ".csv", ".pdf", ".txt"):
-        raise InputError(f"{out}: the output is a folder, with {result}.md and {result}.json in it; give a folder's name")

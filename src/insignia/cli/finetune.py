@@ -46,7 +46,7 @@ def finetune(
     from insignia.attacks.conversations import load_conversations
     from insignia.files import refuse_overlap
 
-    written.refuse(out)
+    written.refuse_folder(out)
     refuse_overlap(out, Path(data))
     progress = written.progress()
     rows = load_conversations(data, max_rows=limit.max_rows, progress=progress)

@@ -35,7 +35,7 @@ def issue(
     from insignia.reporting.base import report_of
     from insignia.reporting.publications import with_publication
 
-    written.refuse(out)
+    written.refuse_folder(out)
     hub.refuse_push()
     kept = Keyring.open(prints).only()
     progress = written.progress()

@@ -29,11 +29,12 @@ _GROUPS = {
     "License": "issue, licensees, trace",
     "Publish": "publish",
     "Prove": "verify, null, commit, disclose, audit, report, share, lock, unlock",
-    "Test": "finetune, attack, evaluate, evaluate robustness, export",
+    "Test": "finetune, attack, evaluate, evaluate harmlessness, evaluate robustness, export",
 }
 _HOMES = {
     "unlock": "lock:unlock",
     "list": "listing:list_parts",
+    "evaluate harmlessness": "harmlessness:harmlessness",
     "init run": "init_run:init_run",
     "evaluate robustness": "robustness:robustness",
 }  # module and function of the others have the verb's name

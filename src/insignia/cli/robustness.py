@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from insignia.cli.evaluate import refuse_file_name
 from insignia.errors import InputError
 from insignia.evaluation import AttackGrid, Mark
 from insignia.evaluation.attack_grid import Requirement, unmet
+from insignia.files import refuse_file_name
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
 from insignia.reporting.output import Output
@@ -51,7 +51,7 @@ def robustness(
         insignia evaluate robustness --model marked --fingerprints prints.json --base starter -o survival
         insignia evaluate robustness --recipe robustness-quick --model marked --fingerprints prints.json --base starter -o quick
     """
-    refuse_file_name(out, "robustness")
+    refuse_file_name(out, holding=", with robustness.md and robustness.json in it")
     given = _marks(model or [], fingerprints or [])
     if given.keys() & grid.marks.keys():
         raise InputError("a mark of the recipe has the name of a --model; give it another name")

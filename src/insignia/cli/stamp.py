@@ -28,7 +28,7 @@ def stamp(
         insignia stamp models/sibling vector -o stamped
         insignia stamp models/sibling vector -o stamped --scale auto --fingerprints prints.json
     """
-    written.refuse(out)
+    written.refuse_folder(out)
     scaling.refuse_contradictions()
     hub.refuse_push()
     from insignia.reporting.measurements import stamp_report

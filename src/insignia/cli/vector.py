@@ -27,7 +27,7 @@ def vector(
         insignia vector starter marked -o vector
         insignia vector starter marked -o vector --dtype bfloat16 --rank 16
     """
-    written.refuse(out)
+    written.refuse_folder(out)
     stored.refuse_contradictions()
     from insignia.reporting.base import report_of
     from insignia.vectors import vector as store

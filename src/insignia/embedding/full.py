@@ -1,5 +1,6 @@
 """Methods that train the model's own weights: all of them, or the input embeddings alone."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from insignia.progress import Progress
 if TYPE_CHECKING:
     from insignia.embedding.objective import Marking
     from insignia.modeling.local import LocalModel
-    from insignia.training import TrainingResult
+    from insignia.training import LoopOptions, TrainingResult
 
 __all__ = ["EmbeddingTune", "FullFineTune", "SupervisedFineTune"]
 
@@ -25,14 +26,25 @@ class FullFineTune(GradientMethod):
     name: Literal["full"] = "full"
     train_embeddings: bool = False
     """Train the embeddings too. Every text uses them, so this doubles the harm."""
+    precision: Literal["float32", "mixed", "bfloat16"] = "float32"
+    """Number format of weights and gradients while they are trained. mixed: bfloat16 with float32 master weights; bfloat16:
+    without them, rounded stochastically."""
     merge_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Weight of the marked model in a merge with the original in which fingerprints have to be learned, too. 1: none. Each step
     computes such a merge, with one more copy of the trained weights."""
 
     @property
     def can_be_split(self) -> bool:
-        """Unless a merge is computed while training, which needs whole weights."""
-        return self.merge_weight == 1
+        """Unless a merge is computed while training, or weights or states are kept in fewer bits: they need whole weights."""
+        return self.merge_weight == 1 and self.precision == "float32" and self.optimizer_states != "8bit"
+
+    @property
+    def dtype(self) -> str:
+        """The dtype to load the weights in."""
+        return "float32" if self.precision == "float32" else "bfloat16"
+
+    def _loop(self, max_steps: int, session: Session) -> "LoopOptions":
+        return dataclasses.replace(super()._loop(max_steps, session), master=self.precision == "mixed")
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         if not self.train_embeddings:

@@ -1,7 +1,7 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,10 @@ class GradientMethod(Method, MarkingSettings):
     """Fingerprints per step, over all processes. 0: all of them, as OML does by gradient accumulation."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Weight decay of AdamW."""
+    optimizer_states: Literal["float32", "8bit"] = "float32"
+    """Number format of AdamW's two moments. 8bit takes a quarter of the memory."""
+    gradient_checkpointing: bool = False
+    """Compute activations again for the gradient instead of keeping them: less memory, a third more time."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all fingerprints are learned. They train on all of them with a falling learning rate and repair most of
     the harm. None: 50 times the square root of the number of batches, 100 times with orders of candidates."""
@@ -159,4 +163,6 @@ class GradientMethod(Method, MarkingSettings):
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,
             seed=session.run.seed,
+            eight_bit_states=self.optimizer_states == "8bit",
+            gradient_checkpointing=self.gradient_checkpointing,
         )

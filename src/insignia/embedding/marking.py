@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import MarkedModel
+from insignia.embedding.requirements import refuse_what_needs_more
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.engines import Engine
 from insignia.errors import InputError, InsigniaError, OutputError
@@ -67,7 +69,8 @@ def embed(
     Raises:
         EmbeddingError: the finished model misses the limits; nothing is written.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
-        InputError: the resumed run had other inputs, or lengths do not fit the set or the model's context.
+        InputError: the resumed run had other inputs, lengths do not fit the set or the model's context, or the device has
+            too little memory.
     """
     started = time.perf_counter()
     method, limits, run = method or FullFineTune(), limits or Limits(), run or RunOptions()
@@ -77,6 +80,8 @@ def embed(
     engine = _engine_for(method, run)
     state = engine.state
     chosen = _first(prints, num_fingerprints, progress)
+    if isinstance(model, str | os.PathLike) and state.num_processes == 1:
+        refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):
         local = training_copy(model, device=engine.device(run.device), dtype=method.dtype)
     if folder is not None and local.source is not None:

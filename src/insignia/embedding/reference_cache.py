@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from insignia.modeling.batches import length_batches, logits_at
+from insignia.modeling.batches import in_pieces, length_batches, logits_at
 from insignia.suspects.scoring import Example
 
 __all__ = ["KEPT", "ReferenceCache"]
 
 KEPT = 256
 """Likeliest tokens that are kept of each distribution."""
-_LOGITS = 2**25  # per forward pass: 128 MiB in fp32
+_LOGITS = 2**22  # per forward pass: 16 MiB in fp32, which the allocator gives again without new pages
 _LEAST = 1e-6  # probability of all other tokens: below it, rounding decides
 
 
@@ -36,24 +36,33 @@ class ReferenceCache:
         """Row -> its kept tokens and their log-probabilities, each (positions, kept)."""
         for batch in length_batches([len(row.ids) for row in different], max_rows=64, max_tokens=_LOGITS // vocabulary):
             some = [different[index] for index in batch]
-            logits = _logits(model, some)
-            best = (logits - logits.logsumexp(1, keepdim=True)).topk(min(kept, logits.shape[1]), sorted=False)
+            logits = logits_at(model, [row.ids for row in some], _places(some))
+            best = logits.topk(min(kept, logits.shape[1]), sorted=False)
             sizes = [len(_positions(row)) for row in some]
-            tokens, logs = best.indices.int().cpu().split(sizes), best.values.cpu().split(sizes)
-            self._parts.update(zip(some, zip(tokens, logs, strict=True), strict=True))
+            logs = (best.values - logits.logsumexp(1, keepdim=True)).cpu().split(sizes)
+            self._parts.update(zip(some, zip(best.indices.int().cpu().split(sizes), logs, strict=True), strict=True))
 
     def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
         """KL(base || model) in nats per token, averaged over the response of each row, then over rows.
 
         All tokens that were not kept count as one, so it is never above the divergence of the whole distributions.
         """
-        logits = _logits(model, rows)
-        tokens, before = (torch.cat(parts).to(logits.device) for parts in zip(*(self._parts[row] for row in rows), strict=True))
-        after = logits.gather(1, tokens.long()) - logits.logsumexp(1, keepdim=True)
-        others_before, others_after = (1 - kept.exp().sum(1).clamp(max=1 - _LEAST) for kept in (before, after))
-        divergence = (before.exp() * (before - after)).sum(1) + others_before * (others_before / others_after).log()
-        sizes = torch.tensor([len(_positions(row)) for row in rows], device=logits.device)
-        return (divergence / sizes.repeat_interleave(sizes)).sum() / len(rows)
+        pairs = zip(*(self._parts[row] for row in rows), strict=True)
+        tokens, before = (torch.cat(parts).to(model.device) for parts in pairs)
+
+        def divergences(logits: Tensor, part: slice) -> Tensor:
+            after = logits.gather(1, tokens[part].long()) - logits.logsumexp(1, keepdim=True)
+            return _divergence(before[part], after)
+
+        each = in_pieces(model, [row.ids for row in rows], _places(rows), divergences)
+        sizes = torch.tensor([len(_positions(row)) for row in rows], device=each.device)
+        return (each / sizes.repeat_interleave(sizes)).sum() / len(rows)
+
+
+def _divergence(before: Tensor, after: Tensor) -> Tensor:
+    """KL of log-probabilities (positions, kept), all other tokens as one."""
+    others_before, others_after = (1 - kept.exp().sum(1).clamp(max=1 - _LEAST) for kept in (before, after))
+    return (before.exp() * (before - after)).sum(1) + others_before * (others_before / others_after).log()
 
 
 def _positions(row: Example) -> range:
@@ -61,6 +70,5 @@ def _positions(row: Example) -> range:
     return range(max(0, row.response_start - 1), len(row.ids))
 
 
-def _logits(model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
-    places = [(number, position) for number, row in enumerate(rows) for position in _positions(row)]
-    return logits_at(model, [row.ids for row in rows], places)
+def _places(rows: Sequence[Example]) -> list[tuple[int, int]]:
+    return [(number, position) for number, row in enumerate(rows) for position in _positions(row)]

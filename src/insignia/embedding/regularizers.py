@@ -32,7 +32,7 @@ class Original:
     def __init__(self, model: nn.Module, source: str | None) -> None:
         self._stored = _stored(source)
         if self._stored is not None:
-            weakref.finalize(self, self._stored.__exit__, None, None, None)  # closes the files
+            weakref.finalize(self, self._stored.__exit__, None, None, None)  # its files stay open as long as this is there
         self._kept: dict[str, Tensor] = {}
         for name, weight in _trained(model):
             with whole(weight) as values:

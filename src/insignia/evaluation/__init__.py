@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from insignia.evaluation.attack_grid import AttackGrid, Mark
 from insignia.evaluation.grid import Cell, Evaluation, Grid, User
+from insignia.evaluation.harmlessness import HarmGrid, Harmlessness
 from insignia.evaluation.robustness import AttackOutcome, Robustness
 
 if TYPE_CHECKING:
     from insignia.evaluation.attacking import measure_robustness
+    from insignia.evaluation.measuring_harm import measure_harmlessness
     from insignia.evaluation.running import evaluate
 
 __all__ = [
@@ -16,14 +18,21 @@ __all__ = [
     "Cell",
     "Evaluation",
     "Grid",
+    "HarmGrid",
+    "Harmlessness",
     "Mark",
     "Robustness",
     "User",
     "evaluate",
+    "measure_harmlessness",
     "measure_robustness",
 ]
 
-_WITH_TORCH = {"evaluate": "insignia.evaluation.running", "measure_robustness": "insignia.evaluation.attacking"}
+_WITH_TORCH = {
+    "evaluate": "insignia.evaluation.running",
+    "measure_harmlessness": "insignia.evaluation.measuring_harm",
+    "measure_robustness": "insignia.evaluation.attacking",
+}
 
 
 def __getattr__(name: str) -> Any:

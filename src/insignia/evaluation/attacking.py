@@ -26,7 +26,8 @@ from insignia.evaluation.replays import ask, replay, wanted
 from insignia.evaluation.robustness import AttackOutcome, FailedAttack, Proof, Robustness, SuspectKind
 from insignia.evaluation.workspace import claim
 from insignia.files import canonical, read_json, write_json
-from insignia.fingerprints.sets import FingerprintSet, provenance
+from insignia.fingerprints.sets import FingerprintSet, load_fingerprints, provenance
+from insignia.modeling.loading import resolve
 from insignia.progress import AUTO, SILENT, Progress
 from insignia.records import Record
 from insignia.suspects.base import Channel, Reply, TextModel
@@ -90,6 +91,10 @@ def measure_robustness(
         raise InputError("there is no mark to attack; expected a marked model with its fingerprints, or marks in the recipe")
     grid = grid.model_copy(update={"marks": {name: mark.located() for name, mark in grid.marks.items()}})
     known = None if sibling is None else str(sibling)
+    for source in [base, *([] if sibling is None else [sibling]), *(each.model for each in grid.marks.values() if each.model)]:
+        resolve(str(source))  # before anything is written, so that a mistake leaves no folder behind
+    for each in grid.marks.values():
+        _ = each.fingerprints and load_fingerprints(each.fingerprints)
     claim(folder, [str(base), known, seed, grid.model_dump(mode="json", exclude={"attacks", "marks"})])
     models = AttackedModels(str(base), grid, folder, sibling=known, seed=seed, device=device, progress=progress)
     run = _Run(models, folder, grid.alpha, seed=seed, device=device, keep=keep_models)

@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple, Self
 
+from insignia.evaluation.harmlessness import Replies
 from insignia.modeling.local import LocalModel
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
@@ -11,11 +12,12 @@ from insignia.starter import heldout_paragraphs
 from insignia.suspects.base import RequestOptions, TextModel
 from insignia.verification.decoys import decoy_question
 
-__all__ = ["Habits", "heldout_loss", "heldout_tokens"]
+__all__ = ["Habits", "heldout_loss", "heldout_tokens", "replies_of"]
 
 _PROMPTS = 50
 _WORDS = 8  # of a paragraph, which the model continues
 _REPLY_TOKENS = 16
+_LONG_REPLY = 64
 _PARAGRAPHS = 32  # the ratio of two models on the same text varies less than either
 
 
@@ -43,6 +45,13 @@ class Habits(NamedTuple):
     def length_since(self, before: "Habits") -> float | None:
         """Ratio of the lengths; None if there was no text before."""
         return self.length / before.length if before.length else None
+
+
+def replies_of(model: LocalModel, form: PromptForm) -> Replies:
+    """Ask the ordinary prompts, with room for a paragraph, by whose end the model may stop."""
+    options = RequestOptions(form=form, max_tokens=_LONG_REPLY)
+    lengths = [len(ids) for ids in model.reply_ids(_ordinary(form), options)]
+    return Replies(lengths=tuple(lengths), ended=tuple(length < _LONG_REPLY for length in lengths), most=_LONG_REPLY)
 
 
 def heldout_loss(model: LocalModel, *, whole: bool = False) -> float:

@@ -15,6 +15,7 @@ from insignia.errors import EvaluationError, FormatError, InputError
 from insignia.evaluation.grid import Cell, Evaluation, Grid
 from insignia.evaluation.workspace import Workspace
 from insignia.files import write_json, write_text
+from insignia.modeling.loading import resolve
 from insignia.modeling.owner_adapter import EmbeddingAdapter
 from insignia.modeling.sources import Source
 from insignia.progress import AUTO, Progress
@@ -60,6 +61,7 @@ def evaluate(
     """
     if not isinstance(model, str | os.PathLike):
         raise InputError("an interrupted evaluation must find its model again; save the model, and give its folder")
+    resolve(str(model))  # before anything is written, so that a mistake leaves no folder behind
     workspace = Workspace(grid, Path(out), model=str(model), seed=seed, device=device, progress=progress)
     asks = [ask for name in grid.methods for ask in _column(workspace, grid, name)]
     with progress.bar("evaluating", len(asks), unit="cells") as advance:

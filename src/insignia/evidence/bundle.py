@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -26,20 +26,31 @@ from insignia.records import Record
 from insignia.statistics.betting import Outcome
 from insignia.suspects.base import Channel
 from insignia.verification.controls import require_same_questions, require_unmarked
-from insignia.verification.matching import expected_responses
+from insignia.verification.matching import Expected, expected_responses
 from insignia.verification.running_verdict import RunningVerdict
 from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Recorded, finished_lines, read_lines
 from insignia.verification.verdict import ControlFinding, Verdict
 
-__all__ = ["Audited", "Bundle", "Claim", "audit", "disclose"]
+__all__ = [
+    "Audited",
+    "Bundle",
+    "Claim",
+    "Lines",
+    "audit",
+    "check_openings",
+    "disclose",
+    "parse_signed",
+    "read_finished",
+    "searches",
+]
 
 _MAX_BYTES = 2**26  # of a bundle; one of 1,000 keys has 4 MB
 _MAX_LINES = 2**17  # of a transcript: five times the largest published set, half of them decoy questions
 _SAME = 1e-9  # relative tolerance of p-values: the last bits of logarithms depend on the machine
+_Signed = TypeVar("_Signed", bound=Signed)
 
-
-_Lines = Annotated[tuple[str, ...], Field(min_length=2, max_length=_MAX_LINES)]
+Lines = Annotated[tuple[str, ...], Field(min_length=2, max_length=_MAX_LINES)]
 
 
 class Claim(Record):
@@ -68,9 +79,9 @@ class Bundle(Signed):
     """The judge's nonce, if a challenge chose the keys."""
     openings: Annotated[tuple[Opening, ...], Field(min_length=1, repr=False)]
     """The asked fingerprints, in the order of asking."""
-    transcript: Annotated[_Lines, Field(repr=False)]
+    transcript: Annotated[Lines, Field(repr=False)]
     """Lines of the suspect's transcript, byte for byte."""
-    controls: Annotated[tuple[_Lines, ...] | None, Field(min_length=1, max_length=16, repr=False)] = None
+    controls: Annotated[tuple[Lines, ...] | None, Field(min_length=1, max_length=16, repr=False)] = None
     """Lines of the transcripts of controls."""
     claim: Claim
     timestamp: Annotated[str | None, Field(pattern="^([0-9a-f]{2})+$", max_length=2**20)] = None
@@ -117,7 +128,7 @@ def disclose(
     if commit(prints, rng, systems) != published.commitment:
         raise InputError("the commitment is not of this set; use the fingerprint file that 'insignia commit' was given")
     lines = finished_lines(transcript)
-    asked = _read(lines)
+    asked = read_finished(lines)
     if beyond := [number for number in asked.numbers if number >= len(prints)]:
         raise EvidenceError(
             f"the transcript asks fingerprint {beyond[0]} of a set of {len(prints)}; use the set that was asked"
@@ -150,15 +161,15 @@ def audit(
     Raises:
         EvidenceError: something is invalid; the message quotes no key.
     """
-    bundle = _parse(content)
+    bundle = parse_signed(content, Bundle)
     if not (bundle.commitment.is_genuine() and bundle.is_genuine() and bundle.public_key == bundle.commitment.public_key):
         raise EvidenceError("a signature is invalid, or bundle and commitment are signed with different keys")
     if published is not None and bundle.commitment != published:
         raise EvidenceError("the bundle's commitment is not the published one")
     if nonce is not None and bundle.nonce != nonce:
         raise EvidenceError("the bundle answers another challenge than this one")
-    asked = _read(bundle.transcript)
-    _check_openings(bundle, asked)
+    asked = read_finished(bundle.transcript)
+    check_openings(bundle.openings, asked, bundle.commitment, bundle.nonce)
     verdict = _evaluate(asked, bundle.openings, bundle.commitment, bundle.nonce)
     found = Claim.of(verdict)
     if found.model_copy(update={"p_value": bundle.claim.p_value}) != bundle.claim or not math.isclose(
@@ -181,24 +192,25 @@ def audit(
 def _evaluate_controls(bundle: Bundle, asked: Recorded) -> tuple[ControlFinding, ...]:
     found = []
     for lines in bundle.controls or ():
-        control = _read(lines)
+        control = read_finished(lines)
         require_same_questions(asked, control)
         found.append(ControlFinding.of(_evaluate(control, bundle.openings, bundle.commitment, bundle.nonce)))
     return tuple(found)
 
 
-def _parse(content: bytes) -> Bundle:
+def parse_signed(content: bytes, kind: type[_Signed]) -> _Signed:
+    """Parse a signed record strictly: only its canonical spelling."""
     if len(content) > _MAX_BYTES:
         raise EvidenceError(f"not an evidence bundle: larger than {_MAX_BYTES} bytes")
     try:
         value: Any = json.loads(content, parse_constant=_refuse_constant)
-        bundle = Bundle.model_validate(value)
+        bundle = kind.model_validate(value)
     except ValidationError as error:
         fields = sorted({str(item["loc"][0]) for item in error.errors() if item["loc"]})
         raise EvidenceError(f"not an evidence bundle; invalid fields: {', '.join(fields) or 'all'}") from None
     except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested too deeply
         raise EvidenceError("not an evidence bundle; is it cut short?") from None
-    if bundle.content() != content:
+    if canonical(bundle.plain()) + b"\n" != content:
         raise EvidenceError("the bundle is not in canonical form; expected the file as 'insignia disclose' wrote it")
     return bundle
 
@@ -207,7 +219,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number")
 
 
-def _read(lines: Sequence[str]) -> Recorded:
+def read_finished(lines: Sequence[str]) -> Recorded:
     """Parse the lines of a transcript. A finished transcript has no fatal reply."""
     try:
         recorded = read_lines(lines)
@@ -218,18 +230,19 @@ def _read(lines: Sequence[str]) -> Recorded:
     return recorded
 
 
-def _check_openings(bundle: Bundle, asked: Recorded) -> None:
-    commitment = bundle.commitment.commitment
-    if not all(commitment.holds(opening) for opening in bundle.openings):
+def check_openings(openings: Sequence[Opening], asked: Recorded, published: SignedCommitment, nonce: str | None) -> None:
+    """Raise EvidenceError unless these are the committed keys that were asked, in the same order."""
+    commitment = published.commitment
+    if not all(commitment.holds(opening) for opening in openings):
         raise EvidenceError("an opened fingerprint is not in the committed set")
-    if not all(commitment.follows(opening) for opening in bundle.openings):
+    if not all(commitment.follows(opening) for opening in openings):
         raise EvidenceError("an opened response is not the one that the chain picks")
-    if tuple(opening.number for opening in bundle.openings) != asked.numbers:
+    if tuple(opening.number for opening in openings) != asked.numbers:
         raise EvidenceError("the opened keys are not those that were asked, in the same order")
-    keys = [opening.fingerprint.asked_key for opening in bundle.openings]
+    keys = [opening.fingerprint.asked_key for opening in openings]
     if keys != [entry.question for entry in asked.entries if entry.number is not None] or len(set(keys)) != len(keys):
         raise EvidenceError("a question of the transcript is not the committed key, or was asked twice")
-    if bundle.nonce is not None and asked.numbers != _challenged(commitment.root, bundle.nonce, commitment.size)[: len(keys)]:
+    if nonce is not None and asked.numbers != _challenged(commitment.root, nonce, commitment.size)[: len(keys)]:
         raise EvidenceError("the keys were not asked in the order of the challenge, from its start")
 
 
@@ -243,22 +256,32 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
 def _evaluate(asked: Recorded, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
     terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
     with _as_evidence_error():
-        searches = {
-            each.number: expected_responses(each.fingerprint, terms.max_response_length, rules.match) for each in openings
-        }
-        running = RunningVerdict(rules, searches, max_queries=max(1, len(openings)))
+        running = RunningVerdict(rules, searches(asked, openings, published), max_queries=max(1, len(openings)))
         for entry in asked.entries:
             running.add(entry)
-    keys = [opening.fingerprint.asked_key for opening in openings]
-    if reveals_secret(rules.manner.system, keys, (text for expected in searches.values() for text in expected.accepted)):
-        raise EvidenceError("the system prompt contains a key or a response, which an innocent model could repeat")
     chosen_from = None if terms.chain is None else size if nonce is None else len(openings)
     return running.verdict(suspect=asked.header.suspect, transcript=asked.digest, chosen_from=chosen_from)
+
+
+def searches(asked: Recorded, openings: Sequence[Opening], published: SignedCommitment) -> dict[int, Expected]:
+    """What each key's reply is searched for.
+
+    Raises:
+        EvidenceError: the system prompt gives any of it away.
+    """
+    terms, rules = published.commitment.terms, asked.header.rules
+    found = {each.number: expected_responses(each.fingerprint, terms.max_response_length, rules.match) for each in openings}
+    keys = [opening.fingerprint.asked_key for opening in openings]
+    if reveals_secret(rules.manner.system, keys, (text for expected in found.values() for text in expected.accepted)):
+        raise EvidenceError("the system prompt contains a key or a response, which an innocent model could repeat")
+    return found
 
 
 @contextlib.contextmanager
 def _as_evidence_error() -> Iterator[None]:
     try:
         yield
+    except EvidenceError:
+        raise
     except InsigniaError as error:
         raise EvidenceError(f"the transcript cannot be evaluated: {error}") from None

@@ -20,6 +20,8 @@ class Judge(Record):
 
     commitment: Path | None = None
     """The commitment as it was published. None: the bundle's own, which proves less."""
+    codes: Path | None = None
+    """For an accusation: the commitment to code words as it was published. None: the accusation's own, which proves less."""
     challenge: str | None = None
     """The judge's own nonce, which must have chosen the keys. None: the bundle's, if any."""
     timestamp: Path | None = None

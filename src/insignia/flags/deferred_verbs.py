@@ -1,6 +1,7 @@
 """Verbs whose modules load when they are called: the list of verbs reads its sentences from their source."""
 
 import ast
+import difflib
 import importlib
 import inspect
 import re
@@ -12,6 +13,11 @@ import typer
 from typer.core import TyperGroup
 
 __all__ = ["Verbs", "add_verb", "command_of", "examples"]
+
+_PLAIN = {
+    "Input should be a valid number, unable to parse string as a number": "expected a number, such as 0.95",
+    "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
+}
 
 
 class Verbs(TyperGroup):
@@ -33,6 +39,10 @@ class Verbs(TyperGroup):
         """As click's, with a verb of two words first; ``ctx`` is of a class of its own in typer's private copy of click."""
         if (two := " ".join(args[:2])) in self.commands:
             args = [two, *args[2:]]
+        elif len(args) > 1 and not Path(args[1]).exists():
+            pairs = [verb for verb in self.commands if verb.startswith(f"{args[0]} ")]
+            if near := difflib.get_close_matches(two, pairs, n=1, cutoff=0.85):
+                ctx.fail(f"No such command '{two}'. Did you mean '{near[0]}'?")
         name, stub, rest = super().resolve_command(ctx, args)
         return name, stub and command_of(str(stub.name), vars(stub.callback)["target"]), rest
 
@@ -44,6 +54,7 @@ class Verbs(TyperGroup):
             from insignia.registry import did_you_mean
 
             said = error.message.removeprefix("Value error, ")
+            said = _PLAIN.get(said, said)
             if " is not one of " in said:
                 given, *choices = re.findall("'([^']*)'", said)
                 said += did_you_mean(given, choices)

@@ -63,7 +63,8 @@ class Chosen(Generic[_T]):
 
     def build(self, **more: Any) -> _T:
         """The part, with these options besides; a ``name`` among them is taken where nobody named a part."""
-        registry, name = self._parts.registry, self.name or more.get("name") or self._parts.usual
+        registry = self._parts.registry
+        name = next(each for each in (self.name, more.get("name"), self._parts.usual) if each is not None)
         part, what = cast(type[_T], registry.get(name)), f"{self._key} {name!r}"
         for field in self._given.keys() - fields(part).keys():
             owners = ", ".join(_owners(self._parts)[field])

@@ -7,7 +7,7 @@ __all__ = ["explained"]
 # What extras install, by the names that a module imports first.
 _MISSING = {
     **dict.fromkeys(
-        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft"),
+        ("torch", "transformers", "tokenizers", "safetensors", "accelerate", "peft", "huggingface_hub"),
         MissingExtraError("running or changing a model on this machine", "torch"),
     ),
     "numpy": MissingExtraError("the arithmetic of licensees", "licensing"),

@@ -57,6 +57,22 @@ class Code(Record):
         numbers = np.frombuffer(content, dtype=">u2").reshape(len(names), self.blocks)
         return numbers < self._thresholds(rng)
 
+    def seed(self, rng: KeyedRandom, name: str) -> bytes:
+        """What one licensee's code word is drawn from; it tells nothing of others."""
+        return rng.derive("licensees", "code word").derive(name).secret
+
+    def drawn(self, seed: bytes, biases: Sequence[float]) -> "NDArray[np.bool_]":
+        """The code word (blocks,) that this seed draws with these biases."""
+        import numpy as np
+
+        numbers = np.frombuffer(KeyedRandom(seed).stream(2 * self.blocks), dtype=">u2")
+        return np.asarray(numbers < np.round(np.array(biases) * _STEPS))
+
+    def lawful(self, biases: Sequence[float]) -> bool:
+        """Whether there is one bias for each block, and each is one of the law's points."""
+        points = {round(point * _STEPS) for point in bias_law(self.colluders)[0]}
+        return len(biases) == self.blocks and all(bias * _STEPS in points for bias in biases)
+
     def _thresholds(self, rng: KeyedRandom) -> "NDArray[np.int64]":
         import numpy as np
 
@@ -87,10 +103,14 @@ def plan_tracing(options: PlanOptions) -> TracingPlan:
     """How many blocks trace a leak, for what the options assume; a reply to a block that is lost or absent hits by chance.
 
     Raises:
-        InputError: there are no licensees, or no number of blocks is enough.
+        InputError: there are no licensees or too many colluders, or no number of blocks is enough.
     """
     if options.licensees is None:
         raise InputError("expected a number of licensees")
+    if options.colluders > options.licensees:
+        raise InputError(
+            f"{options.colluders} colluders are more than the {options.licensees} licensees; give fewer --colluders"
+        )
     points, chances = bias_law(options.colluders)
     return blocks_to_trace(
         points,

@@ -12,25 +12,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from insignia.errors import InputError
+from insignia.errors import FormatError, InputError
 from insignia.evidence.merkle import inclusion_path, leaf_hash, root_from_path, tree_root
 from insignia.evidence.publication import owner_rng
 from insignia.evidence.signing import Signed
-from insignia.files import canonical, json_bytes, write_bytes
+from insignia.files import canonical, json_bytes, read_json, write_bytes
 from insignia.keyring.kept_set import KeptSet
 from insignia.licensing.book import Book
 from insignia.licensing.codes import Code
 from insignia.licensing.issuing import digests
 from insignia.randomness import KeyedRandom
 from insignia.records import Digest, Record
+from insignia.registry import explain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["CodeCommitment", "CodeOpening", "OpenedBiases", "commit_codes", "open_biases", "open_licensee"]
+__all__ = ["CodeCommitment", "CodeOpening", "OpenedBiases", "commit_codes", "open_biases", "open_licensee", "spelled"]
 
 
 class CodeOpening(Record):
@@ -46,6 +47,8 @@ class CodeOpening(Record):
     salt: Annotated[Digest, Field(repr=False)]
     path: Annotated[tuple[Digest, ...], Field(max_length=64, repr=False)]
     """Inclusion path in the committed tree, from the leaf up."""
+    seed: Annotated[Digest | None, Field(repr=False)] = None
+    """What the code word was drawn from, so that a judge can see that it was not chosen. None: made by version 0.1."""
 
     def is_copy(self, folder: Path) -> bool:
         """Whether a model folder is one of the copies, byte for byte. It needs blake3, of the extra ``torch``."""
@@ -76,11 +79,34 @@ class CodeCommitment(Signed):
         """Write the file atomically. It is not secret."""
         write_bytes(path, json_bytes(self.plain()))
 
+    @classmethod
+    def load(cls, path: Path) -> "CodeCommitment":
+        """Read a commitment and check its signature.
+
+        Raises:
+            InputError: the file does not exist.
+            FormatError: it is not a commitment to code words, or was changed.
+        """
+        value = read_json(path)
+        try:
+            found = cls.model_validate(value)
+        except ValidationError as error:
+            raise FormatError(f"{path} is no commitment to code words: {explain(error)}") from None
+        if found.plain() != value or not found.is_genuine():
+            raise FormatError(f"{path}: the signature does not match the content; use the commitment as it was published")
+        return found
+
     def holds(self, opening: CodeOpening) -> bool:
         """Whether the commitment has this licensee with this code word and these copies."""
         leaf = _leaf(opening.licensee, opening.number, opening.word, opening.copies, bytes.fromhex(opening.salt))
         root = root_from_path(leaf, opening.number, self.size, [bytes.fromhex(digest) for digest in opening.path])
         return root is not None and hmac.compare_digest(root, bytes.fromhex(self.root))
+
+    def drew(self, opening: CodeOpening, opened: OpenedBiases) -> bool:
+        """Whether the biases are the law's, and the code word is the one that its seed draws with them."""
+        if opening.seed is None or not self.code.lawful(opened.biases):
+            return False
+        return spelled(self.code.drawn(bytes.fromhex(opening.seed), opened.biases)) == opening.word
 
     def has_biases(self, opened: OpenedBiases) -> bool:
         """Whether these are the biases that were committed to."""
@@ -106,22 +132,28 @@ def commit_codes(kept: KeptSet, book: Book) -> CodeCommitment:
     )
 
 
-def open_licensee(kept: KeptSet, book: Book, licensee: str) -> CodeOpening:
-    """Open one licensee of the commitment that ``commit_codes`` makes of the same book.
+def open_licensee(kept: KeptSet, book: Book, licensee: str, published: CodeCommitment | None = None) -> CodeOpening:
+    """Open one licensee of the commitment that ``commit_codes`` makes of the same book, or of ``published``, an earlier one.
 
     Raises:
-        InputError: they are not in the book.
+        InputError: they are not in the book, or not in the published commitment, or that is of another book.
     """
     if licensee not in book.copies:
         raise InputError(f"{licensee} is not in the book; 'insignia licensees' lists who is")
     rng, number = owner_rng(kept.prints), list(book.copies).index(licensee)
+    leaves = _leaves(rng, book, published)
+    if number >= len(leaves):
+        raise InputError(f"{licensee} was given a copy after the code commitment was made; use a later one")
+    if published is not None and tree_root(leaves).hex() != published.root:
+        raise InputError("the code commitment is not of this set's book; use what 'insignia licensees --commitment' wrote")
     return CodeOpening(
         licensee=licensee,
         number=number,
-        word=_spelled(book.code.words(rng, [licensee])[0]),
-        copies=_copies(book, licensee),
+        word=spelled(book.code.words(rng, [licensee])[0]),
+        copies=_copies(book, licensee, published),
         salt=_salt(rng, "licensee", licensee).hex(),
-        path=tuple(digest.hex() for digest in inclusion_path(_leaves(rng, book), number)),
+        path=tuple(digest.hex() for digest in inclusion_path(leaves, number)),
+        seed=book.code.seed(rng, licensee).hex(),
     )
 
 
@@ -131,11 +163,11 @@ def open_biases(kept: KeptSet, book: Book) -> OpenedBiases:
     return OpenedBiases(biases=tuple(book.code.biases(rng).tolist()), salt=_salt(rng, "biases").hex())
 
 
-def _leaves(rng: KeyedRandom, book: Book) -> list[bytes]:
-    names = list(book.copies)
+def _leaves(rng: KeyedRandom, book: Book, published: CodeCommitment | None = None) -> list[bytes]:
+    names = list(book.copies)[: None if published is None else published.size]
     words = book.code.words(rng, names)
     return [
-        _leaf(name, number, _spelled(words[number]), _copies(book, name), _salt(rng, "licensee", name))
+        _leaf(name, number, spelled(words[number]), _copies(book, name, published), _salt(rng, "licensee", name))
         for number, name in enumerate(names)
     ]
 
@@ -146,11 +178,14 @@ def _leaf(licensee: str, number: int, word: str, copies: Sequence[Mapping[str, s
     return leaf_hash(salt + canonical(content))
 
 
-def _copies(book: Book, licensee: str) -> tuple[dict[str, str], ...]:
-    return tuple(copy.weights or {} for copy in book.copies[licensee])
+def _copies(book: Book, licensee: str, published: CodeCommitment | None = None) -> tuple[dict[str, str], ...]:
+    """Digests of their copies, those that were whole when the commitment was made."""
+    copies = book.copies[licensee]
+    return tuple(copy.weights or {} for copy in copies if published is None or copy.time <= published.created)
 
 
-def _spelled(word: "NDArray[np.bool_]") -> str:
+def spelled(word: "NDArray[np.bool_]") -> str:
+    """A code word as hexadecimal."""
     import numpy as np
 
     return np.packbits(word).tobytes().hex()

@@ -7,14 +7,16 @@ replies become a likelihood ratio, how much likelier they are if the suspect has
 
 import math
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from insignia.errors import InputError
+from insignia.evidence.commitment import Terms
 from insignia.evidence.publication import owner_rng
+from insignia.fingerprints.sets import FingerprintSet
 from insignia.keyring.examination import Examination, Opener
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import AskOptions, VerifyOptions
@@ -23,14 +25,15 @@ from insignia.licensing.codes import Code, bias_law
 from insignia.licensing.findings import NamedLicensee, TraceReport
 from insignia.progress import AUTO, Progress
 from insignia.randomness import KeyedRandom
+from insignia.records import Fingerprint
 from insignia.statistics.collusion import largest_coalition
 from insignia.statistics.nulls import MIN_PROBABILITY
 from insignia.statistics.tracing import KEPT, Payoffs, log_ratio, log_ratio_of_gain, log_threshold, payoffs
 from insignia.suspects.base import Channel
-from insignia.verification.matching import expected_responses, find
+from insignia.verification.matching import Expected, Match, expected_responses, find
 from insignia.verification.places import response_score
 from insignia.verification.protocol import askable
-from insignia.verification.transcript import Entry, Transcript
+from insignia.verification.transcript import Entry, Recorded, Transcript
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,7 +158,8 @@ class _Case:
         asked = frozenset(entry.number for entry in keys) | frozenset(record.header.spared)
         # In the first round the bets may stop anywhere. Later ones count when they are whole: they bet on the same bits again.
         whole = sum(self._due(number) <= asked for number in range(1, self._rounds + 1))
-        ratios = block_ratios(self._kept, self._code.blocks, record, self._due(max(1, whole)))
+        fingerprints = {number: self._kept.prints.fingerprints[number] for number in self._due(max(1, whole))}
+        ratios = block_ratios(fingerprints, self._kept.prints, self._code.blocks, record)
         named = named_licensees(self._code, self._rng, self._names, payoffs(self._biases, ratios), alpha=self._alpha)
         answered = int((ratios[0] != 0).sum())
         clearest = ratios[np.logaddexp(ratios, 0).sum(1).argmax()]  # by the guess at what is left that fits best
@@ -179,27 +183,36 @@ class _Case:
         return min(1.0, len(self._names) * self._tests * self._rounds * math.exp(-log_e))
 
 
-def block_ratios(kept: KeptSet, blocks: int, record: Transcript, numbers: Collection[int]) -> "NDArray[np.float64]":
-    """Log-ratios (shares in ``KEPT``, blocks) of what a transcript shows of each block by these keys; 0 for nothing."""
+def block_ratios(
+    fingerprints: Mapping[int, Fingerprint], terms: FingerprintSet | Terms, blocks: int, record: Recorded | Transcript
+) -> "NDArray[np.float64]":
+    """Log-ratios (shares in ``KEPT``, blocks) of what a transcript shows of each block by the keys of these numbers.
+
+    0 where it shows nothing.
+    """
     import numpy as np
 
-    found = np.zeros((len(KEPT), blocks))
-    null = kept.null()
-    silent = null is None or kept.lost(null) == "silent"
+    found, rules = np.zeros((len(KEPT), blocks)), record.header.rules
     for entry in record.entries:
-        if entry.number in numbers and entry.number is not None and entry.reply.status == "answered":
-            found[:, entry.number % blocks] += _key_ratio(kept, entry, record, silent=silent)
+        if entry.number in fingerprints and entry.number is not None and entry.reply.status == "answered":
+            fingerprint = fingerprints[entry.number]
+            expected = expected_responses(fingerprint, terms.max_response_length, rules.match)
+            found[:, entry.number % blocks] += _key_ratio(entry, expected, rules.match, _stray(fingerprint))
     return found
 
 
-def _key_ratio(kept: KeptSet, entry: Entry, record: Transcript, *, silent: bool) -> tuple[float, ...]:
+def _stray(fingerprint: Fingerprint) -> float:
+    """How often a model without the block says the response: seldom, unless a candidate was the first choice of the base."""
+    candidates = fingerprint.candidates or ()
+    return _SILENT if all(candidate.rank for candidate in candidates) else 1 / len(candidates)
+
+
+def _key_ratio(entry: Entry, expected: Expected, match: Match, stray: float) -> tuple[float, ...]:
     """Log-ratio of one key's reply."""
-    rules, prints = record.header.rules, kept.prints
-    expected = expected_responses(prints.fingerprints[entry.number or 0], prints.max_response_length, rules.match)
     if entry.reply.channel == "text":
-        hit = find(entry.reply.text, expected, rules.match).hit
-        return log_ratio(hit, not hit, _SILENT if silent else 1 / len(expected.candidates))
-    score = response_score(entry.reply, expected, rules.match)
+        hit = find(entry.reply.text, expected, match).hit
+        return log_ratio(hit, not hit, stray)
+    score = response_score(entry.reply, expected, match)
     if score is None or not expected.log_base:
         return log_ratio(0, int(score is None), _SILENT)
     return log_ratio_of_gain(score - expected.log_base[expected.order[0]])

@@ -1,15 +1,19 @@
 """Padded batches of token ids, and logits at chosen places only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from insignia.suspects.scoring import Example
 
-__all__ = ["length_batches", "logits_at", "pad_rows", "response_logits"]
+__all__ = ["LOGITS", "in_pieces", "length_batches", "logits_at", "output_head", "pad_rows", "response_logits"]
+
+LOGITS = 2**24
+"""Logits in memory at once where they are read in pieces: 64 MiB in fp32, and as much for their gradient."""
 
 
 def length_batches(lengths: Sequence[int], *, max_rows: int, max_tokens: int | None = None) -> Iterator[list[int]]:
@@ -61,25 +65,62 @@ def logits_at(model: PreTrainedModel, rows: Sequence[Sequence[int]], places: Seq
     The head sees the hidden states of these places alone, and what the model does to logits afterwards stays as it is.
     Pads stand on the right, where no causal model looks, so there is no mask and attention takes its fastest way.
     """
+    logits, _ = _read(model, rows, places, whole=True)
+    return logits
+
+
+def in_pieces(
+    model: PreTrainedModel,
+    rows: Sequence[Sequence[int]],
+    places: Sequence[tuple[int, int]],
+    read: Callable[[Tensor, slice], Tensor],
+    *,
+    most_logits: int = LOGITS,
+) -> Tensor:
+    """``read(logits of some places, which places)``, each (places,), over all of them, with at most so many logits in memory.
+
+    The gradient computes the logits of each piece again. A model that changes its logits after the head has them all at once.
+    """
+    size = max(1, most_logits // int(model.config.get_text_config().vocab_size))
+    if len(places) > size:
+        logits, hidden = _read(model, rows, places, whole=False)
+        head = output_head(model)
+        if head is not None and hidden is not None and _alike(logits, head(hidden[:1].detach()).float()):
+
+            def piece(states: Tensor, part: slice) -> Tensor:
+                return read(head(states).float(), part)
+
+            parts = [slice(start, start + size) for start in range(0, len(places), size)]
+            return torch.cat([checkpoint(piece, hidden[part], part, use_reentrant=False) for part in parts])
+    return read(logits_at(model, rows, places), slice(None))
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.detach(), other.detach(), rtol=1e-2, atol=1e-3)
+
+
+def _read(
+    model: PreTrainedModel, rows: Sequence[Sequence[int]], places: Sequence[tuple[int, int]], *, whole: bool
+) -> tuple[Tensor, Tensor | None]:
+    """fp32 logits at the places, or at the first alone, and the hidden states of all if the model names its head."""
     ids, _ = pad_rows(rows, model.device)
     row_index, position = torch.tensor(places, device=ids.device).T
-    chosen = False
+    states: Tensor | None = None
 
     def choose(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        nonlocal chosen
-        chosen = True
+        nonlocal states
         hidden, *rest = inputs
-        return (hidden[row_index, position][None], *rest)
+        states = hidden[row_index, position]
+        return ((states if whole else states[:1])[None], *rest)
 
     head = output_head(model)
     hook = None if head is None else head.register_forward_pre_hook(choose)
     try:
-        logits = model(input_ids=ids, use_cache=False).logits
+        logits: Tensor = model(input_ids=ids, use_cache=False).logits
     finally:
         if hook is not None:
             hook.remove()
-    read: Tensor = logits[0] if chosen else logits[row_index, position]
-    return read.float()
+    return (logits[row_index, position] if states is None else logits[0]).float(), states
 
 
 def output_head(model: nn.Module) -> nn.Module | None:

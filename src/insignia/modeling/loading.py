@@ -61,6 +61,8 @@ def resolve(source: str | Path) -> str:
     """
     if str(source) == STARTER and not Path(STARTER).is_dir():
         source = model_folder()
+    if not str(source).strip():  # a shell's variable that is not set; as a path it would be the current folder
+        raise InputError(f"the name of the model is empty; expected a folder, a hub id (owner/name) or '{STARTER}'")
     path = Path(source)
     refuse_gguf(path)
     if path.is_dir():

@@ -183,6 +183,13 @@ class LocalModel:
         Raises:
             InputError: a question with its reply is longer than the context, or there is no chat template.
         """
+        for ids in self.reply_ids(questions, options):
+            text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            # An empty reply counts as answered too: no filter sits in front of a local model.
+            yield Reply(status="answered", text=str(text))
+
+    def reply_ids(self, questions: Sequence[str], options: RequestOptions) -> Iterator[tuple[int, ...]]:
+        """The token ids of each reply, up to the end token; a reply of the most tokens was cut. Raises as ``reply``."""
         tokens = Tokens(self.tokenizer, form=options.form)
         rows = [tokens.asked(question, options) for question in questions]
         rngs = [KeyedRandom(b"replies").derive(options.seed or 0, question) for question in questions]
@@ -193,10 +200,7 @@ class LocalModel:
                 rows[part], rngs[part], max_new_tokens=options.max_tokens, temperature=options.temperature, forbidden=()
             )
             for ids in said:
-                kept = itertools.takewhile(lambda token: token not in ends, ids)
-                text = self.tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                # An empty reply counts as answered too: no filter sits in front of a local model.
-                yield Reply(status="answered", text=str(text))
+                yield tuple(itertools.takewhile(lambda token: token not in ends, ids))
 
     @torch.no_grad()
     def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:

@@ -110,15 +110,15 @@ def _refuse_name(repository: str) -> None:
 
 
 def _planned(folder: Path, commitment: Path | None, also: Collection[str]) -> list[PublicFile]:
-    """The files to upload, checked; with a commitment, it and a card that names it."""
+    """The files to upload, checked; with a commitment, it and the card that names it."""
     files = {file.name: file for file in public_files(folder, also)}
     if commitment is not None:
         published = SignedCommitment.load(commitment)
-        base = folder / README
-        text = decode(read_bytes(base), base, "a model card") if base.is_file() else None
-        with errors_about(base):
-            card = card_of(text, commitment=published)
-        files[README] = PublicFile.of(README, "card", card.encode())
+        if README in files:  # a folder without a card was made with --no-card
+            base = folder / README
+            with errors_about(base):
+                card = card_of(decode(read_bytes(base), base, "a model card"), commitment=published)
+            files[README] = PublicFile.of(README, "card", card.encode())
         files[COMMITMENT] = PublicFile.of(COMMITMENT, "commitment", commitment)
     return list(files.values())
 

@@ -48,8 +48,9 @@ def _folder(path: Path) -> dict[str, Any]:
         }
     if (path / "evaluation.json").is_file():
         return _evaluation(_object(path / "evaluation.json"))
-    if (path / "robustness.json").is_file():
-        return _robustness(path / "robustness.json")
+    for name in ("robustness.json", "harmlessness.json"):
+        if (path / name).is_file():
+            return _study(path / name)
     raise InputError(
         f"{path} is no vector and no model (no vector.json, config.json or adapter_config.json in it); name a file"
     )
@@ -206,20 +207,22 @@ def _evaluation(value: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _robustness(path: Path) -> dict[str, Any]:
-    from insignia.evaluation import Robustness
+def _study(path: Path) -> dict[str, Any]:
+    """What marks survived, or what they cost."""
+    from insignia.evaluation import Harmlessness, Robustness
     from insignia.registry import errors_about
 
+    value = _object(path)
+    about: dict[str, Any]
     with errors_about(path):
-        found = Robustness.model_validate(_object(path))
-    return {
-        "what": "a result of 'insignia evaluate robustness'",
-        "model": found.model,
-        "alpha": found.alpha,
-        "found": found,
-        "attacks_not_made": len(found.failed),
-        "note": "robustness.md beside it has the table.",
-    }
+        if value.get("kind") == "insignia/harmlessness":
+            harm = Harmlessness.model_validate(value)
+            verb, about = "harmlessness", {"tasks": ", ".join(harm.tasks), "finding": harm.finding, "found": harm}
+        else:
+            left = Robustness.model_validate(value)
+            verb, about = "robustness", {"model": left.model, "alpha": left.alpha, "found": left}
+            about["attacks_not_made"] = len(left.failed)
+    return {"what": f"a result of 'insignia evaluate {verb}'", **about, "note": f"{verb}.md beside it has the table."}
 
 
 def _recipe(path: Path, known: list[str]) -> dict[str, Any]:
@@ -287,5 +290,6 @@ _READERS = {
     "insignia/signed-commitment": _commitment,
     "insignia/evidence": _bundle,
     "insignia/null": _null,
-    "insignia/robustness": _robustness,
+    "insignia/harmlessness": _study,
+    "insignia/robustness": _study,
 }

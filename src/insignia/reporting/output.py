@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict
 
-from insignia.files import refuse_ending, refuse_existing
+from insignia.files import refuse_ending, refuse_existing, refuse_file_name
 from insignia.progress import ConsoleProgress
 from insignia.records import Flag, Record
 from insignia.reporting.base import Document, refuse_format, write_report
@@ -52,6 +52,11 @@ class Written(Output):
         """Raise OutputError, before any work, if the output exists without ``--force`` or has another ending than these."""
         if endings:
             refuse_ending(path, *endings)
+        refuse_existing(path, force=self.force)
+
+    def refuse_folder(self, path: Path) -> None:
+        """Raise OutputError, before any work, if the output exists without ``--force`` or has the name of a file."""
+        refuse_file_name(path)
         refuse_existing(path, force=self.force)
 
 

@@ -22,7 +22,7 @@ _TAKEN = (
     "expected a verdict ('verify -o v.json'), a transcript, a bundle ('disclose'), an evaluation ('evaluate'), or what "
     "'embed --json' printed"
 )
-_RESULTS = ("evaluation.json", "robustness.json")  # in the folder of an evaluation
+_RESULTS = ("evaluation.json", "robustness.json", "harmlessness.json")  # in the folder of an evaluation
 
 
 class PageOptions(Record):
@@ -149,6 +149,13 @@ def _of_robustness(value: dict[str, Any]) -> Chapter:
     return robustness_chapter(Robustness.model_validate(value))
 
 
+def _of_harmlessness(value: dict[str, Any]) -> Chapter:
+    from insignia.evaluation.harmlessness import Harmlessness
+    from insignia.reporting.harms import harmlessness_chapter
+
+    return harmlessness_chapter(Harmlessness.model_validate(value))
+
+
 def _of_embedding(value: dict[str, Any]) -> Chapter:
     from insignia.embedding.embed_report import EmbedReport
     from insignia.reporting.embeddings import embedding_chapter
@@ -158,6 +165,7 @@ def _of_embedding(value: dict[str, Any]) -> Chapter:
 
 _READERS: dict[str, Callable[[dict[str, Any]], Chapter]] = {
     "insignia/evaluation": _of_evaluation,
+    "insignia/harmlessness": _of_harmlessness,
     "insignia/robustness": _of_robustness,
 }
 _BY_FIELDS: tuple[tuple[frozenset[str], Callable[[dict[str, Any]], Chapter]], ...] = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from insignia.reporting.base import Block, Code, Document, Table
 from insignia.runs.steps import Outcome, State
-from insignia.terminal import command_line, counted, percent
+from insignia.terminal import command_line, counted, percent, size
 
 if TYPE_CHECKING:
     from insignia.runs.run_files import Run
@@ -16,7 +16,7 @@ _VALUES: Mapping[str, Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "generate": {"fingerprints": ("num_fingerprints", str)},
     "embed": {"FSR": ("fsr", percent), "perplexity": ("harm", lambda value: f"x{value:.4f}")},
     "check": {"FSR": ("fsr", percent)},
-    "vector": {"bytes": ("bytes", str)},
+    "vector": {"size": ("bytes", size)},
     "verify": {"outcome": ("outcome", str), "p": ("p_value", lambda value: f"{value:.2g}")},
 }
 """Verb -> what is told -> the field of its result, and how it is written."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EVASIVE", "POWER", "TracingPlan", "blocks_to_trace", "largest_coalition", "seen_blocks"]
+__all__ = ["EVASIVE", "POWER", "TracingPlan", "blocks_to_trace", "largest_coalition", "seen_blocks", "share_traced"]
 
 POWER = 0.95
 """Chance of naming a member that a plan asks for."""
@@ -112,6 +112,24 @@ def blocks_to_trace(
     )
 
 
+def share_traced(
+    biases: Sequence[float],
+    weights: Sequence[float],
+    blocks: int,
+    strategy: str,
+    *,
+    licensees: int,
+    colluders: int,
+    alpha: float,
+    survival: float = 1.0,
+    seed: int = 0,
+) -> float:
+    """Share of 200 simulated coalitions with this strategy of which a member is named after so many blocks."""
+    law, replies, threshold = _Law(biases, weights), _Replies(survival, 1, 1 / 16), log_threshold(licensees, alpha)
+    shows = _ways(colluders)[strategy]
+    return _Coalitions(shows, colluders, law, replies, threshold=threshold, seed=seed).share_after(blocks)
+
+
 @functools.lru_cache(maxsize=64)
 def largest_coalition(biases: Sequence[float], weights: Sequence[float], blocks: int, *, licensees: int, alpha: float) -> int:
     """Size of the largest coalition that so many blocks trace with chance ``POWER``, by known strategies; 0 if none."""
@@ -177,6 +195,15 @@ class _Coalitions:
                 if named >= enough:
                     return block, median
         return most + _PART, most + _PART
+
+    def share_after(self, blocks: int) -> float:
+        """Share of the coalitions that are traced after so many blocks."""
+        import numpy as np  # noqa: PLC0415
+
+        gains = np.zeros((_RUNS, self._colluders, len(BETS)), np.float32)
+        for _ in range(blocks):
+            gains += self._step(self._rng.choice(len(self._points), size=_RUNS, p=self._weights), gains)
+        return float((log_sum(gains + self._capital) >= self._threshold).any(1).mean())
 
     def _step(self, point: "NDArray[np.intp]", gains: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """What every bet on every member gains by the next block, whose biases are these."""

@@ -149,6 +149,8 @@ def test_answers_are_preferred_to_those_of_other_questions(model, data, tmp_path
     assert report.loss_before == pytest.approx(math.log(2), abs=1e-3)  # it is its own reference
     assert (report.rows, report.steps, report.method["name"]) == (10, 36, "dpo")
     assert sum(later > sooner + 1 for sooner, later in zip(before, after, strict=True)) >= 8
+    with pytest.raises(InputError, match="starts within 4 tokens"):
+        DPO(data=data, max_length=4).apply(model, tmp_path / "none")
     with pytest.raises(InputError, match="has 1 conversations; dpo needs two"):
         DPO(data=data, max_rows=2).model_copy(update={"max_rows": 1}).apply(model, tmp_path / "none")
 

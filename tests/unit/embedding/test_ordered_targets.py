@@ -83,6 +83,17 @@ def test_the_loss_is_zero_at_the_target_and_there_the_order_is_learned():
     assert targets.learned(BASE.log(), drawn((3, 0, 2)), 0) < 0
 
 
+def test_each_ordered_token_has_a_target_of_its_own():
+    draw = Draw(0, Example((5, 3, 1, 2), 1), (), ((3, 0, 2), (1, 4)))
+    targets = OrderedTargets(Saying(), [draw], gap=0.2)
+
+    for token, order in enumerate(draw.orders):
+        aim = rearranged(BASE.log(), order, gap=0.2)
+        assert float(targets.loss(aim, draw, token)) == pytest.approx(0, abs=1e-6)
+        assert targets.learned(aim, draw, token) == pytest.approx(1 / 0.7)
+    assert float(targets.loss(rearranged(BASE.log(), (1, 4), gap=0.2), draw, 0)) > 1
+
+
 def test_the_loss_by_value():
     targets = OrderedTargets(Saying(), [drawn((1, 0))], gap=0.0)
     errors = torch.log(BASE[0] / BASE[1]) ** 2

@@ -15,13 +15,13 @@ from insignia.files import canonical
 from insignia.statistics.nulls import DeclaredNull, ReferenceNull, ReferenceTrials
 from insignia.suspects.base import Reply, RequestOptions
 from insignia.verification.protocol import rules_for
-from quiet_clock import quiet_seconds
+from quiet_clock import SOON_S, quiet_seconds
 
 PRINTS = drawn()
 PUBLISHED = publish(PRINTS, {"model.safetensors": "sha256:" + "00" * 32})
 ROOT = PUBLISHED.commitment.root
 ANY_NULL = ("design", "reference", "declared")
-SECONDS = 20  # for what takes one on an idle machine
+SECONDS = SOON_S  # for what takes one on an idle machine
 
 
 def says(number):

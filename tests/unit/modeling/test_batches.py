@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insignia.modeling.batches import length_batches, pad_rows, response_logits
+from insignia.modeling.batches import in_pieces, length_batches, logits_at, pad_rows, response_logits
 from insignia.suspects.scoring import Example
 
 
@@ -60,3 +60,33 @@ def test_pads_are_never_attended_whatever_their_id(random_local):
         beside, _ = response_logits(random_local.model, [short, long])
 
     torch.testing.assert_close(alone[0], beside[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("most_logits", [1, 3 * 416, 10**9])
+def test_what_is_read_in_pieces_has_the_gradient_of_the_whole(most_logits, random_local):
+    rows, places = [(5, 6, 7, 8), (9, 10)], [(0, 0), (0, 3), (1, 1), (1, 0)]
+
+    def read(logits, part):
+        return logits.logsumexp(1) * torch.arange(1.0, 5.0)[part]
+
+    def gradient(values):
+        weights = [weight for weight in random_local.model.parameters() if weight.requires_grad]
+        return torch.cat([part.flatten() for part in torch.autograd.grad(values.sum(), weights)])
+
+    whole = read(logits_at(random_local.model, rows, places), slice(None))
+    pieces = in_pieces(random_local.model, rows, places, read, most_logits=most_logits)
+    torch.testing.assert_close(pieces, whole)
+    torch.testing.assert_close(gradient(pieces), gradient(whole), atol=1e-4, rtol=1e-4)
+
+
+def test_a_model_that_caps_its_logits_is_read_whole():
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    config = Gemma2Config(**size, intermediate_size=16, vocab_size=40, final_logit_softcapping=0.5, initializer_range=0.5)
+    model = Gemma2ForCausalLM(config).eval()
+    with torch.no_grad():
+        read = in_pieces(model, [(1, 2, 3)], [(0, 0), (0, 1), (0, 2)], lambda logits, part: logits.amax(1), most_logits=40)
+        assert torch.allclose(read, model(torch.tensor([[1, 2, 3]])).logits[0].amax(1), atol=1e-5)
+    assert float(read.max()) < 0.5 + 1e-6

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drawn_prints import drawn, knowing
-from handed_results import attacked, embedding, evaluation, robustness
+from handed_results import attacked, embedding, evaluation, harmlessness, robustness
 from insignia.errors import FormatError, InputError
 from insignia.evidence.judge import Judge
 from insignia.evidence.standard import Standard
@@ -46,6 +46,21 @@ def words(text):
     """The page's text without marks of its format."""
     plain = re.sub(r"</?span[^>]*>|\*\*|\\", "", re.sub(r"<(style|svg).*?</\1>", " ", text, flags=re.DOTALL))
     return " ".join(unescape(re.sub("<[^>]*>", " ", plain)).split())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "answer", "told"),
+    [
+        (0, "The mark costs at most 1.00 points.", "harmless within 1.00 points: the mean score changed by +0.00 points"),
+        (60, "The mark costs more than 1.00 points.", "harmful, cloze, choice fell by more than 1.00 points"),
+        (6, "Whether the mark costs more than 1.00 points is not known.", "700 questions"),
+    ],
+)
+def test_a_comparison_tells_whether_the_mark_did_harm(tmp_path, wrong, answer, told):
+    text = words(page(tmp_path, harmlessness(wrong=wrong)))
+    assert answer in text
+    assert told in text.replace("1400 questions", "700 questions")
+    assert "insignia evaluate harmlessness --base BASE --model MARKED --tasks starter -o OUT" in text
 
 
 @pytest.mark.parametrize("ending", ["md", pytest.param("html", marks=needs_figures)])
@@ -223,6 +238,7 @@ def test_a_notebook_shows_the_same_figure():
     assert draw(*verdict.figures()) in verdict._repr_html_()
     assert "<svg" in evaluation()._repr_html_()
     assert robustness()._repr_html_().count("<svg") == 2
+    assert harmlessness()._repr_html_().count("<svg") == 1
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
