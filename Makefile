@@ -48,10 +48,10 @@ test-server: $(INSTALLED) ## ask real servers of a marked model, started here
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m server
 
 # Apart from .venv: with the libraries of these extras installed, transformers' Trainer takes half as long again to import.
-test-eval: ## lm-evaluation-harness itself, in .venv-eval
+test-eval: ## lm-evaluation-harness and trackers, in .venv-eval
 	@$(PYTHON) -m venv .venv-eval
-	@.venv-eval/bin/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[dev,eval]'
-	OMP_NUM_THREADS=1 .venv-eval/bin/python -m pytest tests/integration/test_lm_eval.py
+	@.venv-eval/bin/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[dev,eval,track]'
+	OMP_NUM_THREADS=1 .venv-eval/bin/python -m pytest tests/integration/test_lm_eval.py tests/integration/test_trackers.py
 
 lint: $(INSTALLED) ## ruff's rules and format
 	$(BIN)/ruff check .

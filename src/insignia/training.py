@@ -6,7 +6,7 @@ number of processes: each takes its share of the same global batch.
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -80,6 +80,8 @@ class LoopOptions:
     """Whether bfloat16 weights have float32 masters; without, they are rounded stochastically."""
     gradient_checkpointing: bool = False
     """Whether activations are computed again for the gradient."""
+    after_step: Callable[[int, float], None] | None = None
+    """Called after each step with its number and learning rate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _train(
         model=engine.inner(model),
         args=_arguments(options, engine, work),
         train_dataset=_Batches(task),
-        callbacks=[_AfterStep(task), checkpoints],
+        callbacks=[_AfterStep(task, options.after_step), checkpoints],
     )
     trainer.task = task
     trainer.options = options
@@ -239,9 +241,11 @@ class _Batches(IterableDataset[Any]):
 
 
 class _AfterStep(TrainerCallback):
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, report: Callable[[int, float], None] | None) -> None:
+        self._task, self._report = task, report
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **of: Any) -> None:
         if self._task.after_step(state.global_step):
             control.should_training_stop = True
+        if self._report is not None:
+            self._report(state.global_step, float(of["lr_scheduler"].get_last_lr()[0]))

@@ -14,6 +14,7 @@ from insignia.records import Flag, Part, Record
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
+    from insignia.embedding.tracking import Trackers
     from insignia.engines import Engine
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
@@ -32,6 +33,11 @@ class RunOptions(Device):
     """DeepSpeed configuration, ZeRO stage 0 to 3; start with torchrun. 'accelerate launch' brings its own."""
     resume: bool = False
     """Continue a run that was killed, from its checkpoints beside the output."""
+    report_to: Annotated[tuple[str, ...], Flag("--report-to", many=True)] = ()
+    """Trackers that follow the run: tensorboard, trackio, wandb and others that accelerate knows. They get losses, margins and
+    harm, never a key or a path. Some send what they get to a server."""
+    tracking_dir: Annotated[Path, Flag("--tracking-dir", needs="report_to")] = Path("runs")
+    """Folder for the files of trackers that write some."""
 
 
 class Portion(Record):
@@ -51,6 +57,8 @@ class Session(NamedTuple):
     work: Path
     """Folder for checkpoints, readable by the owner only."""
     run: RunOptions = RunOptions()
+    trackers: "Trackers | None" = None
+    """Who follows the run."""
     engine: "Engine | None" = None
     """The processes that train together. None: what the launcher says."""
     trained: "LocalModel | None" = None

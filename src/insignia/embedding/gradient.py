@@ -1,6 +1,7 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -97,6 +98,11 @@ class GradientMethod(Method, MarkingSettings):
                 divergence=self._divergence,
                 preserved=[prompter.question(ids) for ids in self._preserved_prompts(keys, controls)],
             )
+            if session.trackers is not None:
+                follow = session.trackers.log
+                options = replace(
+                    options, after_step=lambda step, rate: follow({**marking.metrics, "learning_rate": rate}, step)
+                )
             outcome = train(trained.model, marking, options, engine=engine, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)

@@ -23,6 +23,7 @@ from insignia.embedding.lengths import refuse_what_does_not_fit
 from insignia.embedding.limits import Limits, refuse_failure, refuse_harm, refuse_published
 from insignia.embedding.marked import MarkedModel
 from insignia.embedding.requirements import refuse_what_needs_more
+from insignia.embedding.tracking import Trackers, following
 from insignia.embedding.visibility import confidence_at_keys
 from insignia.engines import Engine
 from insignia.errors import InputError, InsigniaError, OutputError
@@ -31,6 +32,7 @@ from insignia.files import make_folder, read_json, refuse_existing, refuse_overl
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
+from insignia.modeling.process_group import process_rank
 from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, origin_of, training_copy
 from insignia.progress import AUTO, Progress
@@ -91,7 +93,7 @@ def embed(
     with _working_folder(
         folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
     ) as work:
-        measured, outcome = _train(local, chosen, method, Session(work, run, engine), heldout=heldout, progress=progress)
+        measured, outcome = _train(local, chosen, method, Session(work, run, engine=engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         with progress.bar("writing"):
             weights = gathered_weights(local)
@@ -105,6 +107,12 @@ def embed(
     seconds = round(time.perf_counter() - started, 3)
     marked.report = _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder)
     return marked
+
+
+def _followed(run: RunOptions, method: Method, count: int) -> contextlib.AbstractContextManager[Trackers]:
+    """The trackers of this run; on the first process alone."""
+    names = run.report_to if process_rank()[0] == 0 else ()
+    return following(names, run.tracking_dir, {"method": method.spec()["name"], "num_fingerprints": count})
 
 
 def _report(
@@ -184,13 +192,15 @@ def _train(
     foreign = foreign_text(before.losses, given=heldout is not None)
     if foreign is not None:
         progress.note(foreign)
-    outcome = method.embed(prints, local, session, progress)
-    with progress.bar("measuring") as advance:
-        after = _measure(prints, method.answering(local, outcome), method, yardstick)
-        published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
-        confidence = confidence_at_keys(local, prints, texts, max_key_length=method.max_key_length)
-        advance(0, str(after))
-    harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+    with _followed(session.run, method, len(prints)) as trackers:
+        outcome = method.embed(prints, local, session._replace(trackers=trackers), progress)
+        with progress.bar("measuring") as advance:
+            after = _measure(prints, method.answering(local, outcome), method, yardstick)
+            published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+            confidence = confidence_at_keys(local, prints, texts, max_key_length=method.max_key_length)
+            advance(0, str(after))
+        harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)
+        trackers.log({"fsr": after.fsr, "harm": harm, "heldout_loss": published.losses.heldout}, outcome.steps)
     return _Course(before, after, published, harm, confidence, () if foreign is None else (foreign,)), outcome
 
 

@@ -89,6 +89,7 @@ class Marking:
         self._divergence = divergence
         self._cooled: int | None = None  # cooldown steps taken; None while learning
         self._loss = 0.0  # of the last step
+        self._reached = 0.0  # share of the safe margin, mean of the last step's fingerprints
         self._steps = 0  # of the phase that is shown
         self._unlearned: list[int] = []  # at the end of each pass
 
@@ -122,7 +123,7 @@ class Marking:
             loss = loss + weight * self._divergence(self._references, model, batch.references)
         if self._method.weight_deviation_strength and self._original is not None:
             loss = loss + self._method.weight_deviation_strength * self._original.deviation(self._model)
-        self._loss = float(loss.detach())
+        self._loss, self._reached = float(loss.detach()), sum(seen) / len(seen)
         for draws, values in gather((batch.draws if batch.draw_weight else [], seen)):
             self._curriculum.record(draws, values[: len(draws)])
         return loss
@@ -185,6 +186,12 @@ class Marking:
         if self._cooled is not None and self._cooled < self._cooldown_steps:
             return False
         return not self._curriculum.unlearned or self._curriculum.passes % _STOCKTAKING == 0
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What the last step showed; ``margin_reached`` is 1 where the margins of its fingerprints are safe."""
+        learned = len(self._curriculum) - len(self._curriculum.unlearned)
+        return {"loss": self._loss, "margin_reached": self._reached, "learned": float(learned)}
 
     def finish(self) -> None:
         """Put the weights to publish into the model."""
