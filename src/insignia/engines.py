@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, DistributedType, PartialState
@@ -103,8 +103,9 @@ class Engine:
     def inner(self, model: PreTrainedModel) -> PreTrainedModel:
         """The model that Trainer gets: with FSDP the one inside of PEFT's wrapper, which is used without it later."""
         wrapped: Any = model  # PeftModel is not a subclass
-        inner: PreTrainedModel = wrapped.get_base_model() if self._fsdp and isinstance(wrapped, PeftModel) else model
-        return inner
+        if self._fsdp and isinstance(wrapped, PeftModel):
+            return cast(PreTrainedModel, wrapped.get_base_model())
+        return model
 
     def adopt(self, accelerator: Accelerator) -> None:
         """Prepare Trainer's accelerator for a model that is split already."""

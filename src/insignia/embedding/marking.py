@@ -17,6 +17,7 @@ from safetensors.torch import save
 from insignia.checkpoints import SECRET_KIND
 from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.embed_report import EmbedReport
+from insignia.embedding.engine_choice import engine_for
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
@@ -25,7 +26,6 @@ from insignia.embedding.marked import MarkedModel
 from insignia.embedding.requirements import refuse_what_needs_more
 from insignia.embedding.tracking import Trackers, following
 from insignia.embedding.visibility import confidence_at_keys
-from insignia.engines import Engine
 from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
@@ -79,7 +79,7 @@ def embed(
     folder, hidden = _places(out, private, method, force=force)
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
-    engine = _engine_for(method, run)
+    engine = engine_for(method, run)
     state = engine.state
     chosen = _first(prints, num_fingerprints, progress)
     if isinstance(model, str | os.PathLike) and state.num_processes == 1:
@@ -242,18 +242,6 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
         write_bytes(path, save(parts, metadata=about), secret=True)
     else:
         progress.note(f"this method has no owner weights; {path} was not written")
-
-
-def _engine_for(method: Method, run: RunOptions) -> Engine:
-    engine = Engine(run.device, run.deepspeed)
-    if engine.splits and not method.can_be_split:
-        raise InputError(
-            f"method {method.spec()['name']!r} with these options needs whole weights in each process; use torchrun alone or "
-            "ZeRO stage 2, or method full or lora"
-        )
-    if engine.by_zero3 and getattr(method, "weight_deviation_strength", 0):
-        raise InputError("a weight deviation is not computed under ZeRO stage 3; use FSDP2, ZeRO stage 2, or strength 0")
-    return engine
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
