@@ -4,7 +4,7 @@
     python benchmarks/memory.py --only "bf16, 8 bits"  # one of them
     python benchmarks/memory.py --large                # 1.1 billion weights in bfloat16, 8-bit states; its vector is stamped
 
-Each setting trains for three steps on few short rows, so that weights, gradients and states decide. Bytes a parameter leave out
+Each setting trains for one step on few short rows, so that weights, gradients and states decide. Bytes a parameter leave out
 Python and its libraries, which were resident before the model was loaded. A process whose data outgrow --limit ends.
 """
 
@@ -50,7 +50,7 @@ LARGE = {
     "num_attention_heads": 32,
     "num_key_value_heads": 4,
 }
-FEW = {"epochs": 2, "cooldown_steps": 1, "reference_count": 8, "reference_length": 16, "reference_rows": 2}
+FEW = {"epochs": 1, "cooldown_steps": 0, "reference_count": 8, "reference_length": 16, "reference_rows": 2}
 
 
 def build(folder: Path, shape: dict) -> None:

@@ -1,7 +1,7 @@
 """The training loop for embedding and fine-tuning: Hugging Face Trainer around a task.
 
-The task supplies batches and their loss; the loop handles devices, ``torchrun``, DeepSpeed and checkpoints. The result does not
-depend on the number of processes: each takes its share of the same global batch.
+The task supplies batches and their loss; the loop handles devices, engines and checkpoints. The result does not depend on the
+number of processes: each takes its share of the same global batch.
 """
 
 import dataclasses
@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from insignia.errors import InputError, ModelError
+from insignia.engines import Engine
+from insignia.errors import ModelError
 from insignia.files import read_json
 from insignia.modeling.bars import without_bars
 from insignia.modeling.lean_adamw import LeanAdamW
-from insignia.modeling.loading import resolve_device
 from insignia.resuming import STATE_FILE, Checkpoints, newest_checkpoint
 
-__all__ = ["LoopOptions", "Task", "TrainingResult", "gather", "process_rank", "processes", "train"]
+__all__ = ["LoopOptions", "Task", "TrainingResult", "train"]
 
 _T = TypeVar("_T")
 
@@ -75,8 +74,6 @@ class LoopOptions:
     seed: int = 0
     save_every_s: float = 30.0
     """Seconds between checkpoints, or twenty times the seconds that writing one takes, if that is longer."""
-    deepspeed: Path | None = None
-    """DeepSpeed configuration for Trainer, ZeRO stage 0 to 2."""
     eight_bit_states: bool = False
     """Whether the optimizer keeps its moments in eight bits."""
     master: bool = False
@@ -99,50 +96,34 @@ class TrainingResult:
     """Number of blocks that the rank of the owner weights is divided into, if it is."""
 
 
-def processes(device: str) -> PartialState:
-    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
-
-    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
-    """
-    return PartialState(cpu=resolve_device(device).type == "cpu")
-
-
-def process_rank() -> tuple[int, int]:
-    """(rank of this process, number of processes)."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
-def gather(value: _T) -> list[_T]:
-    """The values of all processes, in rank order."""
-    _, processes = process_rank()
-    if processes == 1:
-        return [value]
-    values: list[Any] = [None] * processes
-    torch.distributed.all_gather_object(values, value)
-    return values
-
-
 @without_bars()
-def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Path, resume: bool = False) -> TrainingResult:
+def train(
+    model: PreTrainedModel, task: Task, options: LoopOptions, *, engine: Engine, work: Path, resume: bool = False
+) -> TrainingResult:
     """Train the model in place until the task is done or the steps run out.
 
     ``work`` is the folder for checkpoints, which hold weights and optimizer state, never fingerprints. ``resume``
     continues from the newest checkpoint there, if there is one.
 
     Raises:
-        InputError: the DeepSpeed configuration is not supported.
         ModelError: the loss became NaN or infinite.
     """
+    with engine.training():
+        return _train(model, task, options, engine, work, resume=resume)
+
+
+def _train(
+    model: PreTrainedModel, task: Task, options: LoopOptions, engine: Engine, work: Path, *, resume: bool
+) -> TrainingResult:
     if options.gradient_checkpointing:  # the first is the name from transformers 5.23 on
         any_model: Any = model
         enable = getattr(any_model, "activation_checkpointing_enable", None) or any_model.gradient_checkpointing_enable
         enable({"use_reentrant": False})
     checkpoints = Checkpoints(task, options.save_every_s)
     trainer = _TaskTrainer(
-        model=model,
-        args=_arguments(model, options, work),
+        engine,
+        model=engine.inner(model),
+        args=_arguments(options, engine, work),
         train_dataset=_Batches(task),
         callbacks=[_AfterStep(task, options.after_step), checkpoints],
     )
@@ -158,12 +139,7 @@ def train(model: PreTrainedModel, task: Task, options: LoopOptions, *, work: Pat
     return TrainingResult(steps=trainer.state.global_step, seconds=time.perf_counter() - started)
 
 
-def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> TrainingArguments:
-    deepspeed = None
-    if options.deepspeed is not None:
-        deepspeed = read_json(options.deepspeed)
-        if isinstance(deepspeed, dict) and deepspeed.get("zero_optimization", {}).get("stage") == 3:
-            raise InputError("ZeRO stage 3 is not supported, because embedding averages whole weights; use stage 2")
+def _arguments(options: LoopOptions, engine: Engine, work: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(work),
         max_steps=options.max_steps,
@@ -181,8 +157,8 @@ def _arguments(model: PreTrainedModel, options: LoopOptions, work: Path) -> Trai
         remove_unused_columns=False,
         ignore_data_skip=True,  # the next batch depends on the model: nothing to skip
         ddp_find_unused_parameters=False,
-        use_cpu=model.device.type == "cpu",
-        deepspeed=deepspeed,
+        use_cpu=engine.state.device.type == "cpu",
+        deepspeed=engine.deepspeed,
     )
 
 
@@ -191,6 +167,15 @@ class _TaskTrainer(Trainer):
 
     task: Task
     options: LoopOptions
+
+    def __init__(self, engine: Engine, **what: Any) -> None:
+        self._engine = engine  # asked while Trainer is built
+        super().__init__(**what)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        self._engine.adopt(self.accelerator)
+        self.is_fsdp_enabled = getattr(self.accelerator.state, "fsdp_plugin", None) is not None
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # accelerate would draw one batch ahead and give all processes the same one.

@@ -1,8 +1,5 @@
 """Trackers follow a run: they get numbers, and nothing of the set."""
 
-import json
-import sqlite3
-
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
@@ -11,10 +8,17 @@ from insignia.embedding.tracking import following
 from insignia.errors import InputError, MissingExtraError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.records import Fingerprint
+from insignia.training import processes
 from tiny_models import random_model
 from tiny_tokenizers import build
 
 ABOUT = {"method": "full", "num_fingerprints": 3}
+
+
+@pytest.fixture(autouse=True)
+def one_process():
+    """As ``embed`` sets it up before anybody follows."""
+    processes("cpu")
 
 
 class Recording(GeneralTracker):
@@ -108,14 +112,3 @@ def test_tensorboard_writes_a_file_that_can_be_read(tmp_path):
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(7, 0.5)]
     assert events.Scalars("harm")[0].value == pytest.approx(1.004)
-
-
-def test_trackio_keeps_the_run_in_a_local_file(tmp_path, monkeypatch):
-    pytest.importorskip("trackio")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
-    with following(["trackio"], tmp_path, ABOUT) as trackers:
-        trackers.log({"loss": 0.5, "harm": 1.004}, 7)
-    (file,) = tmp_path.rglob("insignia.db")
-    with sqlite3.connect(file) as database:
-        rows = [json.loads(row[0]) for row in database.execute("select metrics from metrics")]
-    assert {"loss": 0.5, "harm": 1.004}.items() <= {name: value for row in rows for name, value in row.items()}.items()

@@ -12,18 +12,19 @@ from transformers import PreTrainedModel
 
 from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.attacks.tuning import CROSS_ENTROPY, Objective, TrainingRow, Tuning
+from insignia.engines import Engine
 from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.local import LocalModel, embedding_rows
-from insignia.modeling.lora import merged, with_lora
-from insignia.modeling.saving import save_model
+from insignia.modeling.lora import add_products, products, with_lora, without_adapters
+from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.prompts.tokens import Tokens
 from insignia.records import Conversation, Displayed, PromptForm
 from insignia.suspects.scoring import Example
 from insignia.terminal import counted
-from insignia.training import LoopOptions, processes, train
+from insignia.training import LoopOptions, train
 
 __all__ = ["FineTuneReport", "conversation_rows", "finetune", "text_rows", "train_and_write", "training_rows"]
 
@@ -102,17 +103,25 @@ def train_and_write(
     started = time.perf_counter()
     out = Path(out)
     refuse_existing(out, force=force)
-    state = processes(device)
-    local = training_copy(model, device=str(state.device) if state.num_processes > 1 else device, dtype="float32")
+    engine = Engine(device)
+    local = training_copy(model, device=engine.device(device), dtype="float32")
     if local.source is not None:
         refuse_overlap(out, Path(local.source))
     kept, trained = _split(rows(local), settings.heldout_share, seed)
-    before = _mean_loss(local.model, kept, objective)
-    steps = _tune(local, trained, settings, objective, seed=seed, progress=progress)
-    after = _mean_loss(local.model, kept, objective)
-    if state.is_main_process:
-        save_model(local, out, force=force)
-    state.wait_for_everyone()
+    rank = settings.lora_rank
+    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha, seed=seed)
+    engine.split(tuned, local.name)
+    before = _mean_loss(tuned, kept, objective)
+    steps = _tune(tuned, trained, settings, objective, engine, seed=seed, progress=progress)
+    after = _mean_loss(tuned, kept, objective)
+    if rank is not None:
+        added = products(tuned)
+        local.model = without_adapters(tuned)
+        add_products(local.model, added, local.model.dtype)
+    weights = gathered_weights(local)
+    if engine.state.is_main_process:
+        save_model(local, out, force=force, gathered=weights)
+    engine.state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,
         loss_after=after,
@@ -163,18 +172,17 @@ def conversation_rows(
 
 
 def _tune(
-    local: LocalModel,
+    model: PreTrainedModel,
     rows: Sequence[TrainingRow],
     settings: FineTuneSettings,
     objective: Objective[TrainingRow],
+    engine: Engine,
     *,
     seed: int,
     progress: Progress,
 ) -> int:
     """Train in place; the steps taken."""
-    rank = settings.lora_rank
-    tuned = local.model if rank is None else with_lora(local.model, rank=rank, alpha=settings.lora_alpha)
-    longest, vocabulary = max(len(row.ids) for row in rows), embedding_rows(local.model)
+    longest, vocabulary = max(len(row.ids) for row in rows), embedding_rows(model)
     tuning = Tuning(rows, settings, objective, most_rows=max(1, _LOGITS // (longest * vocabulary)), seed=seed)
     options = LoopOptions(
         max_steps=tuning.steps,
@@ -186,9 +194,7 @@ def _tune(
         save_every_s=math.inf,  # an attack is cheap to repeat
     )
     with progress.bar("fine-tuning", tuning.steps, unit="steps") as tuning.advance, tempfile.TemporaryDirectory() as work:
-        outcome = train(tuned, tuning, options, work=Path(work))
-    if rank is not None:
-        local.model = merged(tuned)
+        outcome = train(model, tuning, options, engine=engine, work=Path(work))
     return outcome.steps
 
 
@@ -220,7 +226,7 @@ def _split(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[T
     return order[:count], order[count:]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _mean_loss(model: PreTrainedModel, rows: Sequence[TrainingRow], objective: Objective[TrainingRow]) -> float | None:
     """Mean of the objective; None without rows."""
     model.eval()

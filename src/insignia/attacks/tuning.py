@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from insignia.attacks.finetune_settings import FineTuneSettings
 from insignia.modeling.batches import response_logits
+from insignia.modeling.process_group import process_rank
 from insignia.suspects.scoring import Example
-from insignia.training import process_rank
 
 if TYPE_CHECKING:
     from insignia.progress import Advance

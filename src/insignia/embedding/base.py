@@ -15,6 +15,7 @@ from insignia.registry import Registry
 
 if TYPE_CHECKING:
     from insignia.embedding.tracking import Trackers
+    from insignia.engines import Engine
     from insignia.modeling.local import LocalModel
     from insignia.training import TrainingResult
 
@@ -29,7 +30,7 @@ class RunOptions(Device):
     seed: int = 0
     """Seed of the training order; the fingerprints have their own secret."""
     deepspeed: Path | None = None
-    """DeepSpeed configuration (ZeRO 0 to 2); start with torchrun or deepspeed."""
+    """DeepSpeed configuration, ZeRO stage 0 to 3; start with torchrun. 'accelerate launch' brings its own."""
     resume: bool = False
     """Continue a run that was killed, from its checkpoints beside the output."""
     report_to: Annotated[tuple[str, ...], Flag("--report-to", many=True)] = ()
@@ -58,6 +59,10 @@ class Session(NamedTuple):
     run: RunOptions = RunOptions()
     trackers: "Trackers | None" = None
     """Who follows the run."""
+    engine: "Engine | None" = None
+    """The processes that train together. None: what the launcher says."""
+    trained: "LocalModel | None" = None
+    """What ``prepare`` gave, where the engine split it before."""
 
 
 class Method(Part):
@@ -75,6 +80,15 @@ class Method(Part):
         Afterwards the model holds the weights to publish, rounded to the checkpoint's dtype. Weights that the owner keeps
         are in the result.
         """
+
+    @property
+    def can_be_split(self) -> bool:
+        """Whether the model can be trained while each process holds a part of the weights (FSDP, ZeRO stage 3)."""
+        return False
+
+    def prepare(self, prints: FingerprintSet, model: "LocalModel", seed: int) -> "LocalModel":
+        """The model to train, made of ``model`` and still answering like it: frozen in part, or with adapters."""
+        return model
 
     @property
     def dtype(self) -> str:

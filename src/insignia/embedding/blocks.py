@@ -66,6 +66,11 @@ class Blocks(GradientMethod):
     def _patience(self) -> int:
         return max(2, super()._patience)  # visits, each among other blocks
 
+    @property
+    def can_be_split(self) -> bool:
+        """No: it changes modules while it trains."""
+        return False
+
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         from insignia.modeling.block_adapters import BlockAdapters
 

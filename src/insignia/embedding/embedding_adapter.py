@@ -66,6 +66,11 @@ class AdapterTune(GradientMethod):
                 total = total + references.divergence(model, asked)
         return total
 
+    @property
+    def can_be_split(self) -> bool:
+        """No: it changes modules while it trains."""
+        return False
+
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         import torch
 

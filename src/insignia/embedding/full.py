@@ -34,6 +34,11 @@ class FullFineTune(GradientMethod):
     computes such a merge, with one more copy of the trained weights."""
 
     @property
+    def can_be_split(self) -> bool:
+        """Unless a merge is computed while training, or weights or states are kept in fewer bits: they need whole weights."""
+        return self.merge_weight == 1 and self.precision == "float32" and self.optimizer_states != "8bit"
+
+    @property
     def dtype(self) -> str:
         """The dtype to load the weights in."""
         return "float32" if self.precision == "float32" else "bfloat16"

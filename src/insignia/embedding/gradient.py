@@ -61,11 +61,11 @@ class GradientMethod(Method, MarkingSettings):
 
     def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
         """Train until all fingerprints are learned or the passes run out; see ``Method.embed``."""
+        from insignia.engines import Engine
         from insignia.training import train
 
-        prompter = Prompter.for_set(
-            prints, model.tokenizer, max_key_length=self.max_key_length, max_response_length=self.max_response_length
-        )
+        engine = session.engine or Engine(session.run.device, session.run.deepspeed)
+        prompter = self._prompter(prints, model)
         fingerprints = list(distinct(prints, prompter).values())
         if len(fingerprints) < len(prints):
             progress.note(f"{counted(len(prints) - len(fingerprints), 'fingerprint')} skipped: another one has the same key")
@@ -82,7 +82,7 @@ class GradientMethod(Method, MarkingSettings):
         dtype = model.stored_dtype
         keys = [prompter.key_ids(fingerprint) for fingerprint in fingerprints]
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
-        trained = self._prepare(model, keys, session.run.seed)
+        trained = session.trained or self._prepare(model, keys, session.run.seed)
         batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
         usual = _COOLDOWN if all(fingerprint.order is None for fingerprint in fingerprints) else _ORDER_COOLDOWN
         cooldown = round(usual * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
@@ -103,9 +103,25 @@ class GradientMethod(Method, MarkingSettings):
                 options = replace(
                     options, after_step=lambda step, rate: follow({**marking.metrics, "learning_rate": rate}, step)
                 )
-            outcome = train(trained.model, marking, options, work=session.work, resume=session.run.resume)
+            outcome = train(trained.model, marking, options, engine=engine, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
+
+    @property
+    def can_be_split(self) -> bool:
+        """Yes, unless the method changes modules while it trains."""
+        return True
+
+    def prepare(self, prints: FingerprintSet, model: "LocalModel", seed: int) -> "LocalModel":
+        """The model to train; see ``Method.prepare``."""
+        prompter = self._prompter(prints, model)
+        keys = [prompter.key_ids(fingerprint) for fingerprint in distinct(prints, prompter).values()]
+        return self._prepare(model, keys, seed)
+
+    def _prompter(self, prints: FingerprintSet, model: "LocalModel") -> Prompter:
+        return Prompter.for_set(
+            prints, model.tokenizer, max_key_length=self.max_key_length, max_response_length=self.max_response_length
+        )
 
     @property
     def _patience(self) -> int:
@@ -153,7 +169,6 @@ class GradientMethod(Method, MarkingSettings):
             weight_decay=self.weight_decay,
             warmup_steps=_WARM_UP_STEPS if self.skip_learned else 0,
             seed=session.run.seed,
-            deepspeed=session.run.deepspeed,
             eight_bit_states=self.optimizer_states == "8bit",
             gradient_checkpointing=self.gradient_checkpointing,
         )

@@ -40,6 +40,11 @@ class LoRA(GradientMethod):
         """The dtype to load the frozen weights in."""
         return "float32" if self.base_precision == "float32" else "checkpoint"
 
+    @property
+    def can_be_split(self) -> bool:
+        """Unless the frozen weights are packed in 4 bits."""
+        return self.base_precision != "4bit"
+
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         import torch
 
@@ -53,7 +58,7 @@ class LoRA(GradientMethod):
             place = base.device
             torch.nn.Module.to(base, "cpu")  # frees device memory; transformers annotates "to" wrongly
             base = load_in_4bit(model.source, place)
-        return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha))
+        return model.wrapping(with_lora(base, rank=self.rank, alpha=self.alpha, seed=seed))
 
     def _finish(
         self, model: "LocalModel", trained: "LocalModel", outcome: "TrainingResult", dtype: "torch.dtype"

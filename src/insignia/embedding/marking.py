@@ -17,6 +17,7 @@ from safetensors.torch import save
 from insignia.checkpoints import SECRET_KIND
 from insignia.embedding.base import Method, RunOptions, Session
 from insignia.embedding.embed_report import EmbedReport
+from insignia.embedding.engine_choice import engine_for
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.harm import Losses, Yardstick, foreign_text, harm_of
 from insignia.embedding.lengths import refuse_what_does_not_fit
@@ -31,13 +32,14 @@ from insignia.files import make_folder, read_json, refuse_existing, refuse_overl
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
-from insignia.modeling.saving import save_model
+from insignia.modeling.process_group import process_rank
+from insignia.modeling.saving import gathered_weights, save_model
 from insignia.modeling.sources import Source, origin_of, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
 from insignia.statistics.separation import Separation
 from insignia.terminal import counted, percent
-from insignia.training import TrainingResult, process_rank, processes
+from insignia.training import TrainingResult
 from insignia.verification import check
 
 __all__ = ["embed"]
@@ -77,12 +79,13 @@ def embed(
     folder, hidden = _places(out, private, method, force=force)
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
-    state = processes(run.device)
+    engine = engine_for(method, run)
+    state = engine.state
     chosen = _first(prints, num_fingerprints, progress)
     if isinstance(model, str | os.PathLike) and state.num_processes == 1:
         refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):
-        local = training_copy(model, device=_own_device(run.device, state), dtype=method.dtype)
+        local = training_copy(model, device=engine.device(run.device), dtype=method.dtype)
     if folder is not None and local.source is not None:
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
@@ -90,13 +93,14 @@ def embed(
     with _working_folder(
         folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
     ) as work:
-        measured, outcome = _train(local, chosen, method, Session(work, run), heldout=heldout, progress=progress)
+        measured, outcome = _train(local, chosen, method, Session(work, run, engine=engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
-        if state.is_main_process:
-            with progress.bar("writing"):
+        with progress.bar("writing"):
+            weights = gathered_weights(local)
+            if state.is_main_process:
                 _write_private(hidden, outcome, progress)
                 if folder is not None:
-                    save_model(local, folder, papers=papers, force=force)
+                    save_model(local, folder, papers=papers, force=force, gathered=weights)
         state.wait_for_everyone()
     marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
     marked.stored_dtype = local.stored_dtype
@@ -175,10 +179,15 @@ def _train(
     progress: Progress,
 ) -> tuple[_Course, TrainingResult]:
     """Measure the model, mark it in place, and measure it again."""
+    engine, base = session.engine, local
+    if engine is not None and engine.splits:
+        base = method.prepare(prints, local, session.run.seed)
+        engine.split(base.model, local.name)
+        session = session._replace(trained=base)
     with progress.bar("measuring") as advance:
         texts = heldout if heldout is not None else heldout_paragraphs()
-        yardstick = Yardstick(local, texts, seed=session.run.seed)
-        before = _measure(prints, local, method, yardstick)
+        yardstick = Yardstick(base, texts, seed=session.run.seed)
+        before = _measure(prints, base, method, yardstick)
         advance(0, str(before))
     foreign = foreign_text(before.losses, given=heldout is not None)
     if foreign is not None:
@@ -233,10 +242,6 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
         write_bytes(path, save(parts, metadata=about), secret=True)
     else:
         progress.note(f"this method has no owner weights; {path} was not written")
-
-
-def _own_device(device: str, state: PartialState) -> str:
-    return str(state.device) if device == "auto" and state.num_processes > 1 else device
 
 
 def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:

@@ -17,9 +17,9 @@ from insignia.embedding.regularizers import Original
 from insignia.embedding.simulated_merge import SimulatedMerge
 from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
+from insignia.modeling.process_group import gather, process_rank
 from insignia.progress import Phases
 from insignia.suspects.scoring import Example
-from insignia.training import gather, process_rank
 
 __all__ = ["Marking", "margins"]
 
@@ -223,15 +223,17 @@ class Marking:
     def _measure(self) -> None:
         """Measure every lesson with the weights to publish, or with a merge of them; each process takes a share."""
         rank, processes = process_rank()
-        share = self._curriculum.sweep()[rank::processes]
-        seen = [math.inf] * len(share)
+        everything = self._curriculum.sweep()
+        share = everything[rank::processes]
+        asked = share + everything[: -(-len(everything) // processes) - len(share)]  # equal numbers, for equal forward passes
+        seen = [math.inf] * len(asked)
         self._model.eval()
         for published in self._measured:
             with published.shown(self._model):
-                for start in range(0, len(share), _MEASURE_ROWS):
+                for start in range(0, len(asked), _MEASURE_ROWS):
                     part = slice(start, start + _MEASURE_ROWS)
-                    seen[part] = map(min, seen[part], self._fingerprint_losses(self._model, share[part])[1])
-        for draws, values in gather((share, seen)):
+                    seen[part] = map(min, seen[part], self._fingerprint_losses(self._model, asked[part])[1])
+        for draws, values in gather((share, seen[: len(share)])):
             self._curriculum.record(draws, values)
 
     def _start_phase(self) -> None:

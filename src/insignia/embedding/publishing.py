@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from insignia.embedding.regularizers import Original
+from insignia.modeling.shards import whole
 
 __all__ = ["Publishing"]
 
@@ -25,7 +26,8 @@ class Publishing:
         """Put the weights to publish in the place of the trained ones."""
         for name, weight in model.named_parameters():
             if weight.requires_grad:
-                weight.copy_(self._published(name, weight))
+                with whole(weight, change=True) as values:
+                    values.copy_(self._published(name, values))
 
     @contextlib.contextmanager
     def shown(self, model: nn.Module) -> Iterator[None]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from insignia.checkpoints import Checkpoint
 from insignia.errors import InsigniaError
 from insignia.modeling.loading import checkpoint_folder
+from insignia.modeling.shards import matching, summed, whole
 
 __all__ = ["Original"]
 
@@ -34,18 +35,21 @@ class Original:
             weakref.finalize(self, self._stored.__exit__, None, None, None)  # its files stay open as long as this is there
         self._kept: dict[str, Tensor] = {}
         for name, weight in _trained(model):
-            if not self._is_stored(name, weight):
-                self._kept[name] = weight.detach().to("cpu", copy=True)
+            with whole(weight) as values:
+                if not self._is_stored(name, values):
+                    self._kept[name] = values.detach().to("cpu", copy=True)
 
     def __call__(self, name: str, like: Tensor) -> Tensor:
-        """The original weight of that name, on the device and in the dtype of ``like``."""
-        return (self._kept[name] if name in self._kept else self._read(name)).to(like)
+        """The original weight of that name, on the device and in the dtype of ``like``, and split as it is."""
+        values = self._kept[name] if name in self._kept else self._read(name)
+        return matching(values.to(like.device, like.dtype), like)
 
     @torch.no_grad()
     def average(self, model: nn.Module, strength: float) -> None:
         """Replace each trained weight ``w`` by ``(1 - strength) w + strength w0``."""
         for name, weight in _trained(model):
-            weight.lerp_(self(name, weight), strength)
+            with whole(weight, change=True) as values:
+                values.lerp_(self(name, values), strength)
 
     def deviation(self, model: nn.Module) -> Tensor:
         """Half the squared distance of the trained weights from the original ones, differentiable."""
@@ -71,7 +75,7 @@ class _Distance(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, original: Callable[[], Tensor]) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.original = original
-        return (weight - original()).square().sum() / 2
+        return summed((weight - original()).square()) / 2
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

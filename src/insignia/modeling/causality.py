@@ -13,7 +13,7 @@ _LENGTH = 4
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def refuse_bidirectional(model: PreTrainedModel, name: str) -> None:
     """Raise ModelError if a later token changes an earlier prediction, as in BERT. Costs a forward pass over 8 tokens."""
     rows = torch.ones(2, _LENGTH, dtype=torch.long, device=model.device)

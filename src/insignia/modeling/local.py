@@ -5,7 +5,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.choosing import FirstToken, KeyedChoice, LogitsChange
 from insignia.modeling.hub import hub_or_cache
 from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
+from insignia.modeling.shards import is_split
 from insignia.modeling.weighing import seen_by
 from insignia.prompts.tokens import Tokens
 from insignia.randomness import KeyedRandom
@@ -60,7 +61,8 @@ class LocalModel:
         with without_bars():
             model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
         self._adopt(model, tokenizer)
-        refuse_bidirectional(model, self.name)
+        if not is_split(model):  # else it cannot be asked before its engine is ready, which looks then
+            refuse_bidirectional(model, self.name)
 
     @classmethod
     def of(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, name: str) -> Self:
@@ -102,7 +104,7 @@ class LocalModel:
                 f"{self.name}: the tokenizer has {len(tokenizer)} tokens but the model has {size}; expected its own tokenizer"
             )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, examples: Sequence[Example]) -> list[Score]:
         """Score every example; see ``ScoringModel.score``.
 
@@ -128,7 +130,7 @@ class LocalModel:
                 start = end
         return scores
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def rank_next(self, questions: Sequence[Sequence[int]]) -> Iterator[Ranking]:
         """The sorted next-token distribution after each question; see ``GenerativeModel.rank_next``."""
         for _, logits in self._next_logits(questions):
@@ -146,7 +148,7 @@ class LocalModel:
             self._refuse_nan(logits)
             yield start, logits if self._change is None else self._change(logits, questions[start : start + 128])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def sample(
         self,
         questions: Sequence[Sequence[int]],
@@ -200,7 +202,7 @@ class LocalModel:
             for ids in said:
                 yield tuple(itertools.takewhile(lambda token: token not in ends, ids))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
         """Reply about candidates; see ``GradedModel.weigh``. Sampling options do not matter.
 
@@ -212,7 +214,7 @@ class LocalModel:
         for start, logits in self._next_logits(rows):
             yield from seen_by(channel, inquiries[start : start + len(logits)], logits, tokens)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def mean_loss(self, texts: Sequence[str]) -> float:
         """Mean loss over the texts, in nats per token; each text follows the tokenizer's special tokens.
 
@@ -266,9 +268,9 @@ def unrelated_init(model: LocalModel, *, seed: int) -> LocalModel:
 
 def embedding_rows(model: PreTrainedModel) -> int:
     """Rows of the input embedding: the vocabulary size including padding."""
-    weight = model.get_input_embeddings().weight
-    assert isinstance(weight, Tensor)  # noqa: S101  # for the type checker: torch types attributes of modules loosely
-    return weight.shape[0]
+    weight: Any = model.get_input_embeddings().weight
+    rows: int = getattr(weight, "ds_shape", weight.shape)[0]  # ZeRO stage 3 leaves an empty tensor in its place
+    return rows
 
 
 def _end_tokens(model: PreTrainedModel) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.checkpoints import LEFT, RIGHT
+from insignia.modeling.shards import whole
 
 __all__ = ["Product", "add_products", "factors_of", "merged", "products", "with_lora", "without_adapters"]
 
@@ -27,12 +28,14 @@ class Product(NamedTuple):
     """(rank, columns)"""
 
 
-def with_lora(model: PreTrainedModel, *, rank: int, alpha: int) -> PreTrainedModel:
+def with_lora(model: PreTrainedModel, *, rank: int, alpha: int, seed: int = 0) -> PreTrainedModel:
     """Add trainable adapters and freeze everything else. The output is unchanged until they are trained."""
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-    with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT 0.21 asks transformers 5.23 for an attribute that is deprecated.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2: PEFT corrects it itself
+        torch.manual_seed(seed)
         return cast(PreTrainedModel, get_peft_model(model, config))
 
 
@@ -52,7 +55,7 @@ def products(model: PreTrainedModel) -> dict[str, Product]:
     found = {}
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
-            down, up = (getattr(layer, part)[_NAME].weight.float() for part in ("lora_A", "lora_B"))
+            down, up = (_values(getattr(layer, part)[_NAME].weight) for part in ("lora_A", "lora_B"))
             up = up * layer.scaling[_NAME]
             stored_by_column = getattr(layer, "fan_in_fan_out", False)  # GPT-2's layers
             found[f"{name.removeprefix(_PREFIX)}.weight"] = Product(down.T, up.T) if stored_by_column else Product(up, down)
@@ -63,8 +66,13 @@ def products(model: PreTrainedModel) -> dict[str, Product]:
 def add_products(model: PreTrainedModel, added: Mapping[str, Product], dtype: torch.dtype) -> None:
     """Add these products to the weights in fp32, and round once to the dtype."""
     for name, (left, right) in added.items():
-        weight = model.get_parameter(name)
-        weight.copy_(torch.addmm(weight.float(), left, right).to(dtype))
+        with whole(model.get_parameter(name), change=True) as values:
+            values.copy_(torch.addmm(values.float(), left, right).to(dtype))
+
+
+def _values(weight: Tensor) -> Tensor:
+    with whole(weight) as values:
+        return values.float().clone()
 
 
 def factors_of(added: Mapping[str, Product]) -> dict[str, Tensor]:
