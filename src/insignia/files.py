@@ -34,7 +34,6 @@ __all__ = [
     "read_texts",
     "refuse_ending",
     "refuse_existing",
-    "refuse_file_name",
     "refuse_overlap",
     "write_bytes",
     "write_json",
@@ -43,7 +42,6 @@ __all__ = [
 
 SECRET_MODE = 0o600
 _SECRET_FOLDER_MODE = 0o700
-_ENDINGS_OF_FILES = (".csv", ".gguf", ".html", ".json", ".jsonl", ".md", ".pdf", ".safetensors", ".txt", ".yaml", ".yml")
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -56,12 +54,6 @@ def refuse_ending(path: Path, *written: str) -> None:
     """Raise OutputError if the file name has an extension that is not among ``written``."""
     if path.suffix.lower() not in ("", *written):
         raise OutputError(f"{path}: cannot write {path.suffix}; expected a file name that ends in {' or '.join(written)}")
-
-
-def refuse_file_name(folder: Path, *, holding: str = "") -> None:
-    """Raise OutputError if the name of an output folder is that of a file; ``holding`` tells of what will be in it."""
-    if folder.suffix.lower() in _ENDINGS_OF_FILES:
-        raise OutputError(f"{folder}: the output is a folder{holding}; give a folder's name")
 
 
 def refuse_overlap(out: Path, source: Path) -> None:

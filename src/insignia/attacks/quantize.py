@@ -28,7 +28,7 @@ class Quantize(WeightAttack):
     """
 
     name: Literal["quantize"] = "quantize"
-    to: Literal["q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "int8", "nf4", "fp4"] = "q4_0"
+    outtype: Literal["q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "int8", "nf4", "fp4"] = "q4_0"
     """Type of the stored matrices."""
 
     def apply(
@@ -41,7 +41,7 @@ class Quantize(WeightAttack):
         """
         from insignia.attacks.rewriting import rewrite
 
-        change = _by_bitsandbytes(self.to) if self.to in ("int8", "nf4", "fp4") else _by_gguf(self.to)
+        change = _by_bitsandbytes(self.outtype) if self.outtype in ("int8", "nf4", "fp4") else _by_gguf(self.outtype)
         return rewrite(model, out, change, attack=self, progress=progress)
 
 

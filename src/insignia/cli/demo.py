@@ -33,7 +33,8 @@ def demo(told: _Demo, output: Output) -> None:
         insignia demo
         insignia demo -o demo --num-fingerprints 16
     """
-    from insignia.files import refuse_existing, refuse_file_name
+    from insignia.files import refuse_existing
+    from insignia.reporting.output import refuse_file_name
 
     if told.folder is not None:
         refuse_file_name(told.folder)

@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from insignia.evaluation import Grid
-from insignia.files import refuse_file_name
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
-from insignia.reporting.output import Output
+from insignia.reporting.output import Output, refuse_file_name
 
 __all__ = ["evaluate"]
 

@@ -8,10 +8,9 @@ import typer
 from insignia.errors import InputError
 from insignia.evaluation import AttackGrid, Mark
 from insignia.evaluation.attack_grid import Requirement, unmet
-from insignia.files import refuse_file_name
 from insignia.flags.fields import takes
 from insignia.modeling.placement import Seeded
-from insignia.reporting.output import Output
+from insignia.reporting.output import Output, refuse_file_name
 
 __all__ = ["robustness"]
 

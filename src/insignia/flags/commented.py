@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -46,6 +47,6 @@ def _lines(record: type[BaseModel], indent: str, usual: Mapping[str, Any]) -> It
 
 def _said(value: Any) -> str:
     """The value on one line."""
-    value = list(value) if isinstance(value, tuple) else value
+    value = str(value) if isinstance(value, PurePath) else list(value) if isinstance(value, tuple) else value
     said = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).partition(_END)[0].strip()
     return json.dumps(value) if "\n" in said else said  # JSON is YAML, too, and has line ends as \n

@@ -63,8 +63,7 @@ def resolve(source: str | Path) -> str:
         source = model_folder()
     if not str(source).strip():  # a shell's variable that is not set; as a path it would be the current folder
         raise InputError(f"the name of the model is empty; expected a folder, a hub id (owner/name) or '{STARTER}'")
-    path = Path(source)
-    refuse_gguf(path)
+    refuse_gguf(path := Path(source))
     if path.is_dir():
         _check_folder(path)
         return str(path)

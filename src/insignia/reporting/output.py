@@ -7,15 +7,23 @@ from typing import Annotated
 
 from pydantic import ConfigDict
 
-from insignia.files import refuse_ending, refuse_existing, refuse_file_name
+from insignia.errors import OutputError
+from insignia.files import refuse_ending, refuse_existing
 from insignia.progress import ConsoleProgress
 from insignia.records import Flag, Record
 from insignia.reporting.base import Document, refuse_format, write_report
 from insignia.reporting.console import print_document, print_json
 
-__all__ = ["Output", "Reported", "Written"]
+__all__ = ["Output", "Reported", "Written", "refuse_file_name"]
 
+_ENDINGS_OF_FILES = (".csv", ".gguf", ".html", ".json", ".jsonl", ".md", ".pdf", ".safetensors", ".txt", ".yaml", ".yml")
 _FIRST = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun
+
+
+def refuse_file_name(folder: Path, *, holding: str = "") -> None:
+    """Raise OutputError if the name of an output folder is that of a file; ``holding`` tells of what will be in it."""
+    if folder.suffix.lower() in _ENDINGS_OF_FILES:
+        raise OutputError(f"{folder}: the output is a folder{holding}; give a folder's name")
 
 
 class Output(Record):

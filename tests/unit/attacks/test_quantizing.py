@@ -29,7 +29,7 @@ def test_the_values_are_those_of_the_gguf_file(tmp_path, kind, to):
     from insignia.gguf import export_gguf
 
     model = saved(tmp_path / "model", kind)
-    Quantize(to=to).apply(model, tmp_path / "out")
+    Quantize(outtype=to).apply(model, tmp_path / "out")
     export_gguf(model, tmp_path / "file.gguf", outtype=to)
     reader = gguf.GGUFReader(tmp_path / "file.gguf")
     theirs = [
@@ -46,7 +46,7 @@ def test_the_values_are_those_of_the_gguf_file(tmp_path, kind, to):
 def test_the_values_are_those_of_bitsandbytes(tmp_path, to, levels, error):
     pytest.importorskip("bitsandbytes")
     model = saved(tmp_path / "model", "llama untied")
-    Quantize(to=to).apply(model, tmp_path / "out")
+    Quantize(outtype=to).apply(model, tmp_path / "out")
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     largest = before[PROJECTION].abs().max()
@@ -60,6 +60,6 @@ def test_a_missing_library_names_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
     with pytest.raises(MissingExtraError, match="bnb"):
-        Quantize(to="nf4").apply(saved(tmp_path / "model", "llama tied"), tmp_path / "out")
+        Quantize(outtype="nf4").apply(saved(tmp_path / "model", "llama tied"), tmp_path / "out")
 
     assert not (tmp_path / "out").exists()
