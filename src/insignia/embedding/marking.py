@@ -63,10 +63,9 @@ def embed(
     """Train a model until it gives the responses; return the marked model.
 
     It is also written to the folder ``out``, if one is given, as an ordinary model folder. A model in memory is copied and not
-    changed. ``card`` says what its model card tells.
-    ``private`` is the file for the owner weights of methods that have them (mode 0600). Harm is measured on
-    ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to ``.OUT.work`` beside the output.
-    Under ``torchrun`` every process calls this and one writes.
+    changed. ``card`` says what its model card tells. ``private`` is the file for the owner weights of methods that have them
+    (mode 0600). Harm is measured on ``heldout``, by default the text that comes with ``insignia.starter``. Checkpoints go to
+    ``.OUT.work`` beside the output. Under ``torchrun`` every process calls this and one writes.
 
     Raises:
         EmbeddingError: the finished model misses the limits; nothing is written.
@@ -80,8 +79,7 @@ def embed(
     if run.resume and folder is None:
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     engine = engine_for(method, run)
-    state = engine.state
-    chosen = _first(prints, num_fingerprints, progress)
+    state, chosen = engine.state, _first(prints, num_fingerprints, progress)
     if isinstance(model, str | os.PathLike) and state.num_processes == 1:
         refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):
@@ -96,16 +94,19 @@ def embed(
         measured, outcome = _train(local, chosen, method, Session(work, run, engine=engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         with progress.bar("writing"):
-            weights = gathered_weights(local)
+            weights = gathered_weights(local)  # by every process
             if state.is_main_process:
                 _write_private(hidden, outcome, progress)
-                if folder is not None:
-                    save_model(local, folder, papers=papers, force=force, gathered=weights)
+            if state.is_main_process and folder is not None:
+                save_model(local, folder, papers=papers, force=force, gathered=weights)
         state.wait_for_everyone()
-    marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
-    marked.stored_dtype = local.stored_dtype
     seconds = round(time.perf_counter() - started, 3)
-    marked.report = _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder)
+    return _marked(local, folder, _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder))
+
+
+def _marked(local: LocalModel, folder: Path | None, report: EmbedReport) -> MarkedModel:
+    marked = MarkedModel.of(local.model, local.tokenizer, name=f"{local.name}, marked" if folder is None else str(folder))
+    marked.stored_dtype, marked.report = local.stored_dtype, report
     return marked
 
 
