@@ -18,7 +18,7 @@ from insignia import load_fingerprints
 from insignia.cli.main import main
 from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.embedding.marked import EmbedReport
-from insignia.errors import InputError, OutputError
+from insignia.errors import InputError, InsigniaError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
@@ -277,7 +277,7 @@ def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
     with pytest.raises(InputError, match="10 fingerprints were requested"):
         embed("starter", load_fingerprints(prints), out=tmp_path / "m", num_fingerprints=10)
     (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
-    with pytest.raises(InputError, match="stage 2"):
+    with pytest.raises(InsigniaError, match=r"insignia\[deepspeed\]|needs a launcher"):  # the extra is absent here, or not
         embed(
             "starter",
             load_fingerprints(prints),

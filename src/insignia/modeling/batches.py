@@ -81,7 +81,8 @@ def in_pieces(
 
     The gradient computes the logits of each piece again. A model that changes its logits after the head has them all at once.
     """
-    size = max(1, most_logits // int(model.config.get_text_config().vocab_size))
+    inner: Any = _unwrapped(model)
+    size = max(1, most_logits // int(inner.config.get_text_config().vocab_size))
     if len(places) > size:
         logits, hidden = _read(model, rows, places, whole=False)
         head = output_head(model)
@@ -125,8 +126,13 @@ def _read(
 
 def output_head(model: nn.Module) -> nn.Module | None:
     """The module that makes logits of hidden states, if the model names one; wrappers of engines are looked through."""
-    while isinstance(inner := getattr(model, "module", None), nn.Module):
-        model = inner
-    name = getattr(model, "get_output_embeddings", None)
+    name = getattr(_unwrapped(model), "get_output_embeddings", None)
     head = None if name is None else name()
     return head if isinstance(head, nn.Module) else None
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside of the wrappers of DDP and DeepSpeed."""
+    while isinstance(inner := getattr(model, "module", None), nn.Module):
+        model = inner
+    return model
