@@ -78,7 +78,7 @@ def test_what_is_wrong_is_one_line_and_writes_nothing(finetune, flags, data, mes
 
 def test_the_output_is_never_the_data_or_the_model(finetune, tmp_path, monkeypatch):
     status, _, err = finetune("-o", tmp_path / "data.json", "--force")
-    assert (status, "input" in err) == (1, True)
+    assert (status, "give a folder's name" in err) == (1, True)
     assert json.loads((tmp_path / "data.json").read_text()) == ROWS
     (tmp_path / "kept").mkdir()
     status, _, err = finetune("-o", tmp_path / "kept")

@@ -214,5 +214,6 @@ def test_no_command_is_left_out():
 
     asking = {"lock": "a passphrase", "finetune": "training", "evaluate": "training", "demo": "nothing", "audit": "has its own"}
     asking |= {"list": "a name", "env": "nothing", "init": "a name", "evaluate robustness": "training"}
+    asking |= {"evaluate harmlessness": "lm-eval", "publish": "a hub", "run": "a file of verbs", "init run": "a name"}
     assert {command.name for command in main.app.registered_commands} == {*FLAGS, *asking}
     assert os.name == "posix"

@@ -49,7 +49,7 @@ def test_vector_and_stamp_say_what_they_cost(insignia, models):
     assert status == 0
     assert said.keys() == {
         "out", "scale", "scales", "bytes", "tensors", "tensors_changed", "lineage_similarity", "notes", "seconds",
-        "gigaparameters_per_second",
+        "gigaparameters_per_second", "weights",
     }  # fmt: skip
     assert said["scale"] == -0.5
     with Checkpoint(models / "stamped") as stamped, Checkpoint(checkpoint_folder("starter")) as base:
@@ -101,7 +101,7 @@ def test_a_grid_of_ones_own_is_evaluated(insignia, tmp_path, monkeypatch):
 
 
 def test_a_recipe_without_a_grid_is_refused(insignia, tmp_path):
-    status, _, err = insignia("evaluate", "harmless", "--model", "starter", "-o", tmp_path / "out")
+    status, _, err = insignia("evaluate", "oml", "--model", "starter", "-o", tmp_path / "out")
     assert status == 1
     assert "instructional" in err
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"evaluation": {**GRID, "methods": 3}}))

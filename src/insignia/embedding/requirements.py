@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +88,12 @@ def needs_of(source: str, method: Method, prints: FingerprintSet) -> Needs:
 
     Raises:
         InputError: nothing is known of the method.
-        ModelError: the configuration cannot be read.
+        ModelError: the configuration cannot be read, or the hub does not answer.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    from insignia.modeling.hub import hub_or_cache
     from insignia.modeling.loading import configuration, resolve
     from insignia.modeling.untrusted_folders import loading_errors, refuse_oversized
 
@@ -100,6 +102,7 @@ def needs_of(source: str, method: Method, prints: FingerprintSet) -> Needs:
             f"nothing is known of the memory of method {method.spec()['name']!r}; expected full, sft, embedding or lora"
         )
     source = resolve(source)
+    source = source if Path(source).is_dir() else resolve(hub_or_cache(source))
     config = configuration(source)
     refuse_oversized(source, config)
     stored = config.dtype.itemsize if isinstance(config.dtype, torch.dtype) else 4
