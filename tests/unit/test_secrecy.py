@@ -27,7 +27,7 @@ PUBLIC = {
     "api_key_variable", "control_api_key_variable", "challenge", "null", "device", "dtype", "deepspeed",  # how it runs
     "accept_null", "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
-    "mark", "attack", "strength", "title", "licensee",  # names, in grids settings that differ
+    "mark", "attack", "strength", "title", "licensee", "base_model",  # names, in grids settings that differ
 }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def test_identical_models_are_harmless_once_there_are_enough_questions():
     assert few.finding(0.01, 0.95) == "undecided"
     assert many.finding(0.01, 0.95) == "harmless"
     assert many.power(0.01, 0.95) > 0.9
-    assert few.power(0.01, 0.95) < 0.1
+    assert few.power(0.01, 0.95) < 0.2
 
 
 def test_known_harm_is_found_and_a_gain_is_harmless():
