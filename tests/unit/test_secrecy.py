@@ -27,7 +27,9 @@ PUBLIC = {
     "api_key_variable", "control_api_key_variable", "challenge", "null", "device", "dtype", "deepspeed",  # how it runs
     "accept_null", "reason", "sentence", "kind", "match", "obstacle", "architecture", "outtype", "pre_tokenizer",  # outcomes
     "perplexity", "user_loss", "layers", "tensors", "users", "cells", "fingerprints",  # names of things -> numbers, or records
-    "mark", "attack", "strength", "title", "licensee", "base_model",  # names, in grids settings that differ
+    "mark", "attack", "strength", "title", "licensee", "before", "after",  # names, in grids settings that differ
+    "base_model", "repository", "url", "push_to_hub", "report_to", "task", "tasks", "metric",  # names for everybody
+    "settings", "outputs", "digest", "told",  # digests and numbers
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from insignia.modeling.shards import is_split
 from insignia.suspects.scoring import Example
 
 __all__ = ["LOGITS", "in_pieces", "length_batches", "logits_at", "output_head", "pad_rows", "response_logits"]
@@ -79,14 +80,15 @@ def in_pieces(
 ) -> Tensor:
     """``read(logits of some places, which places)``, each (places,), over all of them, with at most so many logits in memory.
 
-    The gradient computes the logits of each piece again. A model that changes its logits after the head has them all at once.
+    The gradient computes the logits of each piece again. All at once has them a model that changes its logits after the head,
+    or whose head is split over processes: that is whole in a forward pass alone.
     """
     inner: Any = _unwrapped(model)
     size = max(1, most_logits // int(inner.config.get_text_config().vocab_size))
-    if len(places) > size:
+    head = output_head(model)
+    if len(places) > size and head is not None and not is_split(head):
         logits, hidden = _read(model, rows, places, whole=False)
-        head = output_head(model)
-        if head is not None and hidden is not None and _alike(logits, head(hidden[:1].detach()).float()):
+        if hidden is not None and _alike(logits, head(hidden[:1].detach()).float()):
 
             def piece(states: Tensor, part: slice) -> Tensor:
                 return read(head(states).float(), part)
