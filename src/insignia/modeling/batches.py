@@ -80,8 +80,8 @@ def in_pieces(
 ) -> Tensor:
     """``read(logits of some places, which places)``, each (places,), over all of them, with at most so many logits in memory.
 
-    The gradient computes the logits of each piece again. All at once has them a model that changes its logits after the head,
-    or whose head is split over processes: that is whole in a forward pass alone.
+    The gradient computes the logits of each piece again. They are made all at once where the model changes them after the head,
+    or where the head is split over processes and so is whole in a forward pass alone.
     """
     inner: Any = _unwrapped(model)
     size = max(1, most_logits // int(inner.config.get_text_config().vocab_size))
