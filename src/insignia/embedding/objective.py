@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.embedding.ordered_targets import OrderedTargets
-from insignia.embedding.publishing import Publishing
+from insignia.embedding.published_weights import Publishing
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.embedding.simulated_merge import SimulatedMerge

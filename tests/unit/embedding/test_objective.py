@@ -6,7 +6,7 @@ import torch
 from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.full import FullFineTune
 from insignia.embedding.objective import Marking, margins
-from insignia.embedding.publishing import Publishing
+from insignia.embedding.published_weights import Publishing
 from insignia.embedding.reference_cache import ReferenceCache
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
