@@ -97,7 +97,8 @@ class Engine:
             zero = self._plugin.deepspeed_config["zero_optimization"]
             kept = {"stage": 3} | {name: zero[name] for name in ("offload_param",) if name in zero}
             plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": kept}  # neither gradients nor an optimizer
-            self._serving, *_ = deepspeed.initialize(model=model, config=plain)
+            with contextlib.redirect_stdout(sys.stderr):
+                self._serving, *_ = deepspeed.initialize(model=model, config=plain)
         refuse_bidirectional(model, name)
 
     def inner(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -119,9 +120,11 @@ class Engine:
         serving, self._serving = self._serving, None
         if serving is not None:
             serving.optimizer.destroy()  # its hooks; the weights stay split
-        with warnings.catch_warnings():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
             if self._plugin is not None:  # DeepSpeed 0.19 calls collectives by names that torch 2.13 is about to drop
                 warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*is deprecated", category=FutureWarning)
+                stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # it tells there what it has built
             yield
 
     def _fsdp_plugin(self, accelerator: Accelerator) -> Any:
