@@ -162,20 +162,19 @@ def root_from_path(leaf, place, size, path):
     return node
 
 
+OPTIONAL = "effective_key key_ids response_ids effective_responses candidates order continuations"  # of a fingerprint
+
+
 def check_opening(opening, commitment):
     """Check that the fingerprint is in the committed set, and that the set's chain, if any, picks its response."""
     fields(opening, "number fingerprint salt path", "chain")
     fingerprint, terms, size = opening["fingerprint"], commitment["terms"], commitment["size"]
-    fields(
-        fingerprint, "key responses", "effective_key key_ids response_ids effective_responses candidates order continuations"
-    )
+    fields(fingerprint, "key responses", OPTIONAL)
     place, salt = integer(opening["number"], 0, size - 1), digest(opening["salt"])
     content = {"fingerprint": fingerprint, "number": place, "size": size, "terms": terms}
     leaf = sha256(b"\0" + salt + canonical(content)).digest()
-    must(
-        root_from_path(leaf, place, size, opening["path"]) == digest(commitment["root"]),
-        "a fingerprint is not in the committed set",
-    )
+    root = root_from_path(leaf, place, size, opening["path"])
+    must(root == digest(commitment["root"]), "a fingerprint is not in the committed set")
     must(("chain" in terms) == ("chain" in opening), "a path in the chain is missing or not expected")
     if "chain" not in terms:
         return
@@ -189,8 +188,8 @@ def check_opening(opening, commitment):
     tokens, words = {each["token_id"] for each in options}, {" ".join(each["text"].split()) for each in options}
     must(len(tokens) == len(words) == len(options), "two candidates look alike")
     must(fingerprint["responses"] == [pick["text"]], "a response is not the one that the chain picks")
-    searched = fingerprint.get("effective_responses", [pick["text"]])
-    must(searched == [pick["text"]], "replies are searched for another text than the chain picks")
+    whole = fingerprint.get("effective_responses", fingerprint["responses"]) == fingerprint["responses"]
+    must(whole, "replies are searched for another text than the chain picks")
     must(fingerprint["response_ids"][0][0] == pick["token_id"], "a response token is not the one that the chain picks")
 
 
@@ -360,8 +359,7 @@ def secret_orders(fingerprint, accepted, candidates, match):
         must(len(set(texts)) == len(texts), "two candidates look alike")
         found.append((texts, each["order"]))
     for texts, order in found if "order" in fingerprint else []:
-        must(len(sequence(order, 1, 256)) == len(texts), "an order has another number of candidates")
-        whole = all(type(each) is int for each in order) and sorted(order) == list(range(len(order)))
+        whole = all(type(each) is int for each in sequence(order, 1, 256)) and sorted(order) == list(range(len(texts)))
         must(whole, "an order is not one of the candidates")
     return found
 
@@ -386,13 +384,11 @@ def groups_of(reply, candidates, match):
 
 def views_of(reply, fingerprint, match, tokens):
     """Return the places of a reply for each factor, or once if they are the same for all."""
-    candidates, order = tokens[0]
+    (candidates, order), further = tokens[0], [] if "channel" in reply else places_after(reply, tokens, match)
+    views = [places_of(groups_of(reply, candidates, match), order) + further]
     chances = [option.get("probability") or 0.0 for option in fingerprint.get("candidates", [])]
     if reply.get("channel") != "scores" or not all(0 < chance <= 1 for chance in chances):
-        after = places_after(reply, tokens, match) if "channel" not in reply else []
-        return [places_of(groups_of(reply, candidates, match), order) + after]
-    must(len(reply.get("scores", [])) == len(candidates), "a reply does not score each candidate")
-    views = [places_of(grouped(reply["scores"]), order)]
+        return views
     for factor in FACTORS[1:]:  # the base's log-probability plus the enlarged difference from it
         pairs = [(math.log(chance), score) for chance, score in zip(chances, reply["scores"], strict=True)]
         views.append(places_of(grouped([base + factor * (score - base) for base, score in pairs]), order))
@@ -403,11 +399,10 @@ def places_after(reply, tokens, match):
     """Return the places that a text shows in the orders of the further tokens, as far as it gives the response."""
     places, rest = [], fold(reply["text"], match.get("fold", "spaces"))
     for (said, order), (candidates, following) in itertools.pairwise(tokens if match["how"] == "prefix" else []):
-        if search(rest, [], said, match)[1] != [said[order[0]]]:
+        if groups_of({"text": rest}, said, match)[0] != order[:1]:
             break
         rest = rest[len(said[order[0]]) :].lstrip()
-        met = search(rest, [], candidates, match)[1]
-        places += places_of(grouped([each in met and len(met) == 1 for each in candidates]), following)
+        places += places_of(groups_of({"text": rest}, candidates, match), following)
     return places
 
 
@@ -560,10 +555,9 @@ def evaluate(asked, openings, rules, terms):
         peak = max(peak, log_sum(capital))
         doubt += math.log1p(-0.8 if hit else 0.8 * rules["survival"] / (1 - rules["survival"]))
 
-    grows = graded and log_sum(capital) > 0
     if peak >= -math.log(level):
         outcome = "owned"
-    elif doubt >= -math.log(rules["futility"]) and not grows:
+    elif doubt >= -math.log(rules["futility"]) and not (graded and log_sum(capital) > 0):
         outcome = "not_shown"
     else:
         outcome = "inconclusive"
@@ -598,16 +592,16 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
         choices = math.log(size) + math.lgamma(size + 1) - math.lgamma(answered + 1) - math.lgamma(size - answered + 1)
         p_value = max(p_value, math.exp(min(0.0, choices - log_e)))
     elif nonce is None:  # the owner chose the keys: the whole set has at least these hits
-        possible = range(found["hits"], size + 1)
-        tail = 1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in possible)
+        tail = (
+            1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in range(found["hits"], size + 1))
+        )
         p_value = max(p_value, min(1.0, error + tail))
     p_value = min(1.0, p_value * rules["suspects"])
     if found["outcome"] == "owned" and p_value > judge["alpha"]:
         reasons.append(f"the p-value is {p_value:.2g}, above {judge['alpha']:.2g}")
     if rules["null"]["name"] not in judge["nulls"]:
         reasons.append(f"the null is of kind {rules['null']['name']} (--accept-null)")
-    committed = [None, *commitment["terms"].get("systems", [])]
-    if not judge["any_manner"] and manner["system"] not in committed:
+    if not judge["any_manner"] and manner["system"] not in [None, *commitment["terms"].get("systems", [])]:
         reasons.append("the system prompt is not in the commitment (--accept-manner)")
     if not judge["any_manner"] and manner["temperature"] > 0:
         reasons.append("replies were sampled, so every repetition is another chance (--accept-manner)")
@@ -634,8 +628,7 @@ def notes_about(nonce, published, controls):
 def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",), any_manner=False):
     """Return what the bundle shows, or raise an error if something is invalid."""
     bundle = read_bundle(content)
-    signed = bundle["commitment"]
-    commitment = read_commitment(signed)
+    signed, commitment = bundle["commitment"], read_commitment(bundle["commitment"])
     must(published is None or json.loads(published) == signed, "not the commitment that was published")
     must(nonce in {None, bundle.get("nonce")}, "the bundle answers another challenge")
     must(bundle["public_key"] == signed["public_key"], "bundle and commitment are signed by different keys")
@@ -646,14 +639,12 @@ def audit(content, published=None, nonce=None, *, alpha=1e-6, nulls=("design",),
     for opening in openings:
         check_opening(opening, commitment)
     check_questions(asked, openings, commitment, bundle.get("nonce"), rules)
-    found, null = evaluate(asked, openings, rules, terms)
-    claim = bundle["claim"]
+    (found, null), claim = evaluate(asked, openings, rules, terms), bundle["claim"]
     must(math.isclose(found["p_value"], number(claim["p_value"], 0, 1), rel_tol=1e-6), "the claimed p-value is wrong")
     must(canonical(found | {"p_value": claim["p_value"]}) == canonical(claim), "the claimed result is wrong")
     controls = check_controls(bundle, rules, asked, terms, alpha)
     nonce, judge = bundle.get("nonce"), {"alpha": alpha, "nulls": nulls, "any_manner": any_manner}
-    known = {"controls": controls, "commitment": commitment, "nonce": nonce, "judge": judge}
-    outcome, p_value, reasons = decide(found, null, rules, **known)
+    outcome, p_value, reasons = decide(found, null, rules, controls=controls, commitment=commitment, nonce=nonce, judge=judge)
     result = {"outcome": outcome, "p_value": p_value, "alpha": alpha, "reasons": reasons, "by_the_owners_rules": found}
     about = {"suspect": suspect, "rules": rules, "bound": null[0], "controls": controls, "nonce": nonce}
     source = {"root": commitment["root"], "size": commitment["size"], "signed_by": signed["public_key"]}
