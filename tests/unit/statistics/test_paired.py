@@ -43,7 +43,8 @@ def test_identical_models_are_harmless_once_there_are_enough_questions():
     assert few.finding(0.01, 0.95) == "undecided"
     assert many.finding(0.01, 0.95) == "harmless"
     assert many.power(0.01, 0.95) > 0.9
-    assert few.power(0.01, 0.95) < 0.2
+    error = math.sqrt(2) / 102  # a pair that gained and one that lost, among 102
+    assert few.power(0.01, 0.95) == pytest.approx(stats.norm.cdf(0.01 / error - stats.norm.ppf(0.975)))
 
 
 def test_known_harm_is_found_and_a_gain_is_harmless():
