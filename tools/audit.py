@@ -592,9 +592,7 @@ def decide(found, null, rules, *, controls, commitment, nonce, judge):
         choices = math.log(size) + math.lgamma(size + 1) - math.lgamma(answered + 1) - math.lgamma(size - answered + 1)
         p_value = max(p_value, math.exp(min(0.0, choices - log_e)))
     elif nonce is None:  # the owner chose the keys: the whole set has at least these hits
-        tail = (
-            1.0 if bound == 1 else sum(math.exp(log_probability(hits, size, bound)) for hits in range(found["hits"], size + 1))
-        )
+        tail = 1.0 if bound == 1 else sum(math.exp(log_probability(n, size, bound)) for n in range(found["hits"], size + 1))
         p_value = max(p_value, min(1.0, error + tail))
     p_value = min(1.0, p_value * rules["suspects"])
     if found["outcome"] == "owned" and p_value > judge["alpha"]:
