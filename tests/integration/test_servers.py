@@ -171,8 +171,7 @@ def test_llama_cpp_accuses_no_unmarked_model(prints, llama_serve, channel):
     _, local, _ = verify(prints, "--model", "starter", "--channel", channel)
 
     assert (status, verdict["outcome"], err) in {(3, "not_shown", ""), (4, "inconclusive", "")}
-    # An empty reply of an API is no answer, of a folder it is one. By other channels rounding decides between near ties.
-    assert channel != "text" or verdict["unanswered"] or facts(verdict) == facts(local)
+    assert channel != "text" or facts(verdict) == facts(local)  # elsewhere rounding decides between near ties
 
 
 def test_a_quantised_suspect_is_recognised(marked_starter, prints, llama_serve):
