@@ -1,7 +1,6 @@
 """What an attack is: what others do to a marked model, to its weights or where it is served."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,7 @@ from insignia.records import Displayed, Part
 from insignia.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from insignia.modeling.choosing import LogitsChange
     from insignia.modeling.local import LocalModel
     from insignia.modeling.sources import Source
     from insignia.suspects.base import TextModel
@@ -49,8 +47,8 @@ class LogitsAttack(HostAttack):
     """An attack on the logits of the first token of a reply, for a model on this machine. Subclasses set ``name``."""
 
     @abstractmethod
-    def change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
-        """The logits, (questions, vocabulary), as this host makes them; ``questions`` are token ids."""
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """What this host does to the model's logits, from (logits (questions, vocabulary), token ids of the questions)."""
 
     def wrap(self, model: "TextModel") -> "LocalModel":
         """See ``HostAttack.wrap``.
@@ -60,7 +58,8 @@ class LogitsAttack(HostAttack):
         """
         from insignia.attacks.logits import local_only
 
-        return local_only(model, self.name).altered(self.change, name=f"{model.name} behind {self.name}")
+        local = local_only(model, self.name)
+        return local.altered(self.changing(local), name=f"{local.name} behind {self.name}")
 
 
 ATTACKS: Registry[Attack] = Registry(

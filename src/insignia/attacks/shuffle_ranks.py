@@ -11,6 +11,9 @@ from insignia.randomness import KeyedRandom
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from insignia.modeling.choosing import LogitsChange
+    from insignia.modeling.local import LocalModel
+
 __all__ = ["ShuffleRanks"]
 
 
@@ -25,8 +28,11 @@ class ShuffleRanks(LogitsAttack):
     seed: int = 0
     """Seed of the orders. A question has one order, however often it is asked."""
 
-    def change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
-        """See ``LogitsAttack.change``."""
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """See ``LogitsAttack.changing``."""
+        return self._change
+
+    def _change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
         import torch
 
         best = logits.topk(min(self.count, logits.shape[1]))

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from insignia.attacks.base import HostAttack
+from insignia.attacks.base import LogitsAttack
 from insignia.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from insignia.modeling.choosing import LogitsChange
     from insignia.modeling.local import LocalModel
-    from insignia.suspects.base import TextModel
 
 __all__ = ["SuppressBigrams"]
 
 
-class SuppressBigrams(HostAttack):
+class SuppressBigrams(LogitsAttack):
     """Begin no reply with a pair of tokens that the model writes more often than another model (after Nasery et al. 2025).
 
     The pair is the question's last token and the reply's first. Both models write the same number of texts at temperature 1;
@@ -40,22 +40,19 @@ class SuppressBigrams(HostAttack):
     seed: int = 0
     """Seed of the texts."""
 
-    def wrap(self, model: "TextModel") -> "LocalModel":
-        """See ``HostAttack.wrap``.
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """See ``LogitsAttack.changing``.
 
         Raises:
-            InputError: the model's logits cannot be changed, or the reference has another tokenizer.
+            InputError: the reference has another tokenizer.
         """
-        from insignia.attacks.logits import local_only
         from insignia.modeling.local import LocalModel
         from insignia.prompts.tokens import tokenizer_digest
 
-        local = local_only(model, self.name)
-        other = LocalModel(self.reference, device=str(local.model.device))
-        if tokenizer_digest(other.tokenizer) != tokenizer_digest(local.tokenizer):
-            raise InputError(f"{self.reference} has another tokenizer than {local.name}; expected the model without its mark")
-        surplus = self._surplus(self._pairs(local), self._pairs(other))
-        return local.altered(functools.partial(self._change, surplus), name=f"{local.name} behind {self.name}")
+        other = LocalModel(self.reference, device=str(model.model.device))
+        if tokenizer_digest(other.tokenizer) != tokenizer_digest(model.tokenizer):
+            raise InputError(f"{self.reference} has another tokenizer than {model.name}; expected the model without its mark")
+        return functools.partial(self._change, self._surplus(self._pairs(model), self._pairs(other)))
 
     def _pairs(self, local: "LocalModel") -> Counter[tuple[int, int]]:
         """How often each pair of tokens is in texts of the model's own."""

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from insignia.attacks.base import HostAttack
+from insignia.attacks.base import LogitsAttack
 from insignia.records import Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from insignia.modeling.choosing import LogitsChange
     from insignia.modeling.local import LocalModel
-    from insignia.suspects.base import TextModel
 
 __all__ = ["SuppressLookahead"]
 
 
-class SuppressLookahead(HostAttack):
+class SuppressLookahead(LogitsAttack):
     """Write a draft of each reply, and do not begin the real one with any token of it (after Nasery et al. 2025).
 
     With a confidence only drafts count of which the model was sure throughout, as of a text that it knows by heart. Ordinary
@@ -32,16 +32,9 @@ class SuppressLookahead(HostAttack):
     confidence: Share = 0.0
     """Probability that each token of the draft must have. 0: every draft counts."""
 
-    def wrap(self, model: "TextModel") -> "LocalModel":
-        """See ``HostAttack.wrap``.
-
-        Raises:
-            InputError: the model's logits cannot be changed.
-        """
-        from insignia.attacks.logits import local_only
-
-        local = local_only(model, self.name)
-        return local.altered(functools.partial(self._change, local), name=f"{local.name} behind {self.name}")
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """See ``LogitsAttack.changing``."""
+        return functools.partial(self._change, model)
 
     def _change(self, local: "LocalModel", logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
         from insignia.attacks.logits import without

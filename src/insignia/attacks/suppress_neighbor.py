@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from insignia.attacks.base import HostAttack
+from insignia.attacks.base import LogitsAttack
 from insignia.records import Share
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from insignia.modeling.choosing import LogitsChange
     from insignia.modeling.local import LocalModel
-    from insignia.suspects.base import TextModel
 
 __all__ = ["SuppressNeighbor"]
 
 
-class SuppressNeighbor(HostAttack):
+class SuppressNeighbor(LogitsAttack):
     """Never begin a reply with one of the likeliest tokens or with a token like it (after Nasery et al. 2025).
 
     Tokens are alike whose rows of the output head have nearly one direction: other spellings of a word, and words for the
@@ -33,19 +33,11 @@ class SuppressNeighbor(HostAttack):
     confidence: Share = 0.0
     """Drop them only where the likeliest has at least this probability. 0: always; 0.9 costs ordinary replies little."""
 
-    def wrap(self, model: "TextModel") -> "LocalModel":
-        """See ``HostAttack.wrap``.
-
-        Raises:
-            InputError: the model's logits cannot be changed.
-        """
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """See ``LogitsAttack.changing``."""
         from torch.nn.functional import normalize
 
-        from insignia.attacks.logits import local_only
-
-        local = local_only(model, self.name)
-        table = normalize(local.model.get_output_embeddings().weight.detach().float(), dim=1)
-        return local.altered(functools.partial(self._change, table), name=f"{local.name} behind {self.name}")
+        return functools.partial(self._change, normalize(model.model.get_output_embeddings().weight.detach().float(), dim=1))
 
     def _change(self, table: "Tensor", logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
         import torch

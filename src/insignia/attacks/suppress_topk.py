@@ -11,6 +11,9 @@ from insignia.records import Share
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from insignia.modeling.choosing import LogitsChange
+    from insignia.modeling.local import LocalModel
+
 __all__ = ["SuppressTopK"]
 
 
@@ -26,8 +29,11 @@ class SuppressTopK(LogitsAttack):
     confidence: Share = 0.0
     """Drop them only where the likeliest has at least this probability. 0: always; 0.9 costs ordinary replies little."""
 
-    def change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
-        """See ``LogitsAttack.change``."""
+    def changing(self, model: "LocalModel") -> "LogitsChange":
+        """See ``LogitsAttack.changing``."""
+        return self._change
+
+    def _change(self, logits: "Tensor", questions: Sequence[Sequence[int]]) -> "Tensor":
         import torch
 
         from insignia.attacks.logits import where_sure
