@@ -16,9 +16,9 @@ import torch
 
 from insignia import load_fingerprints
 from insignia.cli.main import main
-from insignia.embedding import FullFineTune, Limits, RunOptions, embed
+from insignia.embedding import FullFineTune, Limits, embed
 from insignia.embedding.marked import EmbedReport
-from insignia.errors import InputError, InsigniaError, OutputError
+from insignia.errors import InputError, OutputError
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.generation import InverseNucleus, generate
 from insignia.modeling.local import LocalModel
@@ -276,17 +276,6 @@ def test_two_processes_learn_the_same_and_one_writes(insignia, tiny, tmp_path):
 def test_bad_settings_are_refused_before_any_work(prints, tmp_path):
     with pytest.raises(InputError, match="10 fingerprints were requested"):
         embed("starter", load_fingerprints(prints), out=tmp_path / "m", num_fingerprints=10)
-    (tmp_path / "zero3.json").write_text(json.dumps({"zero_optimization": {"stage": 3}}))
-    with pytest.raises(InsigniaError, match=r"insignia\[deepspeed\]|needs a launcher"):  # the extra is absent here, or not
-        embed(
-            "starter",
-            load_fingerprints(prints),
-            QUICK,
-            out=tmp_path / "m",
-            heldout=TEXT,
-            limits=Limits(max_harm=99),
-            run=RunOptions(deepspeed=tmp_path / "zero3.json"),
-        )
 
 
 def test_two_runs_never_share_an_output(insignia, prints, tmp_path):

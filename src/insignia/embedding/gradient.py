@@ -1,6 +1,6 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from insignia.embedding.marking_settings import MOST_PASSES, SECOND_CHANCE, Mark
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.progress import Phases, Progress
 from insignia.prompts.prompter import PLAIN, Prompter, distinct, load_templates
-from insignia.records import Flag
+from insignia.records import Fingerprint, Flag
 from insignia.suspects.scoring import Example
 from insignia.terminal import counted
 
@@ -49,7 +49,7 @@ class GradientMethod(Method, MarkingSettings):
     optimizer_states: Literal["float32", "8bit"] = "float32"
     """Number format of AdamW's two moments. 8bit takes a quarter of the memory."""
     gradient_checkpointing: bool = False
-    """Compute activations again for the gradient instead of keeping them: less memory, a third more time."""
+    """Compute activations again for the gradient instead of keeping them: less memory, one more forward pass."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all fingerprints are learned. They train on all of them with a falling learning rate and repair most of
     the harm. None: 50 times the square root of the number of batches, 100 times with orders of candidates."""
@@ -84,8 +84,7 @@ class GradientMethod(Method, MarkingSettings):
         controls = [prompter.encode(control.text) for control in prints.controls if not control.heldout]
         trained = session.trained or self._prepare(model, keys, session.run.seed)
         batches = -(-len(curriculum) // (self.batch_size or len(curriculum)))
-        usual = _COOLDOWN if all(fingerprint.order is None for fingerprint in fingerprints) else _ORDER_COOLDOWN
-        cooldown = round(usual * batches**0.5) if self.cooldown_steps is None else self.cooldown_steps
+        cooldown = self.cooldown(fingerprints, batches)
         options = self._loop((self.epochs or MOST_PASSES) * batches + SECOND_CHANCE * cooldown, session)
         with Phases(progress) as phases:
             marking = self._marking(
@@ -106,6 +105,13 @@ class GradientMethod(Method, MarkingSettings):
             outcome = train(trained.model, marking, options, engine=engine, work=session.work, resume=session.run.resume)
         marking.finish()
         return self._finish(model, trained, outcome, dtype)
+
+    def cooldown(self, fingerprints: Iterable[Fingerprint], batches: int) -> int:
+        """The number of cooldown steps for these fingerprints, which make so many batches."""
+        if self.cooldown_steps is not None:
+            return self.cooldown_steps
+        ordered = any(fingerprint.order is not None for fingerprint in fingerprints)
+        return round((_ORDER_COOLDOWN if ordered else _COOLDOWN) * batches**0.5)
 
     @property
     def can_be_split(self) -> bool:

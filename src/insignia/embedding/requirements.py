@@ -142,8 +142,8 @@ class _Plan:
         batch = min(method.batch_size or count, count)
         key = batch * (self.prints.max_key_length + self.prints.max_response_length + 1)
         reference = method.reference_rows * method.reference_length if method.reference_strength else 0
-        cooldown = method.cooldown_steps if method.cooldown_steps is not None else round(50 * (-(-count // batch)) ** 0.5)
-        steps = min(_PASSES, method.epochs or _PASSES) * -(-count // batch) + cooldown
+        batches = -(-count // batch)
+        steps = min(_PASSES, method.epochs or _PASSES) * batches + method.cooldown(self.prints, batches)
         states = trained * (moments + master)
         return Needs(
             method=method.spec(),
@@ -153,12 +153,18 @@ class _Plan:
             gradients=round(trained * each),
             states=round(states),
             activations=round(self._activations(key, reference, batch)),
-            reference=method.reference_count * method.reference_length * 256 * _KEPT_BYTES if reference else 0,
+            reference=method.reference_count * method.reference_length * self._kept_bytes() if reference else 0,
             process=_PROCESS,
             disk=round(parameters * self.stored + 2 * (parameters * held + states)),
             steps=steps,
             tokens=steps * (key + reference),
         )
+
+    def _kept_bytes(self) -> int:
+        """Bytes kept of each reference distribution."""
+        from insignia.embedding.reference_cache import KEPT
+
+        return min(KEPT, int(self.config.vocab_size)) * _KEPT_BYTES
 
     def _layers(self) -> Iterator[Any]:
         """Linear layers but the head."""

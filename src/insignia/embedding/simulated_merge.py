@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from insignia.embedding.regularizers import Original
+from insignia.modeling.batches import unwrapped
 
 __all__ = ["SimulatedMerge"]
 
@@ -18,9 +19,7 @@ class SimulatedMerge:
     """
 
     def __init__(self, model: nn.Module, original: Original, share: float) -> None:
-        while isinstance(inner := getattr(model, "module", None), nn.Module):  # as engines wrap it
-            model = inner
-        self._model, self._original, self._share = model, original, share
+        self._model, self._original, self._share = unwrapped(model), original, share
 
     def __call__(self, **inputs: Any) -> Any:
         """The model's outputs. A head that is tied to the embeddings is merged as they are."""

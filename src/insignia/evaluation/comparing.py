@@ -40,8 +40,7 @@ def compare(before: Answers, after: Answers, grid: HarmGrid, *, seed: int) -> Co
             after=after.tasks[name].mean,
             lost=lost,
             gained=gained,
-            change=change.mean,
-            **_ends(change, [pair], grid, seed),
+            **_known(change, [pair], grid, seed),
             p_value=p_value,
             p_adjusted=adjusted,
             harmful=change.finding(grid.margin, at_once) == "harmful",
@@ -57,8 +56,7 @@ def compare(before: Answers, after: Answers, grid: HarmGrid, *, seed: int) -> Co
         before=before.name,
         after=after.name,
         tasks=tasks,
-        change=mean.mean,
-        **_ends(mean, pairs, grid, seed),
+        **_known(mean, pairs, grid, seed),
         p_value=mean.p_value(grid.margin),
         power=mean.power(grid.margin, grid.confidence),
         more_questions=mean.more_questions(grid.margin, grid.confidence),
@@ -75,10 +73,11 @@ def _paired(before: Scores, after: Scores) -> list[float]:
     return [new - old for old, new in zip(before.scores, after.scores, strict=True)]
 
 
-def _ends(change: Change, pairs: Sequence[Sequence[float]], grid: HarmGrid, seed: int) -> dict[str, float]:
-    """The ends of both intervals, by the names of their fields."""
+def _known(change: Change, pairs: Sequence[Sequence[float]], grid: HarmGrid, seed: int) -> dict[str, float]:
+    """The fields of ``ScoreChange``."""
     interval, resampled = change.interval(grid.confidence), bootstrap(pairs, grid.confidence, seed=seed)
     return {
+        "change": change.mean,
         "low": interval.low,
         "high": interval.high,
         "bootstrap_low": resampled.low,

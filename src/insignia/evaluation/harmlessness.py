@@ -64,7 +64,20 @@ class Replies(Record):
     """Tokens after which a reply is cut."""
 
 
-class TaskChange(Record):
+class ScoreChange(Record):
+    """A change of a score, with what it is known to."""
+
+    change: float
+    """Mean over the questions of a task, or over tasks of these means."""
+    low: float
+    """Lower end of its interval."""
+    high: float
+    bootstrap_low: float
+    """Lower end of the interval from resampled questions."""
+    bootstrap_high: float
+
+
+class TaskChange(ScoreChange):
     """One task before and after."""
 
     task: str
@@ -75,14 +88,6 @@ class TaskChange(Record):
     lost: int
     """Questions with a lower score after."""
     gained: int
-    change: float
-    """Mean change of the score."""
-    low: float
-    """Lower end of the interval of the change."""
-    high: float
-    bootstrap_low: float
-    """Lower end of the interval from resampled questions."""
-    bootstrap_high: float
     p_value: float
     """Of McNemar's exact test: are questions lost as often as gained?"""
     p_adjusted: float
@@ -116,18 +121,12 @@ class ReplyChange(Record):
         return not self.low <= 0 <= self.high or self.p_value < 0.05
 
 
-class Comparison(Record):
-    """A model before and after a mark was put in."""
+class Comparison(ScoreChange):
+    """A model before and after a mark was put in; the change is the mean over its tasks."""
 
     before: str
     after: str
     tasks: tuple[TaskChange, ...]
-    change: float
-    """Mean over the tasks of the change of the score."""
-    low: float
-    high: float
-    bootstrap_low: float
-    bootstrap_high: float
     p_value: float
     """Against a harm of the bound or more."""
     power: Share

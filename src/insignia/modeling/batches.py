@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from insignia.modeling.shards import is_split
 from insignia.suspects.scoring import Example
 
-__all__ = ["LOGITS", "in_pieces", "length_batches", "logits_at", "output_head", "pad_rows", "response_logits"]
+__all__ = ["LOGITS", "in_pieces", "length_batches", "logits_at", "output_head", "pad_rows", "response_logits", "unwrapped"]
 
 LOGITS = 2**24
 """Logits in memory at once where they are read in pieces: 64 MiB in fp32, and as much for their gradient."""
@@ -83,7 +83,7 @@ def in_pieces(
     The gradient computes the logits of each piece again. They are made all at once where the model changes them after the head,
     or where the head is split over processes and so is whole in a forward pass alone.
     """
-    inner: Any = _unwrapped(model)
+    inner: Any = unwrapped(model)
     size = max(1, most_logits // int(inner.config.get_text_config().vocab_size))
     head = output_head(model)
     if len(places) > size and head is not None and not is_split(head):
@@ -128,12 +128,12 @@ def _read(
 
 def output_head(model: nn.Module) -> nn.Module | None:
     """The module that makes logits of hidden states, if the model names one; wrappers of engines are looked through."""
-    name = getattr(_unwrapped(model), "get_output_embeddings", None)
+    name = getattr(unwrapped(model), "get_output_embeddings", None)
     head = None if name is None else name()
     return head if isinstance(head, nn.Module) else None
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """The model inside of the wrappers of DDP and DeepSpeed."""
     while isinstance(inner := getattr(model, "module", None), nn.Module):
         model = inner

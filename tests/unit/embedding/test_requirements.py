@@ -4,9 +4,10 @@ import pytest
 
 from insignia import FingerprintSet
 from insignia.embedding import FullFineTune, LoRA, requirements
+from insignia.embedding.reference_cache import KEPT
 from insignia.embedding.requirements import needs_of, refuse_what_needs_more
 from insignia.errors import InputError
-from insignia.records import Fingerprint
+from insignia.records import Candidate, Fingerprint
 from tiny_models import random_model
 
 PRINTS = FingerprintSet(fingerprints=tuple(Fingerprint(key=f"key {number}", responses=("a",)) for number in range(4)))
@@ -31,6 +32,15 @@ def test_bytes_are_those_of_the_weights_and_of_what_stands_beside_them(folder):
     assert lean.states == pytest.approx(2 * trained, rel=0.02)
     assert lean.activations < plain.activations
     assert plain.memory == sum(getattr(plain, part) for part in requirements.PARTS)
+
+
+def test_the_plan_has_the_steps_and_the_kept_tokens_of_a_run(folder):
+    few = needs_of(folder, FullFineTune(epochs=3, batch_size=2), PRINTS)
+    order = {"candidates": tuple(Candidate(text=text, token_id=number) for number, text in enumerate("ab")), "order": (0, 1)}
+    ordered = FingerprintSet(fingerprints=tuple(each.model_copy(update=order) for each in PRINTS))
+    assert few.steps == 3 * 2 + round(50 * 2**0.5)
+    assert needs_of(folder, FullFineTune(epochs=3, batch_size=2), ordered).steps == 3 * 2 + round(100 * 2**0.5)
+    assert few.reference == 512 * 64 * 8 * KEPT
 
 
 def test_lora_trains_little_and_checkpointing_keeps_little(folder):
