@@ -57,7 +57,10 @@ class Engine:
         if self._fsdp and int(os.environ.get("FSDP_VERSION", "1")) != 2:
             raise InputError("FSDP version 1 is not supported; write fsdp_version: 2 into the configuration of accelerate")
         self.state = processes(device)
-        self._plugin: Any = self._deepspeed_plugin() if with_deepspeed else None
+        self._plugin: Any = None
+        if with_deepspeed:
+            with _news_to_stderr():
+                self._plugin = self._deepspeed_plugin()
         self._serving: Any = None  # DeepSpeed's engine of a split model that is not trained yet
 
     @property
@@ -97,7 +100,7 @@ class Engine:
             zero = self._plugin.deepspeed_config["zero_optimization"]
             kept = {"stage": 3} | {name: zero[name] for name in ("offload_param",) if name in zero}
             plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": kept}  # neither gradients nor an optimizer
-            with contextlib.redirect_stdout(sys.stderr):
+            with _news_to_stderr():
                 self._serving, *_ = deepspeed.initialize(model=model, config=plain)
         refuse_bidirectional(model, name)
 
@@ -124,7 +127,7 @@ class Engine:
             stack.enter_context(warnings.catch_warnings())
             if self._plugin is not None:  # DeepSpeed 0.19 calls collectives by names that torch 2.13 is about to drop
                 warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*is deprecated", category=FutureWarning)
-                stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # it tells there what it has built
+                stack.enter_context(_news_to_stderr())
             yield
 
     def _fsdp_plugin(self, accelerator: Accelerator) -> Any:
@@ -138,8 +141,11 @@ class Engine:
         return state.fsdp_plugin
 
     def _deepspeed_plugin(self) -> Any:
+        import deepspeed  # noqa: PLC0415  an extra
         from accelerate.utils import DeepSpeedPlugin  # noqa: PLC0415  needs DeepSpeed
 
+        if torch.distributed.is_initialized():
+            deepspeed.init_distributed(auto_mpi_discovery=False)  # now, while what it prints is led away
         plugin = DeepSpeedPlugin(hf_ds_config=self.deepspeed) if self.deepspeed is not None else DeepSpeedPlugin()
         if plugin.zero_stage == 3:
             plugin.set_deepspeed_weakref()  # transformers splits the weights as it loads them
@@ -168,11 +174,16 @@ def _refuse_deepspeed_without_launcher() -> None:
         )
 
 
+def _news_to_stderr() -> contextlib.AbstractContextManager[Any]:
+    """Lead away what DeepSpeed prints, such as what it has built: standard output is for results."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def _quiet_deepspeed(device: torch.device) -> None:
     """Keep DeepSpeed's news off standard output, which is for results."""
     if device.type == "cpu":
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    with contextlib.redirect_stdout(sys.stderr):
+    with _news_to_stderr():
         from deepspeed.utils import logger  # noqa: PLC0415  an extra
 
     for handler in logger.handlers:
