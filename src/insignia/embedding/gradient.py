@@ -1,5 +1,6 @@
 """The base class of methods that train by gradient descent, with the settings they share."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -111,7 +112,7 @@ class GradientMethod(Method, MarkingSettings):
         if self.cooldown_steps is not None:
             return self.cooldown_steps
         ordered = any(fingerprint.order is not None for fingerprint in fingerprints)
-        return round((_ORDER_COOLDOWN if ordered else _COOLDOWN) * batches**0.5)
+        return round((_ORDER_COOLDOWN if ordered else _COOLDOWN) * math.sqrt(batches))
 
     @property
     def can_be_split(self) -> bool:
