@@ -24,16 +24,13 @@ class ComparedModels(Placement):
 
     def open(self, source: str) -> "LocalModel":
         """Load the model, with the rows of ``adapter`` where there is one."""
-        from insignia.modeling.local import LocalModel  # noqa: PLC0415  with torch
-        from insignia.modeling.owner_adapter import EmbeddingAdapter  # noqa: PLC0415  as above
-
-        suspect = LocalModel(source, **self.where())
+        suspect = super().open(source)
         if self.adapter is None or self.published is None:
             return suspect
-        return EmbeddingAdapter.load(self.adapter).attach(LocalModel(self.published, **self.where()), suspect)
+        from insignia.modeling.owner_adapter import EmbeddingAdapter  # noqa: PLC0415  with torch
+
+        return EmbeddingAdapter.load(self.adapter).attach(super().open(self.published), suspect)
 
     def open_base(self) -> "LocalModel | None":
         """Load the unmarked model, if one is named."""
-        from insignia.modeling.local import LocalModel  # noqa: PLC0415  as above
-
-        return LocalModel(self.base, **self.where()) if self.base else None
+        return super().open(self.base) if self.base else None

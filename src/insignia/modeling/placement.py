@@ -1,10 +1,13 @@
 """Where a model runs, and in what numbers: the options that commands and functions share. Loads no torch."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 
 from insignia.records import Record
+
+if TYPE_CHECKING:
+    from insignia.modeling.local import LocalModel
 
 __all__ = ["Device", "Placement", "Seeded"]
 
@@ -24,6 +27,12 @@ class Placement(Device):
     dtype: Annotated[str, Field(examples=["auto", "checkpoint", "float32", "bfloat16", "float16"])] = "auto"
     """Number format of the weights: float32 (fp32), bfloat16 (bf16), float16 (fp16), checkpoint (as stored), or auto: float32
     on a CPU, else as stored."""
+
+    def open(self, source: str) -> "LocalModel":
+        """Load a model."""
+        from insignia.modeling.local import LocalModel  # noqa: PLC0415  with torch
+
+        return LocalModel(source, **self.where())
 
     def where(self) -> dict[str, str]:
         """Keyword arguments of ``LocalModel``."""
