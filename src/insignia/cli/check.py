@@ -40,6 +40,7 @@ def check(
         insignia check prints.json --model marked --base starter
         insignia check prints.json --model marked --model stamped --details
         insignia check prints.json --endpoint http://localhost:8000/v1 --name marked --own-server
+        torchrun --standalone --nproc-per-node 8 --no-python insignia check prints.json --model marked
     """
     who.refuse_contradictions()
     if not who.given:
@@ -61,7 +62,7 @@ def check(
     for opener in map(opener_of, who.open(network, models)):  # one after another, so that only one of them is in memory
         known = reports[0].base if reports else None
         base = models.open_base() if known is None else None
-        report = ask(opener(), chosen, base=base, progress=output.progress(), **asked.asking)
+        report = ask(models.shared(opener()), chosen, base=base, progress=output.progress(), **asked.asking)
         reports.append(report.model_copy(update={"base": known}) if known else report)
     names = [*who.name, *who.model, *who.suspect]
     document = check_report(reports, names, models.base, min_fsr=asked.min_fsr, details=details)

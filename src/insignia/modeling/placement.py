@@ -9,7 +9,7 @@ from insignia.records import Record
 if TYPE_CHECKING:
     from insignia.modeling.local import LocalModel
 
-__all__ = ["Device", "Placement", "Seeded"]
+__all__ = ["Asking", "Device", "Placement", "Seeded"]
 
 
 class Device(Record):
@@ -21,7 +21,14 @@ class Device(Record):
     """Device that the model runs on: auto, cpu, cuda, cuda:1 or mps."""
 
 
-class Placement(Device):
+class Asking(Device):
+    """Where a model runs that is only asked."""
+
+    device: Annotated[str, Field(examples=["auto", "cpu", "cuda", "cuda:1", "mps", "all"])] = "auto"
+    """Device that the model runs on: auto, cpu, cuda, cuda:1, mps, or all, which spreads a model that none of them holds."""
+
+
+class Placement(Asking):
     """Where a model runs, and in what numbers."""
 
     dtype: Annotated[str, Field(examples=["auto", "checkpoint", "float32", "bfloat16", "float16"])] = "auto"

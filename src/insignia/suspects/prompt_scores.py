@@ -117,7 +117,7 @@ def _tokens(told: Iterable[tuple[Any, Any, Any]]) -> _Tokens:
             return None
         if isinstance(place, list):
             largest = max((top for each in place if (top := log_probability(each)) is not None), default=None)
-            found.append(_Token(text, score, None if None in (score, largest) else score >= largest))
+            found.append(_Token(text, score, None if score is None or largest is None else score >= largest))
         else:
             rank = place - 1 if isinstance(place, int) and place > 0 else None
             found.append(_Token(text, score, None if rank is None else rank == 0, rank))
@@ -145,7 +145,7 @@ def _prompt_logprobs(owner: Any) -> _Tokens:
     for step in steps:
         entries = [*step.values()] if isinstance(step, dict) else []
         if len(entries) == 1 and isinstance(entries[0], dict):
-            told.append(tuple(map(entries[0].get, ("decoded_token", "logprob", "rank"))))
+            told.append((entries[0].get("decoded_token"), entries[0].get("logprob"), entries[0].get("rank")))
         else:
             told.append(("" if step is None else None, None, None))
     return _tokens(told)
