@@ -1,8 +1,8 @@
 """Check an accusation of a licensee without insignia. Standard library only, beside audit.py, whose checks of files it uses.
 
-It was written from docs/reference/formats.md and shares no code with the package. An accusation says that a suspect was made
-from the copy of one licensee. Was that licensee's code word fixed beforehand, and drawn? What did the suspect show of each
-block? How unlikely is that if the licensee is innocent? The check ends with "rejected" at the first thing that is invalid.
+It was written after docs/reference/formats.md and shares no code with the package. An accusation says whose copy a suspect was
+made of. Was that licensee's code word fixed beforehand, and drawn? What did the suspect show of each block? How unlikely is
+that if the licensee is innocent? The check ends with "rejected" at the first thing that is invalid.
 
 Exit status: 0 the copy was leaked, 1 the file is invalid, 3 that was not shown, 4 nothing is decided.
 """

@@ -89,7 +89,7 @@ class FingerprintVector:
         Factors are added to bfloat16 where the processor has matrix units: a fifth of the time. To 2^-16 of the difference.
         """
         if self.file.tensors[name].rank is None:
-            if abs(scale) != 1 or DTYPES[self._differences.entries[name].dtype] != to.dtype:
+            if abs(scale) != 1 or DTYPES.get(self._differences.entries[name].dtype) != to.dtype:
                 return False
             to.add_(scratch.stored("difference", self._differences, self._differences.entries[name], first, last), alpha=scale)
             return True
@@ -111,11 +111,12 @@ class FingerprintVector:
     def _factors(self, name: str, scratch: Scratch) -> tuple[Tensor, Tensor]:
         """Both factors in fp32, with the columns and rows of the chosen blocks alone."""
         left, right = (self._differences.entries[name + end] for end in (LEFT, RIGHT))
-        one = scratch.fp32("factor", self._differences, left, 0, left.shape[0]).view(left.shape)
-        chosen = slice(None) if self._blocks is None else self._columns(right.shape[0])
-        one = one[:, chosen].clone(memory_format=torch.contiguous_format)
-        other = scratch.fp32("factor", self._differences, right, 0, right.shape[0]).view(right.shape)
-        return one, other[chosen].clone()
+        one = scratch.fp32("left", self._differences, left, 0, left.shape[0]).view(left.shape)
+        other = scratch.fp32("right", self._differences, right, 0, right.shape[0]).view(right.shape)
+        if self._blocks is None:
+            return one.clone(), other.clone()
+        chosen = self._columns(right.shape[0])
+        return one.index_select(1, chosen), other.index_select(0, chosen)
 
     def _columns(self, rank: int) -> Tensor:
         """Columns of the left factor that belong to the chosen blocks."""

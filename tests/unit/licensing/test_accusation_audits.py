@@ -17,7 +17,7 @@ from insignia.licensing.codes import bias_law
 from insignia.statistics.tracing import KEPT, log_ratio, log_ratio_of_gain, payoffs
 from insignia.suspects.base import Alternative, Reply
 
-USUAL, MANY = 60, 600  # changes by default, and with -m slow
+USUAL, MANY = 36, 600  # changes by default, and with -m slow
 OWNER, STRANGER = chained(2 * BLOCKS), drawn(secret=b"t" * 32)
 
 
@@ -44,7 +44,7 @@ class Open:
         responses = {each.key: each.responses[0] for each in self._prints}
         for each in inquiries:
             gained = self._gain if each.question in self._known else 0.3
-            scores = [-4.605 + gained * (one.text == responses[each.question]) for one in each.candidates]
+            scores = [-4.605 + gained * (one.text == responses.get(each.question)) for one in each.candidates]
             likeliest = sorted(zip(scores, each.candidates, strict=True), key=lambda pair: -pair[0])[:5]
             yield Reply(
                 status="answered",
@@ -66,13 +66,13 @@ def test_both_audits_find_the_same(case, licensee, suspect):
         case.traced(file.name, case.numbers, model=model, **how)
     content = case.accuse(licensee, transcript=file).content()
     published, codes = (json.dumps(each.plain()) for each in (case.published, case.codes))
-    for any_manner in (False, True):
+    for any_manner in (False, True) if suspect == "sampled" else (False,):
         found = audit_accusation(content, published=case.published, codes=case.codes, any_manner=any_manner)
         again = independent_audit(content, published, codes, any_manner=any_manner)
         assert (again["outcome"], len(again["reasons"])) == (found.outcome, len(found.reasons))
         assert again["log_e"] == pytest.approx(found.proof.log_e, abs=1e-4)
         assert (again["left_out"], again["p_value"]) == (found.proof.left_out, pytest.approx(found.proof.p_value, rel=1e-3))
-    assert (found.outcome == "owned") == (licensee == "Acme" and suspect != "short")
+    assert (found.outcome == "owned") == (licensee == "Acme" and suspect != "short")  # too much was left out of that
 
 
 def test_both_compute_the_same_laws_and_evidence():
@@ -169,7 +169,7 @@ def other_codes(value, rng):
         case 0:
             codes["root"] = rng.randbytes(32).hex()
         case 1:
-            codes["code"][rng.choice(["blocks", "colluders"])] += rng.choice([8, -1])
+            codes["code"][rng.choice(["blocks", "colluders"])] += 8
         case 2:
             codes["size"] = rng.choice([1, 2, 3, 5, 1000, 0, 4.0, "4"])
         case 3:
