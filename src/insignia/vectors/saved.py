@@ -140,7 +140,7 @@ class FingerprintVector:
 @functools.cache
 def has_matrix_units() -> bool:
     """Whether torch multiplies bfloat16 matrices in matrix units (Intel's AMX), whose sums are in fp32."""
-    known = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
     return bool(known.get("amx_bf16")) and torch.backends.mkldnn.is_available()
 
 
