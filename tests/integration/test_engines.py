@@ -114,6 +114,7 @@ def assert_same(place, one, folder, reported):
     assert reported["harm"] == pytest.approx(report["harm"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_split_weights_with_regularisers_give_the_model_of_one_process(place, alone):
     options = [*REGULARISED, "--weight-deviation-strength", "0.1"]
     reported = finished(start(place, "fsdp2", "split", *options))
