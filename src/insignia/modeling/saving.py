@@ -67,7 +67,7 @@ def _write_gathered(local: LocalModel, folder: Path, weights: Iterator[_Whole]) 
     with CheckpointWriter(folder, headers) as writer:
         for names, values in weights:
             for name in writer.entries.keys() & set(names):
-                writer.write(name, 0, memoryview(values.contiguous().flatten().view(torch.uint8).numpy()))
+                writer.write(name, 0, values.contiguous().flatten().view(torch.uint8).numpy().data)
     local.model.config.save_pretrained(folder)
     if local.model.can_generate():
         local.model.generation_config.save_pretrained(folder)
