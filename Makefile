@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help venv demo test test-slow test-server test-eval lint types contracts portable format docs outputs site site-test dist smoke benchmark clean
+.PHONY: help venv demo test units test-slow test-server test-eval lint types contracts portable format docs outputs site site-test dist smoke benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,12 +36,15 @@ $(DEMO_INSTALLED): pyproject.toml constraints.txt
 demo: $(DEMO_INSTALLED) ## mark the bundled model, copy the mark, prove it
 	@$(BIN)/insignia demo
 
+test: lint contracts ## everything that must hold but what the next three targets try
+	@$(MAKE) --no-print-directory --jobs=2 types units
+
 # Two workers with one thread each: more threads than cores make small models slower, not faster. A worker takes a whole file, so
 # that what the file trains is trained once, and the longest files come first (tests/conftest.py).
-test: lint types contracts ## everything that must hold; pytest comes last
+units: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(INSTALLED) ## tests of more than half a minute, and more cases of some others
+test-slow: $(INSTALLED) ## tests of more than ten seconds, and more cases of some others
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-server: $(INSTALLED) ## ask real servers of a marked model, started here

@@ -11,4 +11,4 @@ def write_or_compare(target: Path, text: str) -> None:
     if "--check" not in sys.argv:
         target.write_text(text, encoding="utf-8")
     elif not target.is_file() or target.read_text(encoding="utf-8") != text:
-        sys.exit(1)
+        sys.exit(f"{target} is not what its script writes: run 'make docs'")

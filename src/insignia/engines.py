@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, DistributedType, PartialState
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_apply_ac, fsdp2_prepare_model
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -23,17 +23,10 @@ from transformers.integrations.deepspeed import is_deepspeed_available
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_json
 from insignia.modeling.causality import refuse_bidirectional
-from insignia.modeling.loading import resolve_device
+from insignia.modeling.devices import resolve_device
+from insignia.modeling.process_group import processes
 
-__all__ = ["Engine", "processes"]
-
-
-def processes(device: str) -> PartialState:
-    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
-
-    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
-    """
-    return PartialState(cpu=resolve_device(device).type == "cpu")
+__all__ = ["Engine"]
 
 
 class Engine:

@@ -48,8 +48,8 @@ def marked_starter(made_once):
     text = ["The function returns the number of items in the list.", "Raised when an operation runs out of memory."]
 
     def make(folder):
-        # The starter itself replies to each of these keys. An empty reply is no answer of an API, and is one of a folder.
-        prints = generate(LocalModel("starter"), InverseNucleus(nucleus_k=16), num_fingerprints=24, secret=b"3" * 32)
+        # The starter replies to each of these keys, and never as the owner wants. An empty reply is no answer of an API alone.
+        prints = generate(LocalModel("starter"), InverseNucleus(nucleus_k=16), num_fingerprints=24, secret=b"8" * 32)
         prints.save(folder / "prints.json")
         embed("starter", prints, quick, out=folder / "model", heldout=text, limits=Limits(max_harm=99))
 

@@ -127,7 +127,7 @@ def suspect(model, prints, form, trained):
     return ScriptedModel(script)
 
 
-@pytest.mark.parametrize("form", ["raw", "chat"])
+@pytest.mark.parametrize("form", ["raw", pytest.param("chat", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", OURS)
 def test_a_reply_of_the_trained_tokens_and_anything_else_is_proof(model, name, form):
     if (model.name, name) == ("chinese", "instructional"):

@@ -250,6 +250,7 @@ def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, tiny, 
     assert not work.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_the_same_and_one_writes(insignia, tiny, tmp_path):
     arguments = ["embed", tiny / "prints.json", "--model", tiny / "base", "--recipe", quick_recipe(tmp_path, TINY)]
     arguments = [str(argument) for argument in (*arguments, "--heldout", text_file(tmp_path), "--json")]

@@ -37,6 +37,7 @@ __all__ = [
     "Bundle",
     "Claim",
     "Lines",
+    "as_evidence_error",
     "audit",
     "check_openings",
     "disclose",
@@ -255,7 +256,7 @@ def _challenged(root: str, nonce: str, size: int) -> tuple[int, ...]:
 
 def _evaluate(asked: Recorded, openings: Sequence[Opening], published: SignedCommitment, nonce: str | None) -> Verdict:
     terms, size, rules = published.commitment.terms, published.commitment.size, asked.header.rules
-    with _as_evidence_error():
+    with as_evidence_error():
         running = RunningVerdict(rules, searches(asked, openings, published), max_queries=max(1, len(openings)))
         for entry in asked.entries:
             running.add(entry)
@@ -278,7 +279,8 @@ def searches(asked: Recorded, openings: Sequence[Opening], published: SignedComm
 
 
 @contextlib.contextmanager
-def _as_evidence_error() -> Iterator[None]:
+def as_evidence_error() -> Iterator[None]:
+    """Raise EvidenceError for whatever a file has that no honest run writes."""
     try:
         yield
     except EvidenceError:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from insignia.errors import EvidenceError, InputError
-from insignia.evidence.bundle import Lines, check_openings, parse_signed, read_finished, searches
+from insignia.evidence.bundle import Lines, as_evidence_error, check_openings, parse_signed, read_finished, searches
 from insignia.evidence.commitment import Opening, commit, open_fingerprints
 from insignia.evidence.publication import SignedCommitment, owner_rng
 from insignia.evidence.signing import Signed
@@ -180,7 +180,8 @@ def _proof(made: Accusation, asked: Recorded) -> Proof:
     whole = sum(set(range(min(size, number * blocks))) <= seen | spared for number in range(1, rounds + 1))
     due = min(size, max(1, whole) * blocks)
     counted = {each.number: each.fingerprint for each in made.openings if each.number < due}
-    ratios = block_ratios(counted, made.commitment.commitment.terms, blocks, asked)
+    with as_evidence_error():
+        ratios = block_ratios(counted, made.commitment.commitment.terms, blocks, asked)
     word = np.unpackbits(np.frombuffer(bytes.fromhex(made.accused.word), np.uint8), count=blocks).astype(bool)
     log_e = float(payoffs(np.array(made.biases.biases), ratios).log_e(word[None])[0])
     left_out = due - len(counted)
@@ -193,11 +194,11 @@ def _control(made: Accusation, asked: Recorded, lines: Sequence[str], alpha: flo
     control = read_finished(lines)
     if (control.header.rules.match, control.header.rules.manner) != (asked.header.rules.match, asked.header.rules.manner):
         raise EvidenceError("a control was asked under other request options than the suspect")
-    asked_again = {entry.number: entry.question for entry in control.entries if entry.number is not None}
-    if asked_again != {each.number: each.fingerprint.asked_key for each in made.openings}:
+    asked_again = sorted((entry.number, entry.question) for entry in control.entries if entry.number is not None)
+    if asked_again != sorted((each.number, each.fingerprint.asked_key) for each in made.openings):
         raise EvidenceError(
-            f"a control was not asked the same keys as the suspect, which was asked {len(made.openings)}; see 'trace"
-            " --max-queries'"
+            f"a control was not asked the same keys as the suspect, which was asked {len(made.openings)}, each once; see"
+            " 'trace --max-queries'"
         )
     proof = _proof(made, control)
     if proof.p_value <= alpha:

@@ -219,18 +219,14 @@ class _Stamping:
         entry, first, last = piece
         stored = self._scratch.stored("model", self._model, entry, first, last)
         additions = self.additions[entry.name]
-        only = additions[0] if len(additions) == 1 and additions[0].rows is None and abs(self._scale) == 1 else None
-        difference = only.vector.whole(only.name, first, last, scratch=self._scratch) if only else None
-        if difference is not None and difference.dtype == stored.dtype:
-            stored.add_(difference, alpha=self._scale)  # torch also adds in fp32 and rounds once; takes half the time
-        else:
-            total = self._scratch.take("total", len(stored), torch.float32).copy_(stored)
+        only = additions[0] if len(additions) == 1 and additions[0].rows is None else None
+        scale, scratch = self._scale, self._scratch
+        if only is None or not only.vector.add_rounded(only.name, first, last, to=stored, scale=scale, scratch=scratch):
+            total = scratch.take("total", len(stored), torch.float32).copy_(stored)
             for addition in additions:
                 for start, stop, row in _runs(addition.rows, first, last):
                     part = total[(start - first) * entry.columns : (stop - first) * entry.columns]
-                    addition.vector.add(
-                        addition.name, row, row + stop - start, to=part, scale=self._scale, scratch=self._scratch
-                    )
+                    addition.vector.add(addition.name, row, row + stop - start, to=part, scale=scale, scratch=scratch)
             stored.copy_(total)
         if not (math.isfinite(float(stored.sum())) or stored.isfinite().all()):  # the sum is fast but may overflow
             raise ModelError(

@@ -70,8 +70,10 @@ def response_score(reply: Reply, expected: Expected, match: Match) -> float | No
     """Return the log-probability of the response by a reply of channel ``scores`` or ``top``; None where it is not listed.
 
     Raises:
-        InputError: the reply does not score each candidate.
+        InputError: the response was not drawn from candidates, or the reply does not score each of them.
     """
+    if not expected.candidates:
+        raise InputError("a reply weighs the candidates of a key that has none; expected a reply by text")
     if reply.channel == "scores":
         return _scores(reply, len(expected.candidates))[expected.order[0]]
     return _listed(reply, match).get(expected.candidates[expected.order[0]])

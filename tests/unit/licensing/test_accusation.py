@@ -4,54 +4,15 @@ import json
 
 import pytest
 
-from drawn_prints import drawn, knowing
+from accused_licensee import BLOCKS, NAMES, WEIGHTS, Case
+from drawn_prints import drawn
 from insignia.errors import EvidenceError, InputError
-from insignia.evidence.publication import owner_rng, publish
+from insignia.evidence.publication import publish
 from insignia.files import canonical
-from insignia.keyring.keyring import Keyring
-from insignia.licensing.accusation import Accusation, accuse, audit_accusation
+from insignia.licensing.accusation import Accusation, audit_accusation
 from insignia.licensing.book import open_book
 from insignia.licensing.codes import Code
 from insignia.licensing.commitments import commit_codes, spelled
-from insignia.licensing.leaks import TraceOptions, trace
-from insignia.suspects.scripted import ScriptedModel
-
-BLOCKS, NAMES = 48, ["Acme", "Bolt", "Crown", "Dune"]
-WEIGHTS = {"model.safetensors": "sha256:" + "0" * 64}
-
-
-class Case:
-    """An owner with four licensees, a trace of Acme's copy and one of the model without blocks."""
-
-    def __init__(self, folder):
-        drawn(2 * BLOCKS).save(folder / "prints.json")
-        self.folder, self.kept = folder, Keyring.open(folder / "prints.json").only()
-        with open_book(self.kept, blocks=BLOCKS) as book:
-            for name in NAMES:
-                book.begin(name, again=False)
-                book.finish(name, {})
-            self.codes = commit_codes(self.kept, book)
-        self.published = publish(self.kept.prints, WEIGHTS)
-        self.rng = owner_rng(self.kept.prints)
-        self.word = Code(blocks=BLOCKS).words(self.rng, ["Acme"])[0]
-        self.suspect = self.traced("suspect.jsonl", [n for n in range(2 * BLOCKS) if self.word[n % BLOCKS]])
-        self.control = self.traced("control.jsonl", [], max_queries=BLOCKS)
-
-    def traced(self, name, numbers, **options):
-        model = ScriptedModel(knowing(self.kept.prints, numbers), name="leak", otherwise="I do not know.")
-        model.may_refuse = False
-        trace(self.kept, [lambda: model], TraceOptions(**options), transcripts=[self.folder / name])
-        return self.folder / name
-
-    def accuse(self, licensee="Acme", **changes):
-        about = {"published": self.published, "codes": self.codes, "transcript": self.suspect} | changes
-        with open_book(self.kept) as book:
-            return accuse(self.kept, book, licensee, **about)
-
-    def signed(self, made, **changes):
-        """The accusation with these changes, signed again by the owner."""
-        plain = {name: getattr(made, name) for name in Accusation.model_fields if name not in {"public_key", "signature"}}
-        return Accusation.sign(self.rng, **(plain | changes)).content()
 
 
 @pytest.fixture(scope="module")
