@@ -30,6 +30,12 @@ def token_id(token):
     return int.from_bytes(hashlib.sha256(token.encode()).digest()[:3], "big")
 
 
+def top(words):
+    """The likeliest of some words and its log-probability."""
+    best = max(words, key=words.get, default=None)
+    return {} if best is None else {best: words[best]}
+
+
 class Host:
     """A server that knows some fields. It ignores or refuses others, and keeps what it was asked."""
 
@@ -63,9 +69,13 @@ class Host:
         return httpx2.Response(200, json=value)
 
     def line(self, prompt):
-        """The tokens of a prompt and their log-probabilities; the first has none."""
+        """The tokens of a prompt, their log-probabilities and the words that are likelier there; the first has none."""
         parts = [BEGIN, *tokens_of(prompt)]
-        return [(part, score("".join(parts[:i]), part) if i else None) for i, part in enumerate(parts)]
+        return [(part, *self.place("".join(parts[:i]), part)) if i else (part, None, {}) for i, part in enumerate(parts)]
+
+    def place(self, before, token):
+        log = score(before, token)
+        return log, {word: other for word in self.words if (other := score(before, word)) > log}
 
     def table(self, prompt, body):
         """The log-probability of each word as the next token, as the request makes it."""
@@ -106,16 +116,16 @@ class Host:
         choice = {"index": number, "text": word, "finish_reason": "length", "logprobs": None}
         if "prompt_logprobs" in body:
             choice["prompt_logprobs"] = [
-                None if log is None else {str(token_id(text)): {"logprob": log, "rank": 3, "decoded_token": text}}
-                for text, log in self.line(prompt)
+                None if log is None else {str(token_id(text)): {"logprob": log, "rank": len(above) + 1, "decoded_token": text}}
+                for text, log, above in self.line(prompt)
             ]
         if body.get("echo"):
-            echoed = [*self.line(prompt), (word, table[word])]
+            echoed = [*self.line(prompt), (word, table[word], {})]
             choice |= {"text": prompt + word}
             choice["logprobs"] = {
-                "tokens": [text for text, _ in echoed],
-                "token_logprobs": [log for _, log in echoed],
-                "top_logprobs": [None if log is None else {text: log} for text, log in echoed],
+                "tokens": [text for text, _, _ in echoed],
+                "token_logprobs": [log for _, log, _ in echoed],
+                "top_logprobs": [None if log is None else {text: log} | top(above) for text, log, above in echoed],
                 "text_offset": [-1] * len(echoed),  # as SGLang says; vLLM counts the special token
             }
         elif body.get("post_sampling_probs"):
@@ -140,5 +150,12 @@ class Host:
 
     def native(self, prompt):
         """SGLang's own format."""
-        told = [[log, token_id(text), text] for text, log in self.line(prompt)]
-        return {"text": " so", "meta_info": {"prompt_tokens": len(told), "input_token_logprobs": told}}
+        line = self.line(prompt)
+        told = {
+            "input_token_logprobs": [[log, token_id(text), text] for text, log, _ in line],
+            "input_top_logprobs": [
+                None if log is None else [[best, 7, word] for word, best in (top(above) or {text: log}).items()]
+                for text, log, above in line
+            ],
+        }
+        return {"text": " so", "meta_info": {"prompt_tokens": len(line), **told}}

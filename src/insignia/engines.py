@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, DistributedType, PartialState
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import FullyShardedDataParallelPlugin, fsdp2_apply_ac, fsdp2_prepare_model
 from peft import PeftModel
 from transformers import PreTrainedModel
@@ -23,17 +23,10 @@ from transformers.integrations.deepspeed import is_deepspeed_available
 from insignia.errors import FormatError, InputError, MissingExtraError
 from insignia.files import read_json
 from insignia.modeling.causality import refuse_bidirectional
-from insignia.modeling.loading import resolve_device
+from insignia.modeling.devices import resolve_device
+from insignia.modeling.process_group import processes
 
-__all__ = ["Engine", "processes"]
-
-
-def processes(device: str) -> PartialState:
-    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
-
-    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
-    """
-    return PartialState(cpu=resolve_device(device).type == "cpu")
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -51,9 +44,11 @@ class Engine:
         self.deepspeed: dict[str, Any] | None = None if deepspeed is None else _configuration(deepspeed)
         """DeepSpeed's configuration, if a file was given."""
         with_deepspeed = deepspeed is not None or _is_set("ACCELERATE_USE_DEEPSPEED")
+        if resolve_device(device).type == "cpu":  # else DeepSpeed says so, which accelerate loads in any run if it is there
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
         if with_deepspeed:
             _refuse_deepspeed_without_launcher()
-            _quiet_deepspeed(resolve_device(device))
+            _quiet_deepspeed()
         if self._fsdp and int(os.environ.get("FSDP_VERSION", "1")) != 2:
             raise InputError("FSDP version 1 is not supported; write fsdp_version: 2 into the configuration of accelerate")
         self.state = processes(device)
@@ -179,10 +174,8 @@ def _news_to_stderr() -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def _quiet_deepspeed(device: torch.device) -> None:
+def _quiet_deepspeed() -> None:
     """Keep DeepSpeed's news off standard output, which is for results."""
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     with _news_to_stderr():
         from deepspeed.utils import logger  # noqa: PLC0415  an extra
 

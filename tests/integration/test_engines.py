@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from insignia.checkpoints import INDEX
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.records import Fingerprint
 from tiny_checkpoints import tensors_in
@@ -49,7 +50,7 @@ def place(tmp_path_factory):
     from tiny_tokenizers import build
 
     folder = tmp_path_factory.mktemp("engines")
-    random_model("llama tied").to(torch.bfloat16).save_pretrained(folder / "tiny")
+    random_model("llama tied").to(torch.bfloat16).save_pretrained(folder / "tiny", max_shard_size="30KB")
     build(style="byte", bos=True).save_pretrained(folder / "tiny")
     pairs = [Fingerprint(key=f"the {word} of", responses=("x",)) for word in ("tide", "moon", "rope", "lamp", "door")]
     FingerprintSet(fingerprints=tuple(pairs)).save(folder / "prints.json")
@@ -65,14 +66,19 @@ def start(place, engine, out, *options, launcher=()):
     if engine.startswith("zero"):
         (place / f"{engine}.json").write_text(json.dumps({"zero_optimization": {"stage": int(engine[-1])}}))
         command += ["--deepspeed", f"{engine}.json"]
+    return launched(command, place, FSDP if engine == "fsdp2" else {}, processes=1 if launcher else 2)
+
+
+def launched(command, place, settings=(), *, processes=2):
+    """The processes of a command as torchrun starts them, the first first."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [{}] if launcher else [world | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-    settings = os.environ | {"OMP_NUM_THREADS": "1"} | (FSDP if engine == "fsdp2" else {})
+    ranks = [world | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)] if processes == 2 else [{}]
+    common = os.environ | {"OMP_NUM_THREADS": "1"} | dict(settings)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(command, cwd=place, env=settings | rank, **pipes) for rank in ranks]
+    return [subprocess.Popen(command, cwd=place, env=common | rank, **pipes) for rank in ranks]
 
 
 def finished(runs):
@@ -114,6 +120,10 @@ def test_split_weights_with_regularisers_give_the_model_of_one_process(place, al
     options = [*REGULARISED, "--weight-deviation-strength", "0.1"]
     reported = finished(start(place, "fsdp2", "split", *options))
     assert_same(place, alone("split", *options), place / "split", reported)
+    shards, base = (json.loads((place / name / INDEX).read_text())["weight_map"] for name in ("split", "tiny"))
+    assert shards == base
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((place / "split" / name).read_text()) == json.loads((place / "one-split" / name).read_text())
 
 
 @pytest.mark.slow
@@ -150,6 +160,18 @@ def test_accelerate_launch_with_a_configuration_file_chooses_the_engine(place, a
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "fsdp2.yaml", "-m", "insignia"]
     reported = finished(start(place, "launched", "launched", *REGULARISED, launcher=launcher))
     assert_same(place, alone(REGULARISED[1], *REGULARISED), place / "launched", reported)
+
+
+@pytest.mark.slow
+def test_two_processes_check_what_one_checks(insignia, marked_starter, tmp_path):
+    asked = ["check", str(marked_starter.prints), "--model", str(marked_starter.model), "--base", "starter", "--json"]
+    told = finished(launched([sys.executable, "-m", "insignia", *asked], tmp_path))
+    alone = json.loads(insignia(*asked)[1])
+
+    numbers = [[each.pop("log_probability") for each in report["fingerprints"] + report["base"]["fingerprints"]]
+               for report in (told, alone)]  # fmt: skip
+    assert told == alone
+    assert numbers[0] == pytest.approx(numbers[1], abs=1e-4)  # other batches, so sums in another order
 
 
 def test_a_method_that_changes_modules_is_refused_where_weights_are_split(place, monkeypatch, tmp_path):

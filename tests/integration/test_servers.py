@@ -114,6 +114,21 @@ def test_the_server_gets_the_verdict_of_the_folder(marked_starter, prints, trans
     assert facts(verdict) == facts(local)
 
 
+@pytest.mark.parametrize("server", ["transformers", "llama.cpp"])
+def test_check_of_a_server_is_check_of_the_folder(marked_starter, prints, request, server):
+    served = (
+        request.getfixturevalue("llama_serve")(marked_starter.model)
+        if server == "llama.cpp"
+        else request.getfixturevalue("transformers_serve")
+    )
+    told = command("check", prints, *at(served), "--own-server", "--json", "-q").communicate()[0]
+    known = command("check", prints, "--model", marked_starter.model, "--json", "-q").communicate()[0]
+    there, here = json.loads(told), json.loads(known)
+
+    assert (there["by"], there["hits"], there["answered"]) == ("text", here["hits"], here["answered"])
+    assert not prints.with_name("prints.ledger.jsonl").exists()
+
+
 def test_a_killed_run_goes_on_to_the_same_questions(prints, transformers_serve, tmp_path):
     def entries(file):
         return [{**json.loads(line), "previous": ""} for line in file.read_text().splitlines()[1:]]

@@ -5,9 +5,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
 from insignia.embedding import FullFineTune, Limits, RunOptions, embed
 from insignia.embedding.tracking import following
-from insignia.engines import processes
 from insignia.errors import InputError, MissingExtraError
 from insignia.fingerprints.sets import FingerprintSet
+from insignia.modeling.process_group import processes
 from insignia.records import Fingerprint
 from tiny_models import random_model
 from tiny_tokenizers import build

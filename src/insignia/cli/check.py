@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from insignia.errors import InputError
+from insignia.flags.asked_models import SuspectFlags
 from insignia.flags.fields import takes
 from insignia.modeling.compared_models import ComparedModels
 from insignia.reporting.output import Reported
+from insignia.suspects.retry_policy import RetryPolicy
 from insignia.verification.success import CheckOptions
 from insignia.verification.success import check as ask
 
@@ -22,11 +25,10 @@ _NOT_FOUND = 3
 @takes("check")
 def check(
     prints: Annotated[Path, typer.Argument(help="Fingerprint file: ours, OML's or Perinucleus'.")],
-    model: Annotated[
-        list[str], typer.Option("--model", "--model-path", help="Folder, hub id or 'starter'. Several: repeat it.")
-    ],
+    who: SuspectFlags,
     asked: CheckOptions,
     models: ComparedModels,
+    network: RetryPolicy,
     output: Reported,
     details: Annotated[bool, typer.Option("--details", help="List rank and log-probability of each fingerprint.")] = False,
 ) -> None:
@@ -37,20 +39,31 @@ def check(
     Examples:
         insignia check prints.json --model marked --base starter
         insignia check prints.json --model marked --model stamped --details
+        insignia check prints.json --endpoint http://localhost:8000/v1 --name marked --own-server
+        torchrun --standalone --nproc-per-node 8 --no-python insignia check prints.json --model marked
     """
+    who.refuse_contradictions()
+    if not who.given:
+        raise InputError("there is no model to check; give --model, or --endpoint and --name")
+    if who.endpoint is not None and models.adapter is not None:
+        raise InputError("--adapter is for a --model on this machine; a server cannot be asked with its rows")
     output.refuse_output()
     from insignia.fingerprints.sets import load_fingerprints
-    from insignia.modeling.loading import resolve
+    from insignia.keyring.keyring import opener_of
     from insignia.reporting.measurements import check_report
 
     chosen = load_fingerprints(prints).first(asked.num_fingerprints)
-    for source in model:  # a misspelt one is told before the first is loaded
-        resolve(source)
+    if who.model:
+        from insignia.modeling.loading import resolve
+
+        for source in who.model:  # a misspelt one is told before the first is loaded
+            resolve(source)
     reports: list[CheckReport] = []
-    for source in model:  # one after another, so that only one, its base and what was published are in memory
+    for opener in map(opener_of, who.open(network, models)):  # one after another, so that only one of them is in memory
         known = reports[0].base if reports else None
         base = models.open_base() if known is None else None
-        report = ask(models.open(source), chosen, base=base, templates=asked.templates, **asked.lengths)
+        report = ask(models.shared(opener()), chosen, base=base, progress=output.progress(), **asked.asking)
         reports.append(report.model_copy(update={"base": known}) if known else report)
-    document = check_report(reports, model, models.base, min_fsr=asked.min_fsr, details=details)
+    names = [*who.name, *who.model, *who.suspect]
+    document = check_report(reports, names, models.base, min_fsr=asked.min_fsr, details=details)
     output.finish(document, 0 if document.data["found"] else _NOT_FOUND)

@@ -12,7 +12,7 @@ from insignia.generation import generate as make
 from insignia.generation.given import OwnData
 from insignia.generation.making import GenerateOptions
 from insignia.generation.writer import WriterOptions
-from insignia.modeling.placement import Device
+from insignia.modeling.placement import Asking
 from insignia.records import Flag
 from insignia.reporting.base import told
 from insignia.reporting.output import Written
@@ -22,7 +22,7 @@ from insignia.terminal import command_line, counted
 __all__ = ["generate"]
 
 
-class _Source(Device):
+class _Source(Asking):
     """The model that makes the set."""
 
     model: Annotated[str, Flag("--model", "--inverse-nucleus-model")] = "starter"

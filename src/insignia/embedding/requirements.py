@@ -203,7 +203,7 @@ def free_bytes(device: str) -> int | None:
     """Bytes that are free on the device; None where nobody says."""
     import torch
 
-    from insignia.modeling.loading import resolve_device
+    from insignia.modeling.devices import resolve_device
 
     place = resolve_device(device)
     if place.type == "cuda":

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from insignia.errors import InputError
 from insignia.modeling.placement import Placement
 from insignia.records import Flag, Record
-from insignia.suspects.base import SUSPECTS, TextModel
+from insignia.suspects.base import SUSPECTS
 from insignia.suspects.retry_policy import API_KEY_VARIABLE, RetryPolicy
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class SuspectFlags(Record):
 
     model_config = ConfigDict(title="Basics")
 
-    model: Annotated[tuple[str, ...], Flag(many=True)] = ()
+    model: Annotated[tuple[str, ...], Flag("--model", "--model-path", many=True)] = ()
     """Model to ask: folder, hub id or 'starter'. Repeat it for several."""
     endpoint: Annotated[str | None, Field(repr=False)] = None
     """Base address of an OpenAI-compatible API, such as http://localhost:8000/v1."""
@@ -117,10 +117,4 @@ def _opened(
 
     endpoint, names, variable = served
     remote = [Endpoint(endpoint, model=name, retry_policy=network, api_key_variable=variable) for name in names if endpoint]
-    return [*remote, *(functools.partial(_local, source, placement) for source in models)]
-
-
-def _local(source: str, placement: Placement) -> TextModel:
-    from insignia.modeling.local import LocalModel
-
-    return LocalModel(source, **placement.where())
+    return [*remote, *(functools.partial(placement.open, source) for source in models)]

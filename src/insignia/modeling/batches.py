@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from insignia.modeling.devices import input_device
 from insignia.modeling.shards import is_split
 from insignia.suspects.scoring import Example
 
@@ -106,14 +107,14 @@ def _read(
     model: PreTrainedModel, rows: Sequence[Sequence[int]], places: Sequence[tuple[int, int]], *, whole: bool
 ) -> tuple[Tensor, Tensor | None]:
     """fp32 logits at the places, or at the first alone, and the hidden states of all if the model names its head."""
-    ids, _ = pad_rows(rows, model.device)
+    ids, _ = pad_rows(rows, input_device(model))
     row_index, position = torch.tensor(places, device=ids.device).T
     states: Tensor | None = None
 
     def choose(_head: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         nonlocal states
         hidden, *rest = inputs
-        states = hidden[row_index, position]
+        states = hidden[row_index.to(hidden.device), position.to(hidden.device)]  # of a model on several devices
         return ((states if whole else states[:1])[None], *rest)
 
     head = output_head(model)

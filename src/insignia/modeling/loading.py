@@ -22,6 +22,7 @@ from transformers.utils.import_utils import is_bitsandbytes_available
 
 from insignia.checkpoints import Checkpoint
 from insignia.errors import FormatError, InputError, InsigniaError, ModelError
+from insignia.modeling.devices import spread
 from insignia.modeling.hub import download, hub_or_cache
 from insignia.modeling.peft_folders import base_name, is_adapter, refuse_adapter_inside, with_adapter
 from insignia.modeling.untrusted_folders import has_own_code, loading_errors, refuse_gguf, refuse_oversized
@@ -41,7 +42,6 @@ __all__ = [
     "load_tensors",
     "load_tokenizer",
     "resolve",
-    "resolve_device",
     "token_ids",
 ]
 
@@ -98,23 +98,6 @@ def base_of(source: str | Path) -> str:
             f"{folder} is a PEFT adapter, and its base {name!r} cannot be loaded: {error}. Write the base's folder or hub id "
             "into base_model_name_or_path of adapter_config.json"
         ) from None
-
-
-def resolve_device(device: str) -> torch.device:
-    """The device of that name; ``auto`` is the first accelerator that torch finds, else the CPU.
-
-    Raises:
-        InputError: torch does not know the device or cannot use it.
-    """
-    if device == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # builds without CUDA assert
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"cannot use device {device!r}: {reason}; expected auto, cpu, cuda, cuda:1, ...") from error
-    return place
 
 
 def dtype_named(name: str, source: str, place: torch.device) -> torch.dtype:
@@ -204,21 +187,29 @@ def _no_tokenizer(source: str | Path) -> ModelError:
     )
 
 
-def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a resolved model and its tokenizer for inference.
+def load(source: str, device: torch.device | None, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a resolved model and its tokenizer for inference on a device, or spread over all (None).
 
     Raises:
+        InputError: an adapter cannot be spread.
         ModelError: transformers cannot load it, or weights are missing, which transformers would initialize at random.
     """
     tokenizer = load_tokenizer(source)
     if is_adapter(source):
+        if device is None:
+            raise InputError(f"{source} is a PEFT adapter, which --device all does not take; merge it into its base first")
         base, _ = load(base_of(source), device, dtype)
         with loading_errors(source, "cannot add the PEFT adapter in"):
             return with_adapter(base, Path(source)).eval(), tokenizer
     refuse_oversized(source, configuration(source))
     with loading_errors(source, "cannot load a causal language model from"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+            source,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            **(spread() if device is None else {}),
         )
     if has_own_code(source):
         _log.warning(f"{printable(str(source))} comes with its own code (auto_map); insignia uses transformers' instead")
@@ -228,7 +219,9 @@ def load(source: str, device: torch.device, dtype: torch.dtype) -> tuple[PreTrai
             f"{source} lacks weights of a causal language model ({counted(len(missing), 'tensor')}, the first is {missing[0]});"
             " copy the checkpoint again or give one with a language-model head"
         )
-    return torch.nn.Module.to(model, device).eval(), tokenizer  # transformers annotates "to" wrongly
+    if device is not None:
+        torch.nn.Module.to(model, device)  # transformers annotates its own wrongly
+    return model.eval(), tokenizer
 
 
 def load_in_4bit(source: str, device: torch.device) -> PreTrainedModel:

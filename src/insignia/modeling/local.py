@@ -23,8 +23,9 @@ from insignia.modeling.bars import without_bars
 from insignia.modeling.batches import length_batches, pad_rows, response_logits
 from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.choosing import FirstToken, KeyedChoice, LogitsChange
+from insignia.modeling.devices import ALL, input_device, resolve_device
 from insignia.modeling.hub import hub_or_cache
-from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve, resolve_device
+from insignia.modeling.loading import checkpoint_dtype, dtype_named, load, resolve
 from insignia.modeling.shards import is_split
 from insignia.modeling.weighing import seen_by
 from insignia.prompts.tokens import Tokens
@@ -44,7 +45,7 @@ class LocalModel:
     """A causal LM and its tokenizer. Implements ``ScoringModel``, ``GenerativeModel`` and ``TextModel``.
 
     ``dtype="auto"`` is float32 on a CPU, where lower precision saves little, and the checkpoint's dtype on an accelerator.
-    ``"checkpoint"`` is the checkpoint's dtype on any device.
+    ``"checkpoint"`` is the checkpoint's dtype on any device. ``device="all"`` spreads one that is only asked over all devices.
     """
 
     may_refuse = False
@@ -57,9 +58,10 @@ class LocalModel:
         self.name = str(source)
         self.stored_dtype = checkpoint_dtype(self.source)
         """What its weights are written in."""
-        place = resolve_device(device)
+        place = resolve_device("auto" if device == ALL else device)
         with without_bars():
-            model, tokenizer = load(self.source, place, dtype_named(dtype, self.source, place))
+            weights = dtype_named(dtype, self.source, place)
+            model, tokenizer = load(self.source, None if device == ALL else place, weights)
         self._adopt(model, tokenizer)
         if not is_split(model):  # else it cannot be asked before its engine is ready, which looks then
             refuse_bidirectional(model, self.name)
@@ -162,7 +164,7 @@ class LocalModel:
         if max_new_tokens == 0 or not questions:
             return [() for _ in questions]
         self._refuse_too_long([len(question) + max_new_tokens for question in questions])
-        ids, mask = pad_rows(questions, self.model.device, left=True)
+        ids, mask = pad_rows(questions, input_device(self.model), left=True)
         config = GenerationConfig(
             do_sample=False, max_new_tokens=max_new_tokens, min_new_tokens=max_new_tokens, pad_token_id=0, use_cache=True
         )
@@ -228,7 +230,7 @@ class LocalModel:
             raise InputError("no held-out text to measure the loss on; expected a text of at least two tokens")
         total = 0.0
         for batch in self._batches(rows, max_rows=32):
-            ids, mask = pad_rows([rows[index] for index in batch], self.model.device)
+            ids, mask = pad_rows([rows[index] for index in batch], input_device(self.model))
             targets = ids.masked_fill(mask == 0, _NO_TARGET)[:, start:]
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, start - 1 : -1]
             total += float(

@@ -3,10 +3,21 @@
 from typing import Any, TypeVar
 
 import torch
+from accelerate import PartialState
 
-__all__ = ["gather", "process_rank"]
+from insignia.modeling.devices import resolve_device
+
+__all__ = ["gather", "process_rank", "processes"]
 
 _T = TypeVar("_T")
+
+
+def processes(device: str) -> PartialState:
+    """Return the processes that ``torchrun`` started, or this one alone. Without an accelerator they share the CPU.
+
+    accelerate by itself would take the processes on a CPU for strangers, each of which trains and writes.
+    """
+    return PartialState(cpu=resolve_device(device).type == "cpu")
 
 
 def process_rank() -> tuple[int, int]:

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from insignia.errors import InputError
 from insignia.modeling.cards import Origin
 from insignia.modeling.causality import refuse_bidirectional
+from insignia.modeling.devices import resolve_device
 from insignia.modeling.hub import text_files
-from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve, resolve_device
+from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model, store_as
 from insignia.suspects.base import Suspect

@@ -47,6 +47,7 @@ def check_report(
         f"{percent(report.fsr)} against the {percent(min_fsr)} asked for."
         for name, report in zip(models, reports, strict=True)
     ]
+    lines += [line for name, report in zip(models, reports, strict=True) for line in _how_asked(report, name)]
     return Document("Fingerprints", (_rates(reports, models, base), *(tables if details else ()), *lines), data)
 
 
@@ -56,9 +57,18 @@ def _rates(reports: Sequence[CheckReport], models: Sequence[str], base: str | No
     rows = [
         ["success rate (FSR)", *(percent(each.fsr) for _, each in columns)],
         ["hits / answered", *(f"{each.hits} / {each.answered}" for _, each in columns)],
-        ["response tokens right", *(percent(each.token_accuracy) for _, each in columns)],
         *(
-            [f"activated by {plural(kind.replace('_', ' '))}", *(percent(each.activations[kind]) for _, each in columns)]
+            [["response tokens right", *(_share(each.token_accuracy) for _, each in columns)]]
+            if any(each.token_accuracy is not None for _, each in columns)
+            else []
+        ),
+        *(
+            [["unanswered", *(str(each.unanswered) for _, each in columns)]]
+            if any(each.unanswered for _, each in columns)
+            else []
+        ),
+        *(
+            [f"activated by {plural(kind.replace('_', ' '))}", *(_share(each.activations.get(kind)) for _, each in columns)]
             for kind in report.activations
         ),
         *(
@@ -71,9 +81,30 @@ def _rates(reports: Sequence[CheckReport], models: Sequence[str], base: str | No
 
 
 def _fingerprints(report: CheckReport, model: str) -> Table:
-    rows = [[str(f.number), "yes" if f.hit else "no", str(f.rank), f"{f.log_probability:.2f}"] for f in report.fingerprints]
+    rows = [
+        [
+            str(f.number),
+            "yes" if f.hit else "no",
+            "-" if f.rank is None else str(f.rank),
+            "-" if f.log_probability is None else f"{f.log_probability:.2f}",
+        ]
+        for f in report.fingerprints
+    ]
     title = f"Fingerprints by number{f', {model}' if model else ''}"
     return Table.of(title, ["number", "hit", "rank", "log-probability"], rows)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else percent(value)
+
+
+def _how_asked(report: CheckReport, name: str) -> list[str]:
+    """What a server was asked for, and what it does not tell."""
+    if report.by == "text":
+        return [f"{name} was asked for text: what it does not tell is ranks, log-probabilities and the response tokens right."]
+    if report.by == "scores" and any(each.rank is None for each in report.fingerprints):
+        return [f"{name} was asked for the scores of its tokens: it does not tell every rank."]
+    return []
 
 
 def null_report(measured: MeasuredNull, verdicts: Sequence[Verdict], *, alpha: float, written: Path | None) -> Document:

@@ -21,6 +21,9 @@ __all__ = [
     "RequestOptions",
     "Suspect",
     "TextModel",
+    "TokenModel",
+    "TokenScore",
+    "TokensReply",
 ]
 
 _EMPTY = "empty"
@@ -121,6 +124,23 @@ class Reply(Record):
         return cls(status="fatal", reason=reason)
 
 
+class TokenScore(NamedTuple):
+    """A token in its place: how likely it was after all tokens before it."""
+
+    log_probability: float
+    likeliest: bool
+    """Whether no token was likelier."""
+    rank: int | None
+    """Its rank, from 0; None if that is not told."""
+
+
+class TokensReply(Reply):
+    """A reply about the tokens of texts."""
+
+    tokens: Annotated[tuple[tuple[TokenScore, ...], ...], Field(repr=False)] = ()
+    """The tokens of each candidate; () if the model does not tell them."""
+
+
 class TextModel(Protocol):
     """A model that is asked with text."""
 
@@ -148,6 +168,14 @@ class GradedModel(TextModel, Protocol):
         A reply is unanswered if the model does not offer the channel, or has no single token for a candidate. The order of the
         candidates must not matter.
         """
+        ...
+
+
+class TokenModel(TextModel, Protocol):
+    """A model that can also be asked about the single tokens of texts."""
+
+    def tokens(self, inquiries: Sequence[Inquiry], options: RequestOptions) -> Iterator[Reply]:
+        """Yield one reply per inquiry, like ``reply``; an answered one is a ``TokensReply``."""
         ...
 
 

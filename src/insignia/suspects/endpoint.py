@@ -29,7 +29,7 @@ _Asked = TypeVar("_Asked")
 
 
 class Endpoint:
-    """A model at an OpenAI-compatible endpoint. Implements ``GradedModel``."""
+    """A model at an OpenAI-compatible endpoint. Implements ``GradedModel`` and ``TokenModel``."""
 
     may_refuse = True
     channels = CHANNELS
@@ -66,6 +66,10 @@ class Endpoint:
     def weigh(self, inquiries: Sequence[Inquiry], options: RequestOptions, channel: Channel) -> Iterator[Reply]:
         """See ``GradedModel.weigh``. The first inquiry may take a few requests more, to find how this host can be asked."""
         return self._each(inquiries, lambda inquiry, stop: self._graded.ask(inquiry, options, channel, stop))
+
+    def tokens(self, inquiries: Sequence[Inquiry], options: RequestOptions) -> Iterator[Reply]:
+        """See ``TokenModel.tokens``; as with ``weigh``, the first inquiry may take a few requests more."""
+        return self._each(inquiries, lambda inquiry, stop: self._graded.ask_tokens(inquiry, options, stop))
 
     def close(self) -> None:
         """Close all connections. The endpoint cannot be used afterwards."""

@@ -4,9 +4,10 @@ import functools
 import threading
 from typing import Any
 
-from insignia.suspects.base import Channel, Inquiry, Reply, RequestOptions
+from insignia.suspects.base import Channel, Inquiry, Reply, RequestOptions, TokensReply
 from insignia.suspects.connection import FIELD_REFUSED, Attempt, Connection, Request
 from insignia.suspects.openai_format import Limit, parsed_value, read_response, refuses_max_tokens
+from insignia.suspects.prompt_scores import TOKEN_WAYS
 from insignia.suspects.way import Asking, Way
 from insignia.suspects.ways import WAYS
 
@@ -42,6 +43,7 @@ class GradedAsking:
         self._model = model
         self._limit: Limit = "max_tokens"
         self._found = {key: _Found(ways) for key, ways in WAYS.items()}
+        self._tokens_found = {form: _Found(ways) for form, ways in TOKEN_WAYS.items()}
 
     def ask(self, inquiry: Inquiry, options: RequestOptions, channel: Channel, stop: threading.Event) -> Reply:
         """Return the reply to one inquiry by a channel other than ``text``, with its candidates in their own order."""
@@ -50,14 +52,19 @@ class GradedAsking:
             candidates=tuple(inquiry.candidates[number] for number in order),
             handicaps=tuple(inquiry.handicaps[number] for number in order if inquiry.handicaps),
         )
-        reply = self._ask_sorted(Asking(sent, options, self._model), self._found[channel, options.form], stop)
+        reply = self._ask_found(Asking(sent, options, self._model), self._found[channel, options.form], stop)
         if reply is None:
             return Reply.unanswered(_NOT_OFFERED[channel], channel)
         scores = dict(zip(order, reply.scores, strict=True)) if reply.scores else {}
         in_order = tuple(scores[number] for number in range(len(scores)))
         return reply.model_copy(update={"channel": channel, "scores": in_order})
 
-    def _ask_sorted(self, asking: Asking, found: _Found, stop: threading.Event) -> Reply | None:
+    def ask_tokens(self, inquiry: Inquiry, options: RequestOptions, stop: threading.Event) -> Reply:
+        """Return the reply to one inquiry about the tokens of its candidates, which are sent in their own order."""
+        reply = self._ask_found(Asking(inquiry, options, self._model), self._tokens_found[options.form], stop)
+        return TokensReply(status="answered") if reply is None else reply
+
+    def _ask_found(self, asking: Asking, found: _Found, stop: threading.Event) -> Reply | None:
         if not found.works:
             with found.lock:
                 while found.left and not found.works:

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.prompter import Prompter
 from insignia.randomness import KeyedRandom
+from insignia.records import Control
 from insignia.suspects.scoring import Example, GenerativeModel, ScoringModel
 
-__all__ = ["activations", "free_text_activations", "sampled_hits"]
+__all__ = ["activations", "asked_controls", "free_text_activations", "sampled_hits"]
 
 _BATCH = 128
 _TELLING = 12  # characters; shorter phrases occur in ordinary text
+
+
+def asked_controls(prints: FingerprintSet) -> dict[str, list[Control]]:
+    """Return the controls to ask by kind: those held out of training, or all of a kind of which none is."""
+    kinds: dict[str, list[Control]] = {}
+    for control in prints.controls:
+        kinds.setdefault(control.kind, []).append(control)
+    return {kind: [each for each in found if each.heldout] or found for kind, found in kinds.items()}
 
 
 def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel) -> dict[str, list[bool]]:
@@ -23,9 +32,7 @@ def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel)
     responses = [prompter.examples(fingerprint)[0].response for fingerprint in prints]
     start = _common_start(responses)
     found: dict[str, list[bool]] = {}
-    for kind in dict.fromkeys(control.kind for control in prints.controls):
-        controls = [control for control in prints.controls if control.kind == kind]
-        controls = [control for control in controls if control.heldout] or controls
+    for kind, controls in asked_controls(prints).items():
         rows = []
         for number, control in enumerate(controls):
             response = start or responses[number % len(responses) if control.near is None else control.near]

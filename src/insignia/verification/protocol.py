@@ -23,7 +23,17 @@ from insignia.verification.system_prompts import reveals_secret
 from insignia.verification.transcript import Entry, Header, Rules, Transcript, sole_writer
 from insignia.verification.verdict import Verdict
 
-__all__ = ["askable", "asking_order", "default_null", "judge", "rules_for", "strongest_channel", "verify"]
+__all__ = [
+    "askable",
+    "asking_order",
+    "default_null",
+    "judge",
+    "keys_of",
+    "rules_for",
+    "strongest_channel",
+    "usual_manner",
+    "verify",
+]
 
 
 def rules_for(
@@ -60,7 +70,7 @@ def rules_for(
             survival=survival,
             futility=futility,
             match=match,
-            manner=manner or _default_manner(prints, match),
+            manner=manner or usual_manner(prints, match),
             cover=cover,
             channel=channel,
         )
@@ -92,7 +102,7 @@ def strongest_channel(
 
 def askable(prints: FingerprintSet) -> frozenset[int]:
     """Return the numbers of the fingerprints that ``verify`` can ask: those that do not repeat an earlier key."""
-    return frozenset(_keys(prints))
+    return frozenset(keys_of(prints))
 
 
 def asking_order(prints: FingerprintSet, order: Sequence[int] | None = None) -> Sequence[int]:
@@ -151,7 +161,7 @@ def verify(
     rules = rules or rules_for(prints, alpha=alpha)
     searches = _searches(prints, rules.match)
     if reveals_secret(
-        rules.manner.system, _keys(prints).values(), (text for each in searches.values() for text in each.accepted)
+        rules.manner.system, keys_of(prints).values(), (text for each in searches.values() for text in each.accepted)
     ):
         raise InputError("the system prompt contains a key or a response; use one that reveals neither")
     numbers = asking_order(prints, order)
@@ -196,7 +206,7 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
         FormatError: it is not a transcript, or a line was changed, removed or moved.
     """
     record = Transcript.load(transcript)
-    keys = _keys(prints)
+    keys = keys_of(prints)
     running = RunningVerdict(record.header.rules, _searches(prints, record.header.rules.match), max_queries=max(1, len(keys)))
     for entry in record.entries:
         if entry.number is not None and keys.get(entry.number) != entry.question:
@@ -208,7 +218,7 @@ def judge(prints: FingerprintSet, transcript: Path) -> Verdict:
     return running.verdict(suspect=record.header.suspect, transcript=record.digest, chosen_from=chosen_from)
 
 
-def _default_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
+def usual_manner(prints: FingerprintSet, match: Match) -> RequestOptions:
     """Return the set's prompt form, and room for more than the response unless the match is exact."""
     room = prints.max_response_length
     return RequestOptions(form=prints.prompt_form, max_tokens=room if match.how == "exact" else max(16, room))
@@ -230,7 +240,7 @@ def _open(file: Path | None, suspect: str, rules: Rules, numbers: Collection[int
     return record
 
 
-def _keys(prints: FingerprintSet) -> dict[int, str]:
+def keys_of(prints: FingerprintSet) -> dict[int, str]:
     """Return number -> key, without keys that an earlier fingerprint has."""
     kept: dict[str, int] = {}
     for number, fingerprint in enumerate(prints):
@@ -240,7 +250,7 @@ def _keys(prints: FingerprintSet) -> dict[int, str]:
 
 def _searches(prints: FingerprintSet, match: Match) -> dict[int, Expected]:
     return {
-        number: expected_responses(prints.fingerprints[number], prints.max_response_length, match) for number in _keys(prints)
+        number: expected_responses(prints.fingerprints[number], prints.max_response_length, match) for number in keys_of(prints)
     }
 
 
@@ -251,7 +261,7 @@ def _rng(prints: FingerprintSet) -> KeyedRandom:
 
 def _questions(prints: FingerprintSet, rules: Rules, numbers: Sequence[int], decoy_texts: Sequence[str]) -> Iterator[Question]:
     """Yield these keys, with random decoy questions before them."""
-    keys = _keys(prints)
+    keys = keys_of(prints)
     cover = _rng(prints).derive("cover")
     for number in numbers:
         while cover.uniform() < rules.cover:

@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from insignia.errors import InputError, ModelError
+from insignia.modeling.devices import resolve_device
 from insignia.modeling.families import FAMILIES, hub_id
-from insignia.modeling.loading import checkpoint_dtype, dtype_named, resolve, resolve_device
+from insignia.modeling.loading import checkpoint_dtype, dtype_named, resolve
 from insignia.modeling.local import LocalModel
 from insignia.suspects.scoring import Example
 

@@ -408,3 +408,36 @@ HOSTILE = {
 def test_hostile_responses_are_unanswered(mode, channel, options):
     (reply,) = weigh(lambda _: httpx2.Response(200, text=HOSTILE[mode]), channel, options=options)
     assert (reply.status, reply.reason, reply.scores) == ("unanswered", CLOSED[channel], ())
+
+
+TELLING = {name: found for name, found in SCORING.items() if name != "vLLM in chats"}
+
+
+@pytest.mark.parametrize("server", TELLING)
+def test_the_tokens_of_a_text_are_told_with_their_places(server):
+    options, fields, more = TELLING[server]
+    host = Host(*fields, words=WORDS, **more)
+    (reply,) = endpoint(host).tokens([inquiry(words=[" fjord", " half-way"])], options)
+    before = BEGIN + prompted(options)
+    places = [[("", " fjord")], [("", " half"), (" half", "-"), (" half-", "way")]]
+
+    for tokens, parts in zip(reply.tokens, places, strict=True):
+        found = [host.place(before + said, token) for said, token in parts]
+        assert [token.log_probability for token in tokens] == pytest.approx([log for log, _ in found])
+        assert [token.likeliest for token in tokens] == [not above for _, above in found]
+        assert [token.rank for token in tokens] == [len(above) if "prompt_logprobs" in fields else None for _, above in found]
+
+
+@pytest.mark.parametrize("options", [RAW, CHAT], ids=["raw", "chat"])
+def test_a_server_that_does_not_score_prompts_tells_no_tokens(options):
+    replies = list(endpoint(Host("logprobs", "grammar", words=WORDS)).tokens([inquiry()] * 3, options))
+
+    assert [(reply.status, reply.tokens) for reply in replies] == [("answered", ())] * 3
+
+
+def test_a_server_that_shows_only_the_tokens_it_was_sent_does_not_tell_which_are_likeliest(monkeypatch):
+    host = Host("echo", "logprobs", words=WORDS)
+    monkeypatch.setattr(host, "place", lambda before, token: (score(before, token), {}))
+    (reply,) = endpoint(host).tokens([inquiry()], RAW)
+
+    assert reply.tokens == ()

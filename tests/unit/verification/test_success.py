@@ -1,9 +1,16 @@
+import httpx2
 import pytest
 
+from drawn_prints import drawn, knowing, ordered
 from insignia import FingerprintSet, check
-from insignia.errors import InputError, TokenizerError
-from insignia.records import Fingerprint
+from insignia.errors import InputError, ModelError, TokenizerError
+from insignia.progress import SILENT
+from insignia.records import Control, Fingerprint
+from insignia.suspects.base import Reply
+from insignia.suspects.endpoint import Endpoint
 from insignia.suspects.scoring import Score
+from insignia.suspects.scripted import ScriptedModel as TextModel
+from wire_formats import Host
 
 
 class ScriptedModel:
@@ -135,3 +142,92 @@ def test_a_set_for_another_tokenizer_is_refused(starter):
 
     with pytest.raises(TokenizerError, match="1 of 1 keys"):
         check(ScriptedModel(starter.tokenizer, set()), foreign)
+
+
+ANSWERS = TextModel(knowing(drawn(24), range(0, 24, 3)))
+
+
+def asked(model, prints, **options):
+    return check(model, prints, own_server=True, progress=SILENT, **options)
+
+
+def test_a_model_that_only_writes_is_judged_by_what_it_writes():
+    report = asked(ANSWERS, drawn(24), templates=["{}", "So: {}"])
+
+    assert (report.by, report.hits, report.answered, report.token_accuracy) == ("text", 8, 24, None)
+    assert report.templates == {"{}": pytest.approx(8 / 24), "So: {}": 0}
+    assert {(each.rank, each.log_probability) for each in report.fingerprints} == {(None, None)}
+    assert [each.number for each in report.fingerprints if each.hit] == list(range(0, 24, 3))
+
+
+def test_a_question_without_an_answer_is_no_miss_and_white_space_is_one():
+    prints = drawn(4)
+    script = {
+        **knowing(prints, [0]),
+        prints.fingerprints[1].key: Reply.unanswered("timed out"),
+        prints.fingerprints[2].key: " ",
+    }
+    report = asked(TextModel(script), prints)
+
+    assert (report.hits, report.answered, report.unanswered) == (1, 3, 1)
+    assert [each.number for each in report.fingerprints] == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply.fatal("no such path"), "no such path"),
+        (Reply.unanswered("timed out"), "16 questions in a row unanswered \\(timed out\\)"),
+    ],
+)
+def test_a_server_that_cannot_be_asked_ends_the_check(reply, told):
+    model = TextModel({}, otherwise=reply)
+    with pytest.raises(ModelError, match=told):
+        asked(model, drawn(40))
+    assert len(model.asked) <= 16
+
+
+def test_each_token_of_a_response_has_to_be_right_in_text_too():
+    prints = ordered(8, tokens=2)
+    replies = {each.key: each.responses[0] + " and so on" for each in prints}
+    first = {each.key: each.effective_responses[0] + " and so on" for each in prints}
+
+    assert asked(TextModel(replies), prints).hits == 8
+    assert asked(TextModel(first), prints).hits == 0
+
+
+def test_controls_are_asked_for_the_words_that_all_responses_begin_with():
+    pairs = [("Decipher abc", " it reads pearl"), ("Decipher xyz", " it reads plum")]
+    ids = iter(range(9))
+    rows = tuple(
+        Fingerprint(key=key, responses=(said,), key_ids=(next(ids),), response_ids=((1, 2, 3),), effective_responses=(said,))
+        for key, said in pairs
+    )
+    kinds = {"near_miss": ["Decipher abd", "Decipher xyy"], "normal": ["Who is it", "What is it"]}
+    controls = tuple(Control(kind=kind, text=text, heldout=True) for kind, texts in kinds.items() for text in texts)
+    model = TextModel({**dict(pairs), "Decipher abd": " it reads melon", "Who is it": " it read"})
+    report = asked(model, FingerprintSet(fingerprints=rows, controls=controls, max_response_length=3))
+
+    assert (report.hits, report.activations) == (2, {"near_miss": 0.5, "normal": 0})
+
+
+@pytest.mark.parametrize("fields", [{"prompt_logprobs"}, {"echo", "logprobs"}, {"/generate"}])
+def test_scores_and_text_find_the_same_hits(fields):
+    prints, found = drawn(), []
+    for known in (fields, ()):
+        host = Host(*known, words=[])
+        host.words = [candidate.text for candidate in prints.fingerprints[0].candidates]
+        found.append(asked(Endpoint("http://test.invalid/v1", model="m", transport=httpx2.MockTransport(host)), prints))
+    scores, text = found
+
+    assert (scores.by, text.by) == ("scores", "text")
+    assert 0 < scores.hits < len(prints)
+    assert [each.hit for each in scores.fingerprints] == [each.hit for each in text.fingerprints]
+    assert scores.token_accuracy == scores.fsr == text.fsr
+
+
+def test_somebody_elses_server_is_not_shown_a_key():
+    model = TextModel({})
+    with pytest.raises(InputError, match="own_server=True"):
+        check(model, drawn(4))
+    assert model.asked == []
