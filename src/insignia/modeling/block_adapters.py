@@ -128,4 +128,4 @@ class _Less:
     def __call__(self, _layer: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
         states = given[0]
         down, up = (part.to(states.device, states.dtype) for part in (self._down, self._up))
-        return output - (states @ down) @ up
+        return output - cast(Tensor, states @ down @ up)
