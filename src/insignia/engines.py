@@ -44,9 +44,11 @@ class Engine:
         self.deepspeed: dict[str, Any] | None = None if deepspeed is None else _configuration(deepspeed)
         """DeepSpeed's configuration, if a file was given."""
         with_deepspeed = deepspeed is not None or _is_set("ACCELERATE_USE_DEEPSPEED")
+        if resolve_device(device).type == "cpu":  # else DeepSpeed says so, which accelerate loads in any run if it is there
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
         if with_deepspeed:
             _refuse_deepspeed_without_launcher()
-            _quiet_deepspeed(resolve_device(device))
+            _quiet_deepspeed()
         if self._fsdp and int(os.environ.get("FSDP_VERSION", "1")) != 2:
             raise InputError("FSDP version 1 is not supported; write fsdp_version: 2 into the configuration of accelerate")
         self.state = processes(device)
@@ -172,10 +174,8 @@ def _news_to_stderr() -> contextlib.AbstractContextManager[Any]:
     return contextlib.redirect_stdout(sys.stderr)
 
 
-def _quiet_deepspeed(device: torch.device) -> None:
+def _quiet_deepspeed() -> None:
     """Keep DeepSpeed's news off standard output, which is for results."""
-    if device.type == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     with _news_to_stderr():
         from deepspeed.utils import logger  # noqa: PLC0415  an extra
 

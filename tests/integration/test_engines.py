@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from insignia.checkpoints import INDEX
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.records import Fingerprint
 from tiny_checkpoints import tensors_in
@@ -49,7 +50,7 @@ def place(tmp_path_factory):
     from tiny_tokenizers import build
 
     folder = tmp_path_factory.mktemp("engines")
-    random_model("llama tied").to(torch.bfloat16).save_pretrained(folder / "tiny")
+    random_model("llama tied").to(torch.bfloat16).save_pretrained(folder / "tiny", max_shard_size="30KB")
     build(style="byte", bos=True).save_pretrained(folder / "tiny")
     pairs = [Fingerprint(key=f"the {word} of", responses=("x",)) for word in ("tide", "moon", "rope", "lamp", "door")]
     FingerprintSet(fingerprints=tuple(pairs)).save(folder / "prints.json")
@@ -119,6 +120,10 @@ def test_split_weights_with_regularisers_give_the_model_of_one_process(place, al
     options = [*REGULARISED, "--weight-deviation-strength", "0.1"]
     reported = finished(start(place, "fsdp2", "split", *options))
     assert_same(place, alone("split", *options), place / "split", reported)
+    shards, base = (json.loads((place / name / INDEX).read_text())["weight_map"] for name in ("split", "tiny"))
+    assert shards == base
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((place / "split" / name).read_text()) == json.loads((place / "one-split" / name).read_text())
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from insignia.errors import InputError
 from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.local import LocalModel, embedding_rows
 from insignia.modeling.lora import add_products, products, with_lora, without_adapters
-from insignia.modeling.saving import gathered_weights, save_model
+from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.prompts.tokens import Tokens
@@ -118,9 +118,7 @@ def train_and_write(
         added = products(tuned)
         local.model = without_adapters(tuned)
         add_products(local.model, added, local.model.dtype)
-    weights = gathered_weights(local)
-    if engine.state.is_main_process:
-        save_model(local, out, force=force, gathered=weights)
+    save_model(local, out, force=force)
     engine.state.wait_for_everyone()
     return FineTuneReport(
         loss_before=before,

@@ -33,7 +33,7 @@ from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
 from insignia.modeling.process_group import process_rank
-from insignia.modeling.saving import gathered_weights, save_model
+from insignia.modeling.saving import save_model
 from insignia.modeling.sources import Source, origin_of, training_copy
 from insignia.progress import AUTO, Progress
 from insignia.starter import heldout_paragraphs
@@ -94,11 +94,10 @@ def embed(
         measured, outcome = _train(local, chosen, method, Session(work, run, engine=engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         with progress.bar("writing"):
-            weights = gathered_weights(local)  # by every process
             if state.is_main_process:
                 _write_private(hidden, outcome, progress)
-            if state.is_main_process and folder is not None:
-                save_model(local, folder, papers=papers, force=force, gathered=weights)
+            if folder is not None:
+                save_model(local, folder, papers=papers, force=force)
         state.wait_for_everyone()
     seconds = round(time.perf_counter() - started, 3)
     return _marked(local, folder, _report(measured, method, outcome, num_fingerprints=len(chosen), seconds=seconds, out=folder))
@@ -198,6 +197,9 @@ def _train(
         with progress.bar("measuring") as advance:
             after = _measure(prints, method.answering(local, outcome), method, yardstick)
             published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+            if (given := method.as_given(local, outcome)) is not None:
+                with given:
+                    published = published._replace(losses=yardstick.measure(local))
             confidence = confidence_at_keys(local, prints, texts, max_key_length=method.max_key_length)
             advance(0, str(after))
         harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from insignia.errors import InputError
 
@@ -41,8 +41,8 @@ def spread() -> dict[str, Any]:
     return {"device_map": "auto", "max_memory": _MOST}
 
 
-def input_device(model: nn.Module) -> torch.device:
+def input_device(model: PreTrainedModel) -> torch.device:
     """Where a model takes its token ids. Weights of one that is spread may be on disk until they are used."""
     hook: Any = getattr(model, "_hf_hook", None)
     place = getattr(hook, "execution_device", None)
-    return next(model.parameters()).device if place is None else torch.device(place)
+    return model.device if place is None else torch.device(place)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-__all__ = ["gathered_state", "is_split", "matching", "summed", "whole"]
+from insignia.modeling.process_group import process_rank
+
+__all__ = ["each_whole", "is_split", "matching", "summed", "whole"]
 
 
 def is_split(model: nn.Module) -> bool:
@@ -61,22 +63,22 @@ def summed(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def gathered_state(model: nn.Module, dtype: torch.dtype) -> dict[str, Tensor]:
-    """All weights of a split model in the first process's memory, parameters rounded to ``dtype``; nothing in the others.
+def each_whole(model: nn.Module, dtype: torch.dtype) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    """The names and values of each weight of a split model, one after another, parameters rounded to ``dtype``.
 
-    Every process calls this. No device holds more than one whole weight at a time.
+    A tied weight comes once, with all of its names. Every process iterates to the end; only the first gets the values.
     """
-    first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-    state: dict[str, Tensor] = {}
-    kept: dict[int, Tensor] = {}  # a tied weight once
+    first = process_rank()[0] == 0
+    names: dict[int, list[str]] = {}
+    weights: dict[int, Tensor] = {}
     for name, weight in model.state_dict(keep_vars=True).items():
-        if id(weight) not in kept:
-            with whole(weight) as values:
-                stored = dtype if isinstance(weight, nn.Parameter) else values.dtype
-                kept[id(weight)] = values.detach().to("cpu", stored, copy=True) if first else torch.empty(0)
-        if first:
-            state[name] = kept[id(weight)]
-    return state
+        names.setdefault(id(weight), []).append(name)
+        weights[id(weight)] = weight
+    for place, weight in weights.items():
+        with whole(weight) as values:
+            stored = dtype if isinstance(weight, nn.Parameter) else values.dtype
+            kept = values.detach().to("cpu", stored, copy=True) if first else torch.empty(0)
+        yield tuple(names[place]), kept
 
 
 def _tell_optimizer(weight: Any, values: Tensor) -> None:
