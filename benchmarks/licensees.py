@@ -1,9 +1,8 @@
 """Tracing without models: coalitions of licensees against the bets of ``insignia trace``, and against Perinucleus' rule.
 
-python benchmarks/licensees.py simulate                      # the table of docs/explanation/licensees.md, half an hour
-python benchmarks/licensees.py simulate --licensees 100000 --colluders 2 --runs 20
+python benchmarks/licensees.py simulate                      # 100 leaks of each kind within the planned blocks
+python benchmarks/licensees.py simulate --runs 1430          # 10,000 leaks for each size of a coalition: half an hour
 python benchmarks/licensees.py calibrate --alpha 1e-6        # members named by the planned blocks, other coalitions
-python benchmarks/licensees.py innocents                     # 10,000 leaks: how often anybody innocent is named
 python benchmarks/licensees.py million                       # time and memory of a trace of a million licensees
 python benchmarks/licensees.py issue --folder /tmp           # time of a copy against cp -r; 6 GB of disk
 """
@@ -25,9 +24,10 @@ from insignia.licensing.codes import Code, bias_law
 from insignia.randomness import KeyedRandom
 from insignia.statistics.collusion import EVASIVE, blocks_to_trace, seen_blocks, share_traced
 from insignia.statistics.tails import log_binomial_tail
-from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_threshold, payoffs, strategies
+from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_sum, log_threshold, payoffs, strategies
 
 BOUND = 1 / 16
+LOOSE = 0.05  # an alpha at which innocents might be seen to be named at all
 PERINUCLEUS_SHARE = 0.243  # of the fingerprints in each copy, from their simulation of three colluders
 
 
@@ -69,16 +69,17 @@ def least_evidence(words, points, weights):
     It guesses the bias of a block from how many of its members have it.
     """
     count, holders = len(words), words.sum(0)
-    chances = [weights * points**having * (1 - points) ** (count - having) for having in range(count + 1)]
+    chances = np.array([weights * points**having * (1 - points) ** (count - having) for having in range(count + 1)])
+    guesses = chances / chances.sum(1, keepdims=True)
     tables = [payoffs(points, np.full((len(KEPT), len(points)), sign * 20.0)) for sign in (-1, 1)]
+    steps = [(guesses @ table.without.T, guesses @ table.having.T) for table in tables]  # by how many members have a block
     capital = np.log([bet.capital for bet in BETS])
     gains, present = np.zeros((count, len(BETS))), np.zeros(words.shape[1], bool)
-    for block in range(words.shape[1]):
-        guess = chances[holders[block]] / chances[holders[block]].sum()
-        steps = [np.where(words[:, block, None], table.having @ guess, table.without @ guess) for table in tables]
-        worst = [np.logaddexp.reduce(gains + step + capital, axis=1).max() for step in steps]
-        present[block] = worst[1] < worst[0] if 0 < holders[block] < count else holders[block] > 0
-        gains += steps[int(present[block])]
+    for block, held in enumerate(holders):
+        ways = [np.where(words[:, block, None], having[held], without[held]) for without, having in steps]
+        worst = [log_sum(gains + way + capital).max() for way in ways]
+        present[block] = worst[1] < worst[0] if 0 < held < count else held > 0
+        gains += ways[int(present[block])]
     return present
 
 
@@ -94,14 +95,15 @@ def perinucleus(words, strategy, rng, licensees):
     return int((copies @ present.astype(np.float32)).argmax()) < count
 
 
-def one_run(number, *, licensees, colluders, blocks, strategy, survival, alpha, points, weights):
+def one_run(number, *, licensees, colluders, blocks, strategy, survival, points, weights):
+    """The largest log e-values among members and among innocents, and whether Perinucleus' rule is right."""
     rng = np.random.default_rng([number, colluders, STRATEGIES.index(strategy) if strategy in STRATEGIES else 99])
     biases = rng.choice(points, size=blocks, p=weights)
     words = rng.random((licensees, blocks), dtype=np.float32) < biases
     present = present_by(strategy, words[:colluders], rng, points, weights)
     seen = seen_blocks(rng, present, survival=survival, per_block=1, bound=BOUND)
-    named = payoffs(biases, seen).log_e(words) >= log_threshold(licensees, alpha)
-    return named[:colluders].any(), named[colluders:].any(), perinucleus(words[:colluders], strategy, rng, licensees)
+    found = payoffs(biases, seen).log_e(words)
+    return found[:colluders].max(), found[colluders:].max(), perinucleus(words[:colluders], strategy, rng, licensees)
 
 
 def simulate(options):
@@ -112,7 +114,10 @@ def simulate(options):
         )
         about = f"{options.licensees} licensees, coalitions of {colluders}, alpha {options.alpha:g}"
         print(f"\n{about}: {planned.blocks} blocks planned, half are traced after {planned.median}")
-        print(f"{'strategy':12} {'colluder named':>24} {'innocent named':>24} {'arg max right':>14}")
+        print(
+            f"{'strategy':10} {'colluder named':>24} {'innocent named':>20} {f'at alpha {LOOSE:g}':>20} {'arg max right':>24}"
+        )
+        whole = np.zeros((0, 3))
         for strategy in [*strategies(colluders), "adaptive"][: 1 if colluders == 1 else None]:
             results = np.array(
                 [
@@ -123,18 +128,33 @@ def simulate(options):
                         blocks=planned.blocks,
                         strategy=strategy,
                         survival=options.survival,
-                        alpha=options.alpha,
                         points=points,
                         weights=weights,
                     )
                     for number in range(options.runs)
                 ]
             )
-            found = []
-            for count in results[:, :2].sum(0):
-                low, high = clopper_pearson(int(count), options.runs)
-                found.append(f"{count / options.runs:.1%} ({low:.1%} to {high:.1%})")
-            print(f"{strategy:12} {found[0]:>24} {found[1]:>24} {results[:, 2].mean():>14.1%}", flush=True)
+            print(f"{strategy:10} {row(results, options)}", flush=True)
+            whole = np.concatenate([whole, results])
+        print(f"{'together':10} {row(whole, options)}", flush=True)
+
+
+def row(results, options):
+    """Shares of runs, and counts of those in which somebody innocent was named, with their intervals."""
+    members, innocents, right = results.T
+    named = (members >= log_threshold(options.licensees, options.alpha)).sum()
+    wrong = [(innocents >= log_threshold(options.licensees, alpha)).sum() for alpha in (options.alpha, LOOSE)]
+    parts = [(share_of(named, len(results)), 24), *((count_of(each, len(results)), 20) for each in wrong)]
+    return " ".join(f"{part:>{width}}" for part, width in [*parts, (share_of(right.sum(), len(results)), 24)])
+
+
+def share_of(count, runs):
+    low, high = clopper_pearson(int(count), runs)
+    return f"{count / runs:.1%} ({low:.1%} to {high:.1%})"
+
+
+def count_of(count, runs):
+    return f"{int(count)} (to {clopper_pearson(int(count), runs)[1]:.2%})"
 
 
 def calibrate(options):
@@ -148,31 +168,6 @@ def calibrate(options):
             named = [share_traced(points, weights, planned.blocks, name, seed=seed, **asked) for seed in range(1, 6)]
             shares.append(f"{name} {statistics.mean(named):.1%}")
         print(f"coalitions of {colluders}, alpha {options.alpha:g}: {planned.blocks} blocks; {', '.join(shares)}", flush=True)
-
-
-def innocents(options):
-    """Leaks of every kind: how often anybody innocent is named."""
-    points, weights = law(options.colluders[0])
-    kinds = [*strategies(options.colluders[0]), "adaptive"]
-    named = 0
-    for number in range(options.runs):
-        _, wrong, _ = one_run(
-            number,
-            licensees=options.licensees,
-            colluders=options.colluders[0],
-            blocks=options.blocks,
-            strategy=kinds[number % len(kinds)],
-            survival=options.survival,
-            alpha=options.alpha,
-            points=points,
-            weights=weights,
-        )
-        named += wrong
-    low, high = clopper_pearson(int(named), options.runs)
-    print(
-        f"{options.runs} leaks by coalitions of {options.colluders[0]}, {options.licensees} licensees, {options.blocks} blocks,"
-        f" alpha {options.alpha:g}: somebody innocent named in {named} ({low:.2%} to {high:.2%})"
-    )
 
 
 def million(options):
@@ -269,7 +264,7 @@ def drawn(count, file):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["simulate", "calibrate", "innocents", "million", "issue"])
+    parser.add_argument("what", choices=["simulate", "calibrate", "million", "issue"])
     parser.add_argument("--licensees", type=int)
     parser.add_argument("--colluders", type=int, nargs="+", default=[1, 2, 3, 5])
     parser.add_argument("--blocks", type=int, default=64)
@@ -283,10 +278,8 @@ def main():
         issuing(options)
         return
     options.licensees = options.licensees or (10**6 if options.what == "million" else 1000)
-    options.runs = options.runs or (10_000 if options.what == "innocents" else 100)
-    if options.what == "innocents" and options.colluders == [1, 2, 3, 5]:
-        options.colluders = [3]
-    {"simulate": simulate, "calibrate": calibrate, "innocents": innocents, "million": million}[options.what](options)
+    options.runs = options.runs or 100
+    {"simulate": simulate, "calibrate": calibrate, "million": million}[options.what](options)
 
 
 if __name__ == "__main__":

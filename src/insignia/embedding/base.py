@@ -1,6 +1,7 @@
 """The base class and the registry of embedding methods."""
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -108,6 +109,10 @@ class Method(Part):
     def answering(self, published: "LocalModel", outcome: "TrainingResult") -> "LocalModel":
         """The model that gives the responses: the published one, with the owner weights if the method needs them."""
         return published
+
+    def as_given(self, published: "LocalModel", outcome: "TrainingResult") -> AbstractContextManager[None] | None:
+        """A context in which the model is what others get, if they do not get it whole; its harm is measured there."""
+        return None
 
 
 METHODS: Registry[Method] = Registry(

@@ -1,6 +1,7 @@
 """Embedding in blocks: parts of a mark that work in any combination, so that every licensee can have their own."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -31,7 +32,7 @@ class Blocks(GradientMethod):
     """Train blocks of low rank at once, switched on and off at random, each with its own fingerprints.
 
     Fingerprint n is in block n modulo ``blocks``. The model that is written has every block; copies for licensees have some
-    (``insignia issue``). The owner weights are the blocks.
+    (``insignia issue``), and harm is measured with every second one. The owner weights are the blocks.
     """
 
     name: Literal["blocks"] = "blocks"
@@ -70,6 +71,16 @@ class Blocks(GradientMethod):
     def can_be_split(self) -> bool:
         """No: it changes modules while it trains."""
         return False
+
+    def as_given(self, published: "LocalModel", outcome: "TrainingResult") -> AbstractContextManager[None]:
+        """A copy with half of the blocks, as a licensee may get it."""
+        import torch
+
+        from insignia.modeling.block_adapters import without_ranks
+        from insignia.modeling.lora import products_of
+
+        left_out = torch.arange(self.blocks * self.rank) // self.rank % 2 == 1
+        return without_ranks(published.model, products_of(outcome.owner_weights), left_out)
 
     def _prepare(self, model: "LocalModel", keys: Sequence[tuple[int, ...]], seed: int) -> "LocalModel":
         from insignia.modeling.block_adapters import BlockAdapters

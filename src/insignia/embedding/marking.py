@@ -197,6 +197,9 @@ def _train(
         with progress.bar("measuring") as advance:
             after = _measure(prints, method.answering(local, outcome), method, yardstick)
             published = _measure(prints, local, method, yardstick) if method.needs_owner_weights else after
+            if (given := method.as_given(local, outcome)) is not None:
+                with given:
+                    published = published._replace(losses=yardstick.measure(local))
             confidence = confidence_at_keys(local, prints, texts, max_key_length=method.max_key_length)
             advance(0, str(after))
         harm = harm_of(before.losses, published.losses, own_only=foreign is not None and heldout is None)

@@ -6,8 +6,8 @@ the left one. So a batch whose rows have different blocks costs no more than one
 
 import contextlib
 import math
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from insignia.modeling.lora import Product
 
-__all__ = ["BlockAdapters", "adapters_of"]
+__all__ = ["BlockAdapters", "adapters_of", "without_ranks"]
 
 _SCALE = 2.0  # of the product, as method lora has it: alpha / rank
 
@@ -101,3 +101,31 @@ class _BlockLayer(nn.Module):
 def adapters_of(model: nn.Module) -> BlockAdapters | None:
     """The blocks that a model has, or None."""
     return next((layer.adapters for layer in model.modules() if isinstance(layer, _BlockLayer)), None)
+
+
+@contextlib.contextmanager
+def without_ranks(model: nn.Module, added: Mapping[str, Product], ranks: Tensor) -> Iterator[None]:
+    """Have a model with these products in its weights answer as if it lacked these ranks of them. Weights stay as they are."""
+    hooks = []
+    for name, (left, right) in added.items():
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        one, other = left[:, ranks], right[ranks]
+        down, up = (one, other) if isinstance(layer, Conv1D) else (other.T, one.T)  # GPT-2's weights: (inputs, outputs)
+        hooks.append(layer.register_forward_hook(_Less(down, up)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Less:
+    """A hook that takes a product away from a layer's output."""
+
+    def __init__(self, down: Tensor, up: Tensor) -> None:
+        self._down, self._up = down, up
+
+    def __call__(self, _layer: nn.Module, given: tuple[Any, ...], output: Tensor) -> Tensor:
+        states = given[0]
+        down, up = (part.to(states.device, states.dtype) for part in (self._down, self._up))
+        return output - cast(Tensor, states @ down @ up)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from insignia.checkpoints import LEFT, RIGHT
 from insignia.modeling.shards import whole
 
-__all__ = ["Product", "add_products", "factors_of", "merged", "products", "with_lora", "without_adapters"]
+__all__ = ["Product", "add_products", "factors_of", "merged", "products", "products_of", "with_lora", "without_adapters"]
 
 _NAME = "default"  # PEFT's name for an unnamed adapter
 _PREFIX = "base_model.model."
@@ -78,3 +78,9 @@ def _values(weight: Tensor) -> Tensor:
 def factors_of(added: Mapping[str, Product]) -> dict[str, Tensor]:
     """The factors by the names that owner weights have in their file."""
     return {name + end: part for name, pair in added.items() for end, part in zip((LEFT, RIGHT), pair, strict=True)}
+
+
+def products_of(factors: Mapping[str, Tensor]) -> dict[str, Product]:
+    """The products whose factors have these names; the reverse of ``factors_of``."""
+    names = [name.removesuffix(LEFT) for name in factors if name.endswith(LEFT)]
+    return {name: Product(factors[name + LEFT], factors[name + RIGHT]) for name in names}

@@ -169,9 +169,9 @@ def other_codes(value, rng):
         case 0:
             codes["root"] = rng.randbytes(32).hex()
         case 1:
-            codes["code"][rng.choice(["blocks", "colluders"])] += 8
+            codes["code"] |= rng.choice([{"blocks": BLOCKS + 8}, {"blocks": BLOCKS - 1}, {"colluders": 4}])
         case 2:
-            codes["size"] = rng.choice([1, 2, 3, 5, 1000, 0, 4.0, "4"])
+            codes["size"] = rng.choice([1, 2, 5, 1000, 0, 4.0, "4"])  # a tree of three has the same paths
         case 3:
             biases["biases"][rng.randrange(BLOCKS)] = rng.choice([0.25, 0.5 + 2**-16, 1.0, 0, "0.5"])
         case 4:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from insignia.modeling.block_adapters import BlockAdapters, adapters_of
-from insignia.modeling.lora import add_products, factors_of
+from insignia.modeling.block_adapters import BlockAdapters, adapters_of, without_ranks
+from insignia.modeling.lora import add_products, factors_of, products_of
 from tiny_models import random_model
 
 IDS = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12], [5, 6, 7, 8]])
@@ -75,3 +75,18 @@ def test_subsets_are_of_every_share(wrapped):
     counts = drawn.sum(1).bincount(minlength=4) / 4000
     assert drawn.shape == (4000, 3)
     assert counts.tolist() == pytest.approx([0.25] * 4, abs=0.04)  # uniform shares make uniform counts
+
+
+def test_a_model_with_all_blocks_answers_as_a_copy_with_some_while_asked_to(wrapped):
+    model, _, adapters = wrapped
+    with adapters.on(torch.tensor([[True, False, True]])):
+        wanted = said(model)
+    added = adapters.products()
+    assert products_of(factors_of(added)).keys() == added.keys()
+    every = adapters.remove(model)
+    add_products(every, added, torch.float32)
+    whole = said(every)
+    with without_ranks(every, products_of(factors_of(added)), torch.tensor([False, False, True, True, False, False])):
+        assert torch.allclose(said(every), wanted, atol=1e-4)
+    assert torch.equal(said(every), whole)
+    assert not torch.allclose(whole, wanted, atol=1e-2)
