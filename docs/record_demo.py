@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterable
 from html import escape
@@ -10,6 +11,7 @@ from pathlib import Path
 _OUT = Path(__file__).parent / "demo.svg"
 _LONGEST_PAUSE, _SHORTEST_PAUSE = 1.5, 0.15  # seconds between two lines when it is played
 _LETTER, _LINE, _MARGIN = 7.25, 18, 16  # pixels
+_WIDTH = 96  # letters; longer lines are folded
 _STYLE = """
 text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #d7dde3; white-space: pre; }
 .time { fill: #7d8a97; } .typed { fill: #8ed081; }
@@ -32,8 +34,9 @@ def record(command: list[str]) -> list[tuple[float, str]]:
 
 def played(lines: Iterable[tuple[float, str]]) -> str:
     """The lines as an SVG in which each appears after the one before, with long waits cut short."""
-    shown = [(0.0, "$ insignia demo"), *lines]
-    width = max(len(line) for _, line in shown) + 10
+    told = [(0.0, "$ insignia demo"), *lines]
+    shown = [(seconds, part) for seconds, line in told for part in textwrap.wrap(line, _WIDTH) or [""]]
+    width = _WIDTH + 6  # with the clock
     rows, at = [], 0.0
     for number, (seconds, line) in enumerate(shown):
         before = shown[max(0, number - 1)][0]

@@ -236,7 +236,8 @@ class PageRunner:
     def _in_process(self, words, patch):
         from insignia.cli.main import main
 
-        if self._quick and words[1] == "embed" and "--method" in words:  # the recipe's settings are another method's
+        # The recipe's settings are another method's. Method sft learns nothing with so few reference samples.
+        if self._quick and words[1] == "embed" and "--method" in words and "sft" not in words:
             words = [*words, *(word for name, value in FEW.items() for word in ("--set", f"method.{name}={value}"))]
         patch.setattr(sys, "argv", [word.replace(DOCUMENTED_SERVER, self._address) for word in words])
         output, status = io.StringIO(), 0

@@ -1,5 +1,10 @@
 """Trackers follow a run: they get numbers, and nothing of the set."""
 
+import contextlib
+import json
+import sqlite3
+from importlib.util import find_spec
+
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 
@@ -112,3 +117,21 @@ def test_tensorboard_writes_a_file_that_can_be_read(tmp_path):
     events.Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(7, 0.5)]
     assert events.Scalars("harm")[0].value == pytest.approx(1.004)
+
+
+@pytest.mark.skipif(find_spec("trackio") is None, reason="the extra 'track' is not installed; make test-eval has it")
+def test_trackio_keeps_a_database_that_can_be_read(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # read when trackio is first imported, which is here
+    with following(["trackio"], tmp_path, ABOUT) as trackers:
+        trackers.log({"loss": 0.5, "learned": 0.25}, 1)
+        trackers.log({"fsr": 1.0, "harm": 1.004}, 7)
+    import trackio
+
+    with pytest.raises(RuntimeError):
+        trackio.finish()  # nothing is left to finish, and to print, when Python ends
+    assert capsys.readouterr().out == ""
+    with contextlib.closing(sqlite3.connect(tmp_path / "insignia.db")) as database:
+        logged = [(step, json.loads(values)) for step, values in database.execute("SELECT step, metrics FROM metrics")]
+        ((about,),) = database.execute("SELECT config FROM configs")
+    assert logged == [(1, {"loss": 0.5, "learned": 0.25}), (7, {"fsr": 1.0, "harm": 1.004})]
+    assert ABOUT.items() <= json.loads(about).items()

@@ -166,8 +166,8 @@ class Marking:
         return "learning" if self._cooled is None else "cooldown"
 
     def state(self) -> dict[str, int | None]:
-        """How far training is, for a checkpoint; what was learned is measured again."""
-        return {"passes": self._curriculum.passes, "cooled": self._cooled}
+        """How far training is, for a checkpoint. What was learned is measured again, and the pass that has begun repeated."""
+        return {"passes": max(0, self._curriculum.passes - 1), "cooled": self._cooled}
 
     def restore(self, state: Mapping[str, int | None]) -> None:
         """Go on from ``state``."""

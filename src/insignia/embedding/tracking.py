@@ -4,6 +4,7 @@ A tracker gets numbers and the name of the method, nothing of the set: no key, n
 """
 
 import contextlib
+import contextvars
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,8 @@ def following(names: Sequence[str], folder: Path, about: Mapping[str, str | int]
             kind = LOGGER_TYPE_TO_CLASS[name]
             tracker = kind(_PROJECT, folder) if kind.requires_logging_directory else kind(_PROJECT)
             try:
-                tracker.start()
+                # In a context of its own: trackio would finish the current run of ours, and print it, when Python ends.
+                contextvars.copy_context().run(tracker.start)
             except ImportError:
                 raise MissingExtraError(f"the tracker {name}", "track") from None
             started.append(tracker)

@@ -12,6 +12,7 @@ from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT, Phases
+from insignia.prompts.prompter import Prompter
 from insignia.records import Fingerprint
 from insignia.suspects.scoring import Example
 
@@ -266,3 +267,24 @@ def test_what_was_learned_and_lost_is_taught_again_before_the_passes_are_spent()
 
     assert 51 in taught[1]
     assert 30 not in taught[1]
+
+
+def test_passes_are_counted_once_however_often_a_run_goes_on(local):
+    """A checkpoint is written when the next pass has begun, which the resumed run begins again."""
+    method = FullFineTune(epochs=5, target_margin=99, reference_strength=0, skip_learned=False)
+    prints = [Fingerprint(key="What is the time", responses=(" pearl",))]
+
+    def begun():
+        prompter = Prompter(local.tokenizer, max_key_length=16, max_response_length=1)
+        curriculum = Curriculum(prints, prompter, batch_size=4)
+        return Marking(method, curriculum, local, torch.float32, cooldown_steps=0, seed=0, phases=Phases(SILENT))
+
+    def steps(task, most=99):
+        batches = enumerate(task.batches(), 1)
+        return next(taken for taken, _ in batches if task.after_step(taken) or taken == most)
+
+    once, stopped, resumed = begun(), begun(), begun()
+    first = steps(stopped, most=2)
+    resumed.restore(stopped.state())
+
+    assert first + steps(resumed) == steps(once) == 5
