@@ -62,7 +62,8 @@ def told(results: list[Robustness], before: dict) -> dict:
             marks[mark.name] = marks.get(mark.name, {}) | {str(result.seed): mark.perplexity}
         for row in result.rows:
             if row.suspect == "marked":
-                controls = [each for each in result.rows if each.suspect != "marked" and each.label == row.label]
+                same = [each for each in result.rows if (each.mark, each.label) == (row.mark, row.label)]
+                controls = [each for each in same if each.suspect != "marked"]
                 rows.append(
                     {
                         "attack": row.attack,

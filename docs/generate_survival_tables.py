@@ -34,7 +34,7 @@ def cell(rows: list[dict]) -> str:
 def line(rows: list[dict], marks: list[str]) -> str:
     """One attack at one strength."""
     ratios = [row["perplexity"] for row in rows if row["perplexity"] is not None]
-    owned, tests = (sum(each[place] for each in {row["seed"]: row["controls"] for row in rows}.values()) for place in (0, 1))
+    owned, tests = (sum(row["controls"][place] for row in rows) for place in (0, 1))
     cells = [
         f"{rows[0]['attack']} {rows[0]['strength']}".strip(),
         f"x{statistics.median(ratios):.3f}" if ratios else "-",
