@@ -109,7 +109,7 @@ def test_a_mistake_gets_one_line_that_says_what_to_do(insignia, here, command, t
     ("command", "told"),
     [
         ("verify", "Missing argument 'prints'"),
-        ("check prints.json", "Missing option '--model'"),
+        ("commit prints.json", "Missing option '--model'"),
         ("vector starter marked", "Missing option '--output'"),
         ("verfy prints.json", "Did you mean 'verify'"),
         ("list stategies", "Did you mean 'strategies'"),
