@@ -1,4 +1,4 @@
-# The developer's verbs. Continuous integration runs test, test-server and test-slow; nothing but pip uses the network.
+# The developer's verbs. The forge's workflow runs test, test-server and test-slow; nothing but pip uses the network.
 
 PYTHON ?= python3
 VENV := .venv
