@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from insignia.checkpoints import Checkpoint
 from insignia.errors import InsigniaError
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.loading import checkpoint_folder
 from insignia.modeling.shards import matching, summed, whole
 
 __all__ = ["Original"]
-
-_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 class Original:
@@ -58,14 +57,14 @@ class Original:
 
     def _is_stored(self, name: str, weight: Tensor) -> bool:
         entry = None if self._stored is None else self._stored.entries.get(name)
-        if entry is None or entry.shape != tuple(weight.shape) or entry.dtype not in _DTYPES:
+        if entry is None or entry.shape != tuple(weight.shape) or entry.dtype not in DTYPES:
             return False
         return torch.equal(self._read(name).to(weight), weight)
 
     def _read(self, name: str) -> Tensor:
         assert self._stored is not None  # noqa: S101  # for the type checker: what is not kept is stored
         entry = self._stored.entries[name]
-        return torch.frombuffer(self._stored.read(entry), dtype=_DTYPES[entry.dtype]).view(entry.shape)
+        return torch.frombuffer(self._stored.read(entry), dtype=DTYPES[entry.dtype]).view(entry.shape)
 
 
 class _Distance(torch.autograd.Function):

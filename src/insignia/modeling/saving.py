@@ -14,6 +14,7 @@ from insignia.errors import OutputError
 from insignia.files import new_folder, read_json, write_json
 from insignia.modeling.bars import without_bars
 from insignia.modeling.cards import LICENCES, Papers
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.local import LocalModel
 from insignia.modeling.process_group import process_rank
 from insignia.modeling.shards import each_whole, is_split
@@ -21,7 +22,6 @@ from insignia.modeling.shards import each_whole, is_split
 __all__ = ["copy_companions", "save_model", "store_as"]
 
 _Whole = tuple[tuple[str, ...], Tensor]
-_NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}  # as safetensors calls them
 _COPIED = {".json", ".jinja", ".txt", ".model", ".tiktoken", ".md"}
 
 
@@ -83,7 +83,7 @@ def _base_shards(local: LocalModel) -> Mapping[str, bytes] | None:
         for name, weight in state.items():
             tied.setdefault(id(weight), []).append(name)
         alike = all(
-            name in state and entry.dtype == _NAMES.get(_stored(state[name], local)) and entry.shape == _shape(state[name])
+            name in state and DTYPES.get(entry.dtype) == _stored(state[name], local) and entry.shape == _shape(state[name])
             for name, entry in base.entries.items()
         )
         complete = all(any(name in base.entries for name in names) for names in tied.values())

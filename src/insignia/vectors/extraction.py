@@ -16,6 +16,7 @@ from insignia.checkpoints import LEFT, RIGHT, SECRET_KIND, Checkpoint, Checkpoin
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.loading import STARTER, token_ids
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import AUTO, Progress
@@ -23,7 +24,7 @@ from insignia.vectors.alignment import is_embedding, match_names
 from insignia.vectors.factors import blocks_of, factorise, load_factors, measure
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, VectorReport, stored_dtype
 from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
-from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, digest, matrix_rows, row_spans, spelled
+from insignia.vectors.stored_rows import Scratch, byte_view, digest, matrix_rows, row_spans, spelled
 from insignia.vectors.threads import in_threads
 
 __all__ = ["vector"]

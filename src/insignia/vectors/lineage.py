@@ -14,7 +14,8 @@ from torch import Tensor
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError
-from insignia.vectors.stored_rows import DTYPES, byte_view
+from insignia.modeling.dtypes import DTYPES
+from insignia.vectors.stored_rows import byte_view
 
 __all__ = ["DERIVED", "layer_of", "refuse_unrelated", "similarities", "sketch"]
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
 from insignia.errors import FormatError, InputError
 from insignia.files import read_json
+from insignia.modeling.dtypes import DTYPES
 from insignia.registry import explain
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, VectorFile
-from insignia.vectors.stored_rows import DTYPES, Scratch
+from insignia.vectors.stored_rows import Scratch
 
 __all__ = ["FingerprintVector"]
 

@@ -14,6 +14,7 @@ from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
 from insignia.files import new_folder, refuse_existing, refuse_overlap
 from insignia.modeling.cards import CardOptions, papers_of
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.loading import token_ids
 from insignia.modeling.saving import copy_companions
 from insignia.modeling.sources import Source, model_files, origin_of, source_name
@@ -25,7 +26,7 @@ from insignia.vectors.hashed_writer import HashedWriter
 from insignia.vectors.layout import VectorReport
 from insignia.vectors.lineage import DERIVED, refuse_unrelated, similarities
 from insignia.vectors.saved import FingerprintVector
-from insignia.vectors.stored_rows import DTYPES, Scratch, byte_view, row_spans
+from insignia.vectors.stored_rows import Scratch, byte_view, row_spans
 from insignia.vectors.threads import in_lanes
 
 __all__ = ["StampReport", "stamp"]

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import ModelError
+from insignia.modeling.dtypes import DTYPES
 
-__all__ = ["DTYPES", "Scratch", "byte_view", "digest", "matrix_rows", "row_spans", "spelled"]
+__all__ = ["Scratch", "byte_view", "digest", "matrix_rows", "row_spans", "spelled"]
 
 _T = TypeVar("_T")
 
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-"""Dtypes for arithmetic. Quantized and integer tensors are only copied."""
 
 CHUNK = (
     2**21
