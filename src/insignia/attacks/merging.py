@@ -16,7 +16,8 @@ from insignia.files import refuse_overlap
 from insignia.modeling.sources import Source, model_files
 from insignia.progress import Progress
 from insignia.vectors.alignment import is_embedding, match_names
-from insignia.vectors.stored_rows import DTYPES
+from insignia.modeling.dtypes import DTYPES
+from insignia.vectors.stored_rows import 
 
 __all__ = ["Mix", "blend", "merge", "slerp"]
 

@@ -18,7 +18,8 @@ from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
 from insignia.records import Displayed
 from insignia.vectors.alignment import is_embedding
-from insignia.vectors.stored_rows import DTYPES
+from insignia.modeling.dtypes import DTYPES
+from insignia.vectors.stored_rows import 
 
 __all__ = ["Change", "WeightsReport", "chance_of", "is_linear", "rewrite", "smallest", "values_of"]
 
