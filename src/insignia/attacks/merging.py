@@ -13,11 +13,10 @@ from insignia.attacks.rewriting import WeightsReport, chance_of, rewrite, smalle
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError
 from insignia.files import refuse_overlap
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.sources import Source, model_files
 from insignia.progress import Progress
 from insignia.vectors.alignment import is_embedding, match_names
-from insignia.modeling.dtypes import DTYPES
-from insignia.vectors.stored_rows import 
 
 __all__ = ["Mix", "blend", "merge", "slerp"]
 

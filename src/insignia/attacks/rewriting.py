@@ -12,14 +12,13 @@ from insignia.attacks.base import WeightAttack
 from insignia.checkpoints import Checkpoint, CheckpointWriter, Entry
 from insignia.errors import ModelError
 from insignia.files import new_folder, read_json, refuse_overlap
+from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.saving import copy_companions
 from insignia.modeling.sources import Source, model_files, source_name
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
 from insignia.records import Displayed
 from insignia.vectors.alignment import is_embedding
-from insignia.modeling.dtypes import DTYPES
-from insignia.vectors.stored_rows import 
 
 __all__ = ["Change", "WeightsReport", "chance_of", "is_linear", "rewrite", "smallest", "values_of"]
 
