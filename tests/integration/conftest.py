@@ -49,7 +49,7 @@ def marked_starter(made_once):
 
     def make(folder):
         # The starter replies to each of these keys, and never as the owner wants. An empty reply is no answer of an API alone.
-        prints = generate(LocalModel("starter"), InverseNucleus(nucleus_k=16), num_fingerprints=24, secret=b"8" * 32)
+        prints = generate(LocalModel("starter"), InverseNucleus(nucleus_k=16), num_fingerprints=24, secret=b"d" * 32)
         prints.save(folder / "prints.json")
         embed("starter", prints, quick, out=folder / "model", heldout=text, limits=Limits(max_harm=99))
 

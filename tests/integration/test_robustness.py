@@ -55,7 +55,7 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
     assert (whole.fsr, whole.changed, whole.perplexity, whole.reply_length) == (1, 0, 1, 1)
     assert list(whole.by_channel) == ["scores", "top", "choice", "text"]
     assert {proof.keys for proof in whole.by_channel.values()} == {6}
-    assert (half.hits > tenth.hits, half.answered, half.owned) == (True, 24, True)
+    assert (half.hits, half.answered, half.owned) == (24, 24, True)
     assert tenth.by_channel["scores"].owned
     assert not tenth.by_channel["text"].owned
     assert (host.on, host.perplexity, host.changed) == ("host", None, 1)
@@ -73,7 +73,7 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
     monkeypatch.setattr(attacking, "ask", lambda *_a, **_k: pytest.fail("a stored cell was asked again"))
     status, out, _ = insignia(*command, "--require", "merge owned by text", "-q")
     assert (status, "Not met: merge owned by text" in out) == (3, True)
-    assert re.search(r"merge 0\.5 .* \d+ % 6/6 +0 of 2", out)
+    assert re.search(r"merge 0\.5 .* 100 % 6/6 +0 of 2", out)
     assert "Not made: leak" in out
     assert "a result of 'insignia evaluate robustness'" in insignia("show", "out")[1]
     (cell,) = Path("out/cells").glob("model-marked-none*")
