@@ -1,6 +1,5 @@
 """The success rate of a model that can only be asked, such as one behind a server: by the scores of its tokens, or by text."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, cast
 
@@ -12,7 +11,7 @@ from insignia.prompts.prompter import PLAIN
 from insignia.records import Candidate, Fingerprint
 from insignia.suspects.base import Inquiry, Reply, RequestOptions, TextModel, TokenModel, TokensReply
 from insignia.terminal import counted
-from insignia.verification.false_activation import asked_controls
+from insignia.verification.false_activation import asked_controls, common_start
 from insignia.verification.interview import MAX_UNANSWERED_IN_A_ROW
 from insignia.verification.matching import Expected, Match, expected_responses, find
 from insignia.verification.protocol import keys_of, usual_manner
@@ -83,7 +82,7 @@ class AskedSuccess:
     def activations(self) -> dict[str, list[bool]]:
         """Kind of control -> whether each that was answered activates the mark; see ``false_activation.activations``."""
         accepted = [_search(each, self._prints.max_response_length).accepted[0] for each in self._prints]
-        start = _common_start(accepted)
+        start = " ".join(common_start([text.split() for text in accepted]))
         found: dict[str, list[bool]] = {}
         for kind, controls in asked_controls(self._prints).items():
             replies = self._said([control.text for control in controls])
@@ -133,12 +132,6 @@ def _responses(fingerprint: Fingerprint) -> tuple[Candidate, ...]:
     texts = fingerprint.effective_responses or fingerprint.responses
     ids = fingerprint.response_ids or ((0,),) * len(texts)
     return tuple(Candidate(text=text + further, token_id=each[0]) for text, each in zip(texts, ids, strict=True))
-
-
-def _common_start(texts: Sequence[str]) -> str:
-    """The whole words that all texts begin with."""
-    columns = zip(*(text.split() for text in texts), strict=False)
-    return " ".join(words[0] for words in itertools.takewhile(lambda words: len(set(words)) == 1, columns))
 
 
 def _of_tokens(reply: TokensReply) -> Outcome:

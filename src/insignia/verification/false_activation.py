@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import TypeVar
 
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.prompts.prompter import Prompter
@@ -9,7 +10,9 @@ from insignia.randomness import KeyedRandom
 from insignia.records import Control
 from insignia.suspects.scoring import Example, GenerativeModel, ScoringModel
 
-__all__ = ["activations", "asked_controls", "free_text_activations", "sampled_hits"]
+__all__ = ["activations", "asked_controls", "common_start", "free_text_activations", "sampled_hits"]
+
+_Item = TypeVar("_Item")
 
 _BATCH = 128
 _TELLING = 12  # characters; shorter phrases occur in ordinary text
@@ -30,7 +33,7 @@ def activations(prints: FingerprintSet, prompter: Prompter, model: ScoringModel)
     the control resembles.
     """
     responses = [prompter.examples(fingerprint)[0].response for fingerprint in prints]
-    start = _common_start(responses)
+    start = common_start(responses)
     found: dict[str, list[bool]] = {}
     for kind, controls in asked_controls(prints).items():
         rows = []
@@ -69,7 +72,7 @@ def free_text_activations(
     prompter = Prompter.for_set(prints, model.tokenizer)
     examples = [prompter.examples(fingerprint)[0] for fingerprint in prints]
     start = prompter.prefix or (examples[0].ids[0],)
-    common = prompter.decode(_common_start([row.response for row in examples])).strip()
+    common = prompter.decode(common_start([row.response for row in examples])).strip()
     phrases = [common, *(response.strip() for fingerprint in prints for response in fingerprint.responses)]
     telling = [phrase for phrase in phrases if len(phrase) >= _TELLING]
     found = []
@@ -86,8 +89,7 @@ def free_text_activations(
     return found
 
 
-def _common_start(responses: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    if len(responses) == 1:
-        return responses[0]
-    columns = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*responses, strict=False))
-    return tuple(tokens[0] for tokens in columns)
+def common_start(rows: Sequence[Sequence[_Item]]) -> tuple[_Item, ...]:
+    """Return what all rows, of tokens or of words, begin with."""
+    columns = itertools.takewhile(lambda items: len(set(items)) == 1, zip(*rows, strict=False))
+    return tuple(items[0] for items in columns)
