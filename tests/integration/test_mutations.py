@@ -23,6 +23,7 @@ from insignia.files import canonical
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.suspects.base import Alternative, Reply
 from insignia.verification.protocol import rules_for
+from two_audits import accepts
 
 USUAL, MANY = 200, 1000  # changes by default, and with -m slow
 STRANGER = drawn(secret=b"t" * 32)
@@ -236,14 +237,6 @@ CHANGES = (
     impossible_rules,
     edited_controls,
 )
-
-
-def accepts(check, rejection, content):
-    try:
-        check(content)
-    except rejection:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from insignia.licensing.accusation import audit_accusation
 from insignia.licensing.codes import bias_law
 from insignia.statistics.tracing import KEPT, log_ratio, log_ratio_of_gain, payoffs
 from insignia.suspects.base import Alternative, Reply
+from two_audits import accepts
 
 USUAL, MANY = 36, 600  # changes by default, and with -m slow
 OWNER, STRANGER = chained(2 * BLOCKS), drawn(secret=b"t" * 32)
@@ -217,14 +218,6 @@ CHANGES = (
     impossible_rules,
     other_controls,
 )
-
-
-def accepts(check, rejection, content):
-    try:
-        check(content)
-    except rejection:
-        return False
-    return True
 
 
 @pytest.mark.parametrize(
