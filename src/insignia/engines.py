@@ -44,7 +44,8 @@ class Engine:
         self.deepspeed: dict[str, Any] | None = None if deepspeed is None else _configuration(deepspeed)
         """DeepSpeed's configuration, if a file was given."""
         with_deepspeed = deepspeed is not None or _is_set("ACCELERATE_USE_DEEPSPEED")
-        if resolve_device(device).type == "cpu":  # else DeepSpeed says so, which accelerate loads in any run if it is there
+        # accelerate imports DeepSpeed where it is installed, and DeepSpeed prints that it found no accelerator.
+        if resolve_device(device).type == "cpu":
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
         if with_deepspeed:
             _refuse_deepspeed_without_launcher()
@@ -54,7 +55,7 @@ class Engine:
         self.state = processes(device)
         self._plugin: Any = None
         if with_deepspeed:
-            with _news_to_stderr():
+            with _prints_to_stderr():
                 self._plugin = self._deepspeed_plugin()
         self._serving: Any = None  # DeepSpeed's engine of a split model that is not trained yet
 
@@ -95,7 +96,7 @@ class Engine:
             zero = self._plugin.deepspeed_config["zero_optimization"]
             kept = {"stage": 3} | {name: zero[name] for name in ("offload_param",) if name in zero}
             plain = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": kept}  # neither gradients nor an optimizer
-            with _news_to_stderr():
+            with _prints_to_stderr():
                 self._serving, *_ = deepspeed.initialize(model=model, config=plain)
         refuse_bidirectional(model, name)
 
@@ -122,7 +123,7 @@ class Engine:
             stack.enter_context(warnings.catch_warnings())
             if self._plugin is not None:  # DeepSpeed 0.19 calls collectives by names that torch 2.13 is about to drop
                 warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*is deprecated", category=FutureWarning)
-                stack.enter_context(_news_to_stderr())
+                stack.enter_context(_prints_to_stderr())
             yield
 
     def _fsdp_plugin(self, accelerator: Accelerator) -> Any:
@@ -140,7 +141,7 @@ class Engine:
         from accelerate.utils import DeepSpeedPlugin  # noqa: PLC0415  needs DeepSpeed
 
         if torch.distributed.is_initialized():
-            deepspeed.init_distributed(auto_mpi_discovery=False)  # now, while what it prints is led away
+            deepspeed.init_distributed(auto_mpi_discovery=False)  # now, while standard output is redirected
         plugin = DeepSpeedPlugin(hf_ds_config=self.deepspeed) if self.deepspeed is not None else DeepSpeedPlugin()
         if plugin.zero_stage == 3:
             plugin.set_deepspeed_weakref()  # transformers splits the weights as it loads them
@@ -169,14 +170,14 @@ def _refuse_deepspeed_without_launcher() -> None:
         )
 
 
-def _news_to_stderr() -> contextlib.AbstractContextManager[Any]:
-    """Lead away what DeepSpeed prints, such as what it has built: standard output is for results."""
+def _prints_to_stderr() -> contextlib.AbstractContextManager[Any]:
+    """Send what DeepSpeed prints, such as what it has built, to standard error: standard output is for results."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
 def _quiet_deepspeed() -> None:
-    """Keep DeepSpeed's news off standard output, which is for results."""
-    with _news_to_stderr():
+    """Send DeepSpeed's log to standard error, too."""
+    with _prints_to_stderr():
         from deepspeed.utils import logger  # noqa: PLC0415  an extra
 
     for handler in logger.handlers:

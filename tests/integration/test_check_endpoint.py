@@ -85,7 +85,7 @@ def test_what_text_does_not_tell_is_said_in_one_line(insignia, served, marked_st
     asked = ["check", marked_starter.prints, "--num-fingerprints", 2, "--details", "-q"]
     _, out, _ = insignia(*asked, "--endpoint", served["scores"], "--name", "mine", "--own-server", "--channel", "text")
 
-    assert "mine was asked for text: what it does not tell is ranks, log-probabilities and the response tokens right." in out
+    assert "mine was asked for text, which tells neither ranks nor log-probabilities nor single tokens." in out
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ def _share(value: float | None) -> str:
 def _how_asked(report: CheckReport, name: str) -> list[str]:
     """What a server was asked for, and what it does not tell."""
     if report.by == "text":
-        return [f"{name} was asked for text: what it does not tell is ranks, log-probabilities and the response tokens right."]
+        return [f"{name} was asked for text, which tells neither ranks nor log-probabilities nor single tokens."]
     if report.by == "scores" and any(each.rank is None for each in report.fingerprints):
-        return [f"{name} was asked for the scores of its tokens: it does not tell every rank."]
+        return [f"{name} was asked for the scores of its tokens and does not tell every rank."]
     return []
 
 
