@@ -1,6 +1,7 @@
 """How a model that is split over processes is written; here one process stands for all."""
 
 import json
+import weakref
 
 import pytest
 import torch
@@ -77,3 +78,19 @@ def test_every_weight_is_gathered_where_nothing_can_be_written(base, split, tmp_
         saving.save_model(trained(base), tmp_path / "out")
 
     assert {name for names in split for name in names} >= tensors_in(base).keys()
+
+
+def test_two_weights_are_in_memory_at_most(base, split, monkeypatch, tmp_path):
+    each, met, most = saving.each_whole, [], []
+
+    def watched(*arguments):
+        for names, values in each(*arguments):
+            met.append(weakref.ref(values))
+            most.append(sum(one() is not None for one in met))
+            yield names, values
+
+    monkeypatch.setattr(saving, "each_whole", watched)
+    saving.save_model(trained(base), tmp_path / "parts")
+
+    assert len(met) > 10
+    assert max(most) == 2
