@@ -181,6 +181,7 @@ def test_proving_ownership_runs_as_printed(run_page):
     assert statuses == [(verb, 0) for verb in verbs]
 
 
+@pytest.mark.slow
 def test_publishing_runs_as_printed(run_page):
     statuses = run_page("docs/how-to/publish-a-marked-model.md")
 

@@ -249,6 +249,10 @@ def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, tiny, 
     assert out.is_dir()
     assert not work.exists()
 
+    once = tmp_path / "once"
+    assert insignia(*arguments[:4], "-o", once, *arguments[6:])[0] == 0
+    assert (once / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
 
 @pytest.mark.slow
 def test_two_processes_learn_the_same_and_one_writes(insignia, tiny, tmp_path):

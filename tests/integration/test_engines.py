@@ -148,8 +148,7 @@ def test_a_run_that_is_killed_goes_on_under_every_engine(place, alone, engine):
         run.kill()
         run.communicate()
     reported = finished(start(place, engine, name, *options, "--resume"))
-    assert reported["steps"] == report["steps"]
-    assert tensors_in(place / name).keys() == expected.keys()
+    assert_same(place, (expected, report), place / name, reported)
 
 
 @pytest.mark.slow

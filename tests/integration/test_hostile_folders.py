@@ -1,9 +1,8 @@
 """Model folders that want to harm whoever looks at them: each ends in one line, soon, and none of their code runs."""
 
+import io
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -86,7 +85,7 @@ def ran(folder):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_folder_is_one_line(insignia, folder, prints, monkeypatch, name):
-    monkeypatch.setattr(sys, "stdin", None)  # whoever asks for consent fails
+    monkeypatch.setattr("sys.stdin", None)  # whoever asks for consent fails
     HOSTILE[name](folder)
     form = ["--prompt-form", "chat", "--max-queries", 1, "--null", "0.5", "-q"] if "template" in name else []
     started = quiet_seconds()
@@ -108,15 +107,14 @@ def test_a_folder_of_wrong_types_is_no_gguf_file(insignia, folder, tmp_path, cha
     assert not (tmp_path / "out.gguf").exists()
 
 
-def test_code_of_a_folder_never_runs_whatever_standard_input_says(folder, prints):
+def test_code_of_a_folder_never_runs_whatever_standard_input_says(insignia, folder, prints, monkeypatch):
     config(model_type="evil", auto_map=AUTO_MAP)(folder)
-    yes = subprocess.run(
-        [sys.executable, "-m", "insignia", "check", str(prints), "--model", str(folder)],
-        input="y\n" * 1000, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (yes.returncode, yes.stdout) == (1, "")
-    assert "it needs its own code (auto_map)" in yes.stderr
-    assert yes.stderr.count("\n") == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 1000))
+    status, out, err = insignia("check", prints, "--model", folder)
+
+    assert (status, out) == (1, "")
+    assert "it needs its own code (auto_map)" in err
+    assert err.count("\n") == 1
     assert not ran(folder)
 
 

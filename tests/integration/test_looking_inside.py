@@ -5,6 +5,7 @@ import json
 import pytest
 
 import insignia as package
+from age_files import locked
 from drawn_prints import drawn, knowing
 from insignia.keyring import ledger
 from insignia.starter import model_folder
@@ -37,8 +38,8 @@ def test_a_set_is_shown_with_what_is_spent_and_what_it_can_prove(insignia, print
 
 
 def test_a_locked_set_is_shown_to_who_can_open_it(insignia, prints, tmp_path, monkeypatch):
-    monkeypatch.setenv("INSIGNIA_PASSPHRASE", "five random words are good")
-    assert insignia("lock", tmp_path / "prints.json", "-o", tmp_path / "prints.age")[0] == 0
+    monkeypatch.setenv("INSIGNIA_PASSPHRASE", "five random words")
+    (tmp_path / "prints.age").write_bytes(locked((tmp_path / "prints.json").read_bytes(), "five random words"))
     found = json.loads(insignia("show", tmp_path / "prints.age", "--json")[1])
     assert (found["locked"], found["fingerprints"]) == (True, 64)
 

@@ -45,6 +45,7 @@ def page(tmp_path, monkeypatch):
     return text
 
 
+@pytest.mark.slow
 def test_a_strategy_a_method_a_null_and_a_report_format_of_plug_ins_go_the_whole_way(page, monkeypatch, made_once):
     results = PageRunner(monkeypatch, made_once, quick=True).run(PAGE)
 

@@ -82,6 +82,9 @@ class Method(Part):
         are in the result.
         """
 
+    def require(self, prints: FingerprintSet) -> None:
+        """Raise InputError if the method cannot embed such a set. Called before a model is loaded."""
+
     @property
     def can_be_split(self) -> bool:
         """Whether the model can be trained while each process holds a part of the weights (FSDP, ZeRO stage 3)."""

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from insignia.embedding.base import Session
 from insignia.embedding.gradient import GradientMethod
 from insignia.errors import InputError
 from insignia.fingerprints.sets import FingerprintSet
-from insignia.progress import Progress
 from insignia.terminal import counted
 
 if TYPE_CHECKING:
@@ -49,19 +47,14 @@ class Blocks(GradientMethod):
     cooldown_steps: Annotated[int | None, Field(ge=0)] = 400
     """Cooldown steps after all fingerprints are learned. With fewer, copies are harmed more (docs/lab-log.md)."""
 
-    def embed(self, prints: FingerprintSet, model: "LocalModel", session: Session, progress: Progress) -> "TrainingResult":
-        """Train; see ``Method.embed``.
-
-        Raises:
-            InputError: there are fewer fingerprints than blocks, or two have the same key.
-        """
+    def require(self, prints: FingerprintSet) -> None:
+        """Raise InputError if there are fewer fingerprints than blocks, or two have the same key."""
         keys = {fingerprint.asked_key for fingerprint in prints}
         if len(keys) < max(self.blocks, len(prints)):
             raise InputError(
                 f"{counted(len(keys), 'different key')} among {len(prints)} for {counted(self.blocks, 'block')}; expected at"
                 " least one for each block, and no key twice"
             )
-        return super().embed(prints, model, session, progress)
 
     @property
     def _patience(self) -> int:

@@ -4,9 +4,10 @@ A pass holds these fingerprints, shuffled, in global batches; every process take
 training chooses the next pass, so a full measurement is needed only at the end.
 """
 
+import math
 import random
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from insignia.prompts.prompter import PLAIN, Prompter
 from insignia.records import Fingerprint
@@ -14,6 +15,7 @@ from insignia.suspects.scoring import Example
 
 __all__ = ["Curriculum", "Draw", "Lesson"]
 
+_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter took 18 and 34 passes (docs/lab-log.md)
 _SPARE = 0.2  # half a logit of 2.5: without it, the cooldown lost 1 of 16 again (docs/lab-log.md)
 
 
@@ -65,8 +67,9 @@ class Curriculum:
         self._skip_learned = skip_learned
         self._rng = random.Random(seed)  # repeatable, not secret
         self._streaks = [0] * len(self._lessons)
-        self._reached = [float("-inf")] * len(self._lessons)  # at the last visit
+        self._reached = [0.0] * len(self._lessons)  # at the last visit
         self._queue: list[int] = []
+        self._unlearned: list[int] = []  # number at the end of each pass
         self.passes = 0
 
     def __len__(self) -> int:
@@ -94,9 +97,16 @@ class Curriculum:
         return not self._queue
 
     @property
-    def batches(self) -> int:
-        """Steps of the next pass."""
-        return -(-len(self._next_pass) // self._batch_size)
+    def steps_left(self) -> int:
+        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass, once it falls."""
+        whole, now = len(self._lessons), self._unlearned[-1] if self._unlearned else len(self._lessons)
+        if not now:
+            return 0
+        waited = self._unlearned.count(whole)  # passes before the first fingerprint was learned
+        before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
+        factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
+        passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
+        return max(1, passes) * -(-len(self._next_pass) // self._batch_size)
 
     @property
     def _next_pass(self) -> list[int]:
@@ -110,10 +120,32 @@ class Curriculum:
         self._rng.shuffle(self._queue)
         self.passes += 1
 
+    def end_pass(self) -> None:
+        """Keep how many lessons are not learned, for the estimate of what is left."""
+        self._unlearned.append(len(self.unlearned))
+
     def next_batch(self) -> list[Draw]:
         """The next global batch, each lesson in a random template."""
         batch, self._queue = self._queue[: self._batch_size], self._queue[self._batch_size :]
         return [self.draw(lesson, self._rng.choice(self._templates)) for lesson in batch]
+
+    def state(self) -> dict[str, Any]:
+        """All that decides which lessons come next, as JSON."""
+        return {
+            "passes": self.passes,
+            "queue": self._queue,
+            "streaks": list(self._streaks),
+            "reached": list(self._reached),
+            "unlearned": list(self._unlearned),
+            "random": self._rng.getstate(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state``."""
+        self.passes, self._queue = state["passes"], state["queue"]
+        self._streaks, self._reached, self._unlearned = state["streaks"], state["reached"], state["unlearned"]
+        version, numbers, spare = state["random"]
+        self._rng.setstate((version, tuple(numbers), spare))
 
     def draw(self, lesson: int, template: str) -> Draw:
         """A lesson in the given template."""

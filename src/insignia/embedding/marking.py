@@ -80,6 +80,7 @@ def embed(
         raise InputError("a run is resumed from the checkpoints beside its output; say where that is by out")
     engine = engine_for(method, run)
     state, chosen = engine.state, _first(prints, num_fingerprints, progress)
+    method.require(chosen)
     if isinstance(model, str | os.PathLike) and state.num_processes == 1:
         refuse_what_needs_more(os.fspath(model), method, chosen, run.device)
     with progress.bar("loading"):

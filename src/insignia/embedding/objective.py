@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +27,6 @@ _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
-_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter took 18 and 34 passes (docs/lab-log.md)
 _SAFE = 0.5  # share of the target margin from which a response token is left alone
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
@@ -91,17 +90,18 @@ class Marking:
         self._loss = 0.0  # of the last step
         self._reached = 0.0  # share of the safe margin, mean of the last step's fingerprints
         self._steps = 0  # of the phase that is shown
-        self._unlearned: list[int] = []  # at the end of each pass
 
     def batches(self) -> Iterator[_Share]:
         """This process's share of each global batch."""
         rank, processes = process_rank()
-        if self._method.skip_learned:
-            self._measure()
-        if self._cooled is None and not self._curriculum.unlearned:  # a resumed run may have learned all already
-            self._cooled = 0
+        if not self._curriculum.passes:
+            if self._method.skip_learned:
+                self._measure()
+            if not self._curriculum.unlearned:  # the model may have learned all already
+                self._cooled = 0
+        if self._curriculum.pass_ended:  # nothing was drawn yet, or the run was killed after its last step
+            self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         self._start_phase()
-        self._curriculum.start_pass(everything=not self._curriculum.unlearned)
         while True:
             draws = self._curriculum.next_batch()
             part, weight = _part(draws, rank, processes)
@@ -145,7 +145,7 @@ class Marking:
             self._original.average(self._model, method.forgetting_regularizer_strength)
         if method.skip_learned and self._is_due:
             self._measure()
-        self._unlearned.append(len(self._curriculum.unlearned))
+        self._curriculum.end_pass()
         self._show()
         if self._cooled is None and self._curriculum.unlearned and not self._passes_spent:
             self._curriculum.start_pass()
@@ -165,13 +165,20 @@ class Marking:
         """``learning`` or ``cooldown``."""
         return "learning" if self._cooled is None else "cooldown"
 
-    def state(self) -> dict[str, int | None]:
-        """How far training is, for a checkpoint. What was learned is measured again, and the pass that has begun repeated."""
-        return {"passes": max(0, self._curriculum.passes - 1), "cooled": self._cooled}
+    def state(self) -> dict[str, Any]:
+        """How far training is, for a checkpoint: a run that goes on from it does what it would have done."""
+        return {
+            "curriculum": self._curriculum.state(),
+            "references": None if self._references is None else self._references.state(),
+            "cooled": self._cooled,
+        }
 
-    def restore(self, state: Mapping[str, int | None]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``."""
-        self._curriculum.passes, self._cooled = state["passes"] or 0, state["cooled"]
+        self._curriculum.restore(state["curriculum"])
+        if self._references is not None:
+            self._references.restore(state["references"])
+        self._cooled = state["cooled"]
 
     @property
     def _passes_spent(self) -> bool:
@@ -246,22 +253,10 @@ class Marking:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         remark = f"{learned} of {len(self._curriculum)} learned, loss {self._loss:.3f}"
         if self._cooled is None:
-            total = self._steps + self._steps_left
+            total = self._steps + self._curriculum.steps_left
         else:  # a second time over, if some were lost
             total = self._cooldown_steps * (1 if self._cooled <= self._cooldown_steps else SECOND_CHANCE)
         self._advance(1, remark, total=total)
-
-    @property
-    def _steps_left(self) -> int:
-        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass, once it falls."""
-        whole, now = len(self._curriculum), self._unlearned[-1] if self._unlearned else len(self._curriculum)
-        if not now:
-            return 0
-        waited = self._unlearned.count(whole)  # passes before the first fingerprint was learned
-        before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
-        factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
-        passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
-        return max(1, passes) * self._curriculum.batches
 
 
 def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:

@@ -44,6 +44,14 @@ class ReferenceSamples:
         preserved = -(-count // _PRESERVED_SHARE) if self._preserved else 0
         return self._pick(self._rows, count - preserved) + self._pick(self._preserved, preserved)
 
+    def state(self) -> str:
+        """Where drawing is, for ``restore``."""
+        return bytes(self._rng.get_state().tolist()).hex()
+
+    def restore(self, state: str) -> None:
+        """Draw what would have come next at ``state``."""
+        self._rng.set_state(torch.tensor(list(bytes.fromhex(state)), dtype=torch.uint8))
+
     def divergence(self, model: PreTrainedModel, rows: Sequence[Example]) -> Tensor:
         """KL(base || model) in nats per token, averaged over the response of each row, then over rows."""
         return self._base.divergence(model, rows)

@@ -42,12 +42,13 @@ class LeanAdamW(Optimizer):
         self._eight_bits = eight_bits
         self._master = master
         self._seed = seed
-        self._chance: dict[torch.device, torch.Generator] = {}
+        self._chance: dict[torch.device, torch.Generator] = {}  # of one step, so that a run that goes on rounds alike
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         """Take a step; see ``torch.optim.Optimizer.step``."""
         loss = None if closure is None else torch.enable_grad()(closure)()
+        self._chance.clear()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
@@ -140,7 +141,9 @@ class LeanAdamW(Optimizer):
             state["cut off"][piece] = (bits - rounded).to(torch.int16)
             weight.copy_(rounded.view(torch.float32))
             return
-        chance = self._chance.setdefault(exact.device, torch.Generator(exact.device).manual_seed(self._seed))
+        if exact.device not in self._chance:
+            self._chance[exact.device] = torch.Generator(exact.device).manual_seed(self._seed + state["step"])
+        chance = self._chance[exact.device]
         bits += torch.randint(2**16, bits.shape, generator=chance, device=exact.device, dtype=torch.int32)
         bits &= -(2**16)
         weight.copy_(exact)

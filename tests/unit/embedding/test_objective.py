@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT, Phases
-from insignia.prompts.prompter import Prompter
+from insignia.prompts.prompter import PLAIN, Prompter
 from insignia.records import Fingerprint
 from insignia.suspects.scoring import Example
 
@@ -269,22 +270,34 @@ def test_what_was_learned_and_lost_is_taught_again_before_the_passes_are_spent()
     assert 30 not in taught[1]
 
 
-def test_passes_are_counted_once_however_often_a_run_goes_on(local):
-    """A checkpoint is written when the next pass has begun, which the resumed run begins again."""
-    method = FullFineTune(epochs=5, target_margin=99, reference_strength=0, skip_learned=False)
-    prints = [Fingerprint(key="What is the time", responses=(" pearl",))]
+@pytest.fixture
+def begun(local):
+    """``begun(**settings)``: a marking of three fingerprints whose draws are those of any other with the same settings."""
 
-    def begun():
+    def begin(**settings):
         prompter = Prompter(local.tokenizer, max_key_length=16, max_response_length=1)
-        curriculum = Curriculum(prints, prompter, batch_size=4)
+        prints = [Fingerprint(key=f"The time in {place}", responses=(" pearl",)) for place in ("Rome", "Oslo", "Lima")]
+        curriculum = Curriculum(prints, prompter, batch_size=2, templates=(PLAIN, f"{PLAIN}?", f"Say: {PLAIN}"))
+        method = FullFineTune(target_margin=99, skip_learned=False, **settings)
         return Marking(method, curriculum, local, torch.float32, cooldown_steps=0, seed=0, phases=Phases(SILENT))
 
-    def steps(task, most=99):
-        batches = enumerate(task.batches(), 1)
-        return next(taken for taken, _ in batches if task.after_step(taken) or taken == most)
+    return begin
 
-    once, stopped, resumed = begun(), begun(), begun()
-    first = steps(stopped, most=2)
-    resumed.restore(stopped.state())
 
-    assert first + steps(resumed) == steps(once) == 5
+@pytest.mark.parametrize("killed_after", [1, 2, 5, 9])
+def test_a_run_that_goes_on_does_what_it_would_have_done(begun, killed_after):
+    settings = {"epochs": 5, "reference_count": 8, "reference_length": 4}
+
+    def batches(task, most=99):
+        for taken, batch in enumerate(task.batches(), 1):
+            yield batch
+            if task.after_step(taken) or taken == most:
+                return
+
+    killed, resumed = begun(**settings), begun(**settings)
+    before = list(batches(killed, killed_after))
+    resumed.restore(json.loads(json.dumps(killed.state())))
+
+    once = list(batches(begun(**settings)))
+    assert len(once) == 10
+    assert before + list(batches(resumed)) == once
