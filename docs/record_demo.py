@@ -11,7 +11,7 @@ from pathlib import Path
 _OUT = Path(__file__).parent / "demo.svg"
 _LONGEST_PAUSE, _SHORTEST_PAUSE = 1.5, 0.15  # seconds between two lines when it is played
 _LETTER, _LINE, _MARGIN = 7.25, 18, 16  # pixels
-_WIDTH = 96  # letters; longer lines are folded
+_WIDTH = 100  # letters; longer lines are folded
 _STYLE = """
 text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill: #d7dde3; white-space: pre; }
 .time { fill: #7d8a97; } .typed { fill: #8ed081; }

@@ -35,6 +35,7 @@ def sibling(made_once):
     return made_once("noisy-starter", make) / "model"
 
 
+@pytest.mark.slow
 def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(yaml.safe_dump({"robustness": {"attacks": ATTACKED}}, sort_keys=False))
