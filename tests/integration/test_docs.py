@@ -189,6 +189,7 @@ def test_publishing_runs_as_printed(run_page):
     assert statuses == [*made, ("publish", 0), ("cp", 0), ("publish", 1), ("rm", 0)]
 
 
+@pytest.mark.slow
 def test_handing_over_a_report_runs_as_printed(run_page):
     pytest.importorskip("matplotlib")
     statuses = run_page("docs/how-to/hand-over-a-report.md")
