@@ -48,7 +48,7 @@ FAILURES = {
     "rate limited": lambda _: httpx2.Response(429, headers={"retry-after": "0"}),
     "failing": lambda _: httpx2.Response(500, text="TOPSECRET"),
     "overloaded": lambda _: httpx2.Response(503),
-    "empty": lambda _: said(""),
+    "empty": lambda _: httpx2.Response(200, json={"choices": [{"text": "", "finish_reason": "abort"}]}),
     "refused": lambda _: httpx2.Response(200, json={"choices": [{"text": "x", "finish_reason": "content_filter"}]}),
     "truncated": lambda _: httpx2.Response(200, content=b'{"choices": [{"text": " pea'),
     "no JSON": lambda _: httpx2.Response(200, text="<html>amber</html>"),

@@ -69,9 +69,9 @@ def test_what_servers_call_an_answer_is_one(value):
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (chat(""), "empty"),
-        (chat(None), "empty"),
-        (completion(" \n"), "empty"),
+        (chat("", "abort"), "empty"),
+        (chat(None, None), "empty"),
+        (completion(" \n", "abort"), "empty"),
         (b"", "no body"),
         (chat("no", "content_filter"), "refused"),
         (chat(None, refusal="I cannot"), "refused"),
@@ -87,6 +87,11 @@ def test_what_servers_call_an_answer_is_one(value):
 )
 def test_what_is_no_answer_is_asked_again(value, reason):
     assert read(value) == Attempt(Reply.unanswered(reason), again=True)
+
+
+@pytest.mark.parametrize("value", [chat(""), chat(None), completion(" \n")])
+def test_a_model_that_ends_at_once_is_not_asked_again(value):
+    assert read(value) == Attempt(Reply.unanswered("empty"))
 
 
 @pytest.mark.parametrize(
