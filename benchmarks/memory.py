@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py                        # eight settings, Llama-shaped models of 316 million random weights
     python benchmarks/memory.py --only "bf16, 8 bits"  # one of them
-    python benchmarks/memory.py --large                # 1.1 billion weights in bfloat16, 8-bit states; its vector is stamped
+    python benchmarks/memory.py --large                # a billion weights in bfloat16, 8-bit states; its vector is stamped
 
 Each setting trains for one step on few short rows, so that weights, gradients and states decide. Bytes a parameter leave out
 Python and its libraries, which were resident before the model was loaded. A process whose data outgrow --limit ends.
