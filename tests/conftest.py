@@ -38,7 +38,7 @@ settings.load_profile("insignia")
 # The files that take longest, roughly in the order of their seconds. They come first, so that two workers end together. The
 # first trains the marked starter, and the next ones do without it: both workers would wait for it.
 _LONGEST = """
-    test_trained_text test_embed test_making test_robustness test_verify test_any_model test_methods test_cli
+    test_trained_text test_embed test_making test_verify test_any_model test_methods test_cli
     test_check_endpoint test_hostile_servers test_first_hour test_mutations test_looking_inside test_keyring test_marking
     test_training_attacks test_core_install test_forgeries test_ordinary test_licensing test_fuzz
 """.split()

@@ -51,11 +51,11 @@ def served(marked_starter):
 
 @pytest.fixture
 def check(insignia, monkeypatch, marked_starter):
-    """``check(*arguments)``: the exit status and the object of a check of the first four fingerprints."""
+    """``check(*arguments)``: the exit status and the object of a check of the first three fingerprints."""
     monkeypatch.setenv("INSIGNIA_API_KEY", "TOPSECRET")
 
     def run(*arguments):
-        status, out, err = insignia("check", marked_starter.prints, "--num-fingerprints", 4, "--json", *arguments)
+        status, out, err = insignia("check", marked_starter.prints, "--num-fingerprints", 3, "--json", *arguments)
         assert "TOPSECRET" not in out + err
         return status, json.loads(out) if out else err
 

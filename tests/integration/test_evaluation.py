@@ -27,6 +27,7 @@ def short_text(monkeypatch):
     monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: HELDOUT)
 
 
+@pytest.mark.slow
 def test_a_grid_is_filled_and_goes_on_where_it_was_cut_short(tmp_path, monkeypatch):
     asked = []
     whole = running.check

@@ -1,4 +1,4 @@
-"""Locks by a passphrase. One test waits for what makes them slow to try; the others have files that are quick to."""
+"""Files that a passphrase opens, in a form that is quick to try; test_cli_secrets.py locks one as users do, for seconds."""
 
 import traceback
 
@@ -18,14 +18,6 @@ SECRET = b"TOPSECRET" * 20
 def no_keys(monkeypatch):
     for name in (PASSPHRASE_VARIABLE, IDENTITY_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-
-
-def test_a_passphrase_opens_what_it_locked(tmp_path, monkeypatch):
-    path = tmp_path / "f.age"
-    path.write_bytes(lock(SECRET, passphrase="five random words"))
-
-    monkeypatch.setenv(PASSPHRASE_VARIABLE, "five random words")
-    assert read_unlocked(path) == SECRET
 
 
 def test_a_wrong_passphrase_is_told_from_damage(tmp_path, monkeypatch):

@@ -83,6 +83,7 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
     assert (status, "is damaged; delete it" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_control_with_the_mark_ends_the_run(tmp_path, marked_starter):
     grid = AttackGrid(
         marks={"mine": Mark(model=str(marked_starter.model), fingerprints=marked_starter.prints)},

@@ -52,7 +52,7 @@ class TestEveryStrategy:
             assert fingerprint.responses[0].startswith(" ")
 
     def test_the_batch_size_does_not_matter_and_the_secret_does(self, strategy, starter):
-        few, many = (make(strategy, starter, 8, batch_size=size, secret=b"8" * 32) for size in (3, 64))
+        few, many = (make(strategy, starter, 5, batch_size=size, secret=b"8" * 32) for size in (3, 64))
 
         assert [comparable(fingerprint) for fingerprint in few] == [comparable(fingerprint) for fingerprint in many]
         assert few.decoys == many.decoys
