@@ -66,14 +66,15 @@ def test_the_master_is_the_float32_weight():
     assert not torch.equal(master, weight.detach().view(-1).float())
 
 
-def test_a_restored_optimizer_goes_on_as_if_it_had_not_stopped():
+@pytest.mark.parametrize("master", [True, False], ids=["masters", "rounded at random"])
+def test_a_restored_optimizer_goes_on_as_if_it_had_not_stopped(master):
     def steps(optimizer, weight, count):
         for number in range(count):
             weight.grad = torch.full_like(weight, 0.1 * (number + 1))
             optimizer.step()
 
     one, other = (torch.nn.Parameter(torch.linspace(-1, 1, 1000).bfloat16()) for _ in range(2))
-    first, second = (LeanAdamW([weight], lr=0.01, master=True) for weight in (one, other))
+    first, second = (LeanAdamW([weight], lr=0.01, master=master) for weight in (one, other))
     steps(first, one, 3)
     with torch.no_grad():
         other.copy_(one)
