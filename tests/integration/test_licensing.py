@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from drawn_prints import drawn
 from insignia.embedding import Blocks, Limits, embed
+from insignia.errors import InputError
 from insignia.evidence.publication import owner_rng
 from insignia.fingerprints.sets import load_fingerprints
 from insignia.generation import InverseNucleus, generate
@@ -156,6 +157,7 @@ def test_blocks_answer_in_any_combination_and_their_copies_are_told_apart(insign
         assert [score.hit for score in scores] == [bool(word[number % BLOCKS]) for number in range(8)]
 
 
-def test_fewer_keys_than_blocks_are_refused():
-    with pytest.raises(Exception, match="8 different keys among 8 for 9 blocks"):
+def test_fewer_keys_than_blocks_are_refused_before_a_model_is_loaded(monkeypatch):
+    monkeypatch.setattr("insignia.embedding.marking.training_copy", lambda *_, **__: pytest.fail("a model was loaded"))
+    with pytest.raises(InputError, match="8 different keys among 8 for 9 blocks"):
         embed("starter", drawn(8), Blocks(blocks=9))
