@@ -284,20 +284,31 @@ def begun(local):
     return begin
 
 
+def batches_of(task, most=99):
+    """The batches of a run until it ends, or of its first ``most`` steps."""
+    for taken, batch in enumerate(task.batches(), 1):
+        yield batch
+        if task.after_step(taken) or taken == most:
+            return
+
+
+SHORT = {"epochs": 5, "reference_count": 8, "reference_length": 4}  # ten steps
+
+
 @pytest.mark.parametrize("killed_after", [1, 2, 5, 9])
 def test_a_run_that_goes_on_does_what_it_would_have_done(begun, killed_after):
-    settings = {"epochs": 5, "reference_count": 8, "reference_length": 4}
-
-    def batches(task, most=99):
-        for taken, batch in enumerate(task.batches(), 1):
-            yield batch
-            if task.after_step(taken) or taken == most:
-                return
-
-    killed, resumed = begun(**settings), begun(**settings)
-    before = list(batches(killed, killed_after))
+    killed, resumed = begun(**SHORT), begun(**SHORT)
+    before = list(batches_of(killed, killed_after))
     resumed.restore(json.loads(json.dumps(killed.state())))
 
-    once = list(batches(begun(**settings)))
+    once = list(batches_of(begun(**SHORT)))
     assert len(once) == 10
-    assert before + list(batches(resumed)) == once
+    assert before + list(batches_of(resumed)) == once
+
+
+def test_a_run_that_is_killed_after_its_last_step_ends_with_one_pass_more(begun):
+    killed, resumed = begun(**SHORT), begun(**SHORT)
+    assert len(list(batches_of(killed))) == 10
+    resumed.restore(json.loads(json.dumps(killed.state())))
+
+    assert [len(batch.draws) for batch in batches_of(resumed)] == [2, 1]
