@@ -34,7 +34,7 @@ Limit = Literal["max_tokens", "max_completion_tokens"]
 _PARTS, _PARTS_OF_TOKEN = 2**16, 256  # most lists and objects in a reply, and for each token: 20 alternatives make 42
 _LONGEST_TOKEN = 64  # characters; words are shorter, so this hardly ever cuts a reply
 
-_ENDED = {"stop", "length"}  # reasons of the model itself
+_ENDED = {"stop", "length"}  # finish reasons of a whole reply
 _REFUSALS = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
 
 
@@ -148,7 +148,7 @@ def _said(choice: Choice, alternatives: int, longest: int | None) -> Attempt:
     if choice.finish in _REFUSALS:
         return Attempt(Reply.unanswered("refused"), again=True)
     reply = Reply.said(whole_text((choice.text or "")[:longest]), alternatives_of(choice.log_probabilities, alternatives))
-    # A model that ends at once does so again.
+    # A whole reply without text is what the model says: asking again would choose among its replies.
     return Attempt(reply, again=reply.status != "answered" and choice.finish not in _ENDED)
 
 
