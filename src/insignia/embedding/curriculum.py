@@ -4,8 +4,10 @@ A pass holds these fingerprints, shuffled, in global batches; every process take
 training chooses the next pass, so a full measurement is needed only at the end.
 """
 
+import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +17,9 @@ from insignia.suspects.scoring import Example
 
 __all__ = ["Curriculum", "Draw", "Lesson"]
 
-_USUAL_FACTOR = 0.8  # per pass; 64 fingerprints in the starter took 18 and 34 passes (docs/lab-log.md)
+_USUAL_PASSES = 18  # what 64 fingerprints in the starter take (docs/lab-log.md); an estimate's first guess
+_LOWEST = -100.0  # also what stands for a margin that is no number
+_GUESS_WEIGHT = 3  # passes after which what was seen weighs as much as the guess
 _SPARE = 0.2  # half a logit of 2.5: without it, the cooldown lost 1 of 16 again (docs/lab-log.md)
 
 
@@ -68,8 +72,8 @@ class Curriculum:
         self._rng = random.Random(seed)  # repeatable, not secret
         self._streaks = [0] * len(self._lessons)
         self._reached = [0.0] * len(self._lessons)  # at the last visit
+        self._first: list[float] = []  # what each had reached before the first pass
         self._queue: list[int] = []
-        self._unlearned: list[int] = []  # number at the end of each pass
         self.passes = 0
 
     def __len__(self) -> int:
@@ -96,17 +100,28 @@ class Curriculum:
         """Whether all lessons of the pass were drawn."""
         return not self._queue
 
-    @property
-    def steps_left(self) -> int:
-        """Estimated steps until all is learned: the number that is not falls by the same factor in each pass, once it falls."""
-        whole, now = len(self._lessons), self._unlearned[-1] if self._unlearned else len(self._lessons)
-        if not now:
-            return 0
-        waited = self._unlearned.count(whole)  # passes before the first fingerprint was learned
-        before = self._unlearned[-3] if len(self._unlearned) > 2 else whole
-        factor = min(_USUAL_FACTOR, max(0.1, (now / before) ** 0.5))
-        passes = math.ceil(math.log(1 / (now + 1)) / math.log(factor)) - (waited if now == whole else 0)
-        return max(1, passes) * -(-len(self._next_pass) // self._batch_size)
+    def steps_left(self, most_passes: int) -> int:
+        """Estimated steps until all is learned, if passes end at the latest with the given one.
+
+        What a lesson has reached rises evenly, and about as fast for each lesson that is not learned.
+        """
+        allowed, unlearned, queued = most_passes - self.passes, self.unlearned, set(self._queue)
+        if self._skip_learned and unlearned:
+            first, now = ([max(_LOWEST, each) for each in reached] for reached in (self._first, self._reached))
+            guess = max(1.0, 1 - min(first)) / _USUAL_PASSES
+            gain = sum(now[lesson] - first[lesson] for lesson in unlearned) / len(unlearned)
+            taken = self.passes - len(self._queue) / len(self._lessons)
+            pace = max((_GUESS_WEIGHT * guess + gain) / (_GUESS_WEIGHT + taken), guess / _USUAL_PASSES)
+            passes = (math.ceil((1 - now[lesson]) / pace) + self._patience - 1 - (lesson in queued) for lesson in unlearned)
+            needed = Counter(min(allowed, max(1, each)) for each in passes)
+        else:
+            needed = Counter({allowed if unlearned else 0: len(unlearned)})
+        kept = len(self._next_pass) - len(unlearned)  # learned, but with an order
+        sizes = itertools.accumulate(needed[passes] for passes in range(max(needed), 0, -1))
+        return self._steps(len(self._queue)) + sum(self._steps(size + kept) for size in sizes)
+
+    def _steps(self, lessons: int) -> int:
+        return -(-lessons // self._batch_size)
 
     @property
     def _next_pass(self) -> list[int]:
@@ -118,11 +133,8 @@ class Curriculum:
         """Queue the next pass, or all lessons, in random order."""
         self._queue = list(range(len(self._lessons))) if everything else self._next_pass
         self._rng.shuffle(self._queue)
+        self._first = self._first or list(self._reached)
         self.passes += 1
-
-    def end_pass(self) -> None:
-        """Keep how many lessons are not learned, for the estimate of what is left."""
-        self._unlearned.append(len(self.unlearned))
 
     def next_batch(self) -> list[Draw]:
         """The next global batch, each lesson in a random template."""
@@ -136,14 +148,14 @@ class Curriculum:
             "queue": self._queue,
             "streaks": list(self._streaks),
             "reached": list(self._reached),
-            "unlearned": list(self._unlearned),
+            "first": list(self._first),
             "random": self._rng.getstate(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from ``state``."""
         self.passes, self._queue = state["passes"], state["queue"]
-        self._streaks, self._reached, self._unlearned = state["streaks"], state["reached"], state["unlearned"]
+        self._streaks, self._reached, self._first = state["streaks"], state["reached"], state["first"]
         version, numbers, spare = state["random"]
         self._rng.setstate((version, tuple(numbers), spare))
 

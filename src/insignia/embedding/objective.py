@@ -145,9 +145,8 @@ class Marking:
             self._original.average(self._model, method.forgetting_regularizer_strength)
         if method.skip_learned and self._is_due:
             self._measure()
-        self._curriculum.end_pass()
         self._show()
-        if self._cooled is None and self._curriculum.unlearned and not self._passes_spent:
+        if self._cooled is None and self._curriculum.unlearned and self._curriculum.passes < self._most_passes:
             self._curriculum.start_pass()
             return False
         if not method.skip_learned or not self._cooldown_steps:
@@ -181,11 +180,10 @@ class Marking:
         self._cooled = state["cooled"]
 
     @property
-    def _passes_spent(self) -> bool:
-        passes, most = self._curriculum.passes, self._method.epochs
-        if most is None:
-            most = MOST_PASSES if self._curriculum.unanswered else PASSES
-        return passes >= most
+    def _most_passes(self) -> int:
+        if self._method.epochs is not None:
+            return self._method.epochs
+        return MOST_PASSES if self._curriculum.unanswered else PASSES
 
     @property
     def _is_due(self) -> bool:
@@ -253,7 +251,7 @@ class Marking:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         remark = f"{learned} of {len(self._curriculum)} learned, loss {self._loss:.3f}"
         if self._cooled is None:
-            total = self._steps + self._curriculum.steps_left
+            total = self._steps + self._curriculum.steps_left(self._most_passes)
         else:  # a second time over, if some were lost
             total = self._cooldown_steps * (1 if self._cooled <= self._cooldown_steps else SECOND_CHANCE)
         self._advance(1, remark, total=total)

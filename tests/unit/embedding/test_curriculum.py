@@ -1,3 +1,7 @@
+import math
+
+import pytest
+
 from insignia.embedding.curriculum import Curriculum
 from insignia.prompts.prompter import PLAIN
 from insignia.records import Candidate, Continuation, Fingerprint
@@ -113,3 +117,54 @@ def test_further_tokens_are_taught_as_far_as_they_are_trained():
     queue = Curriculum([fingerprint.model_copy(update={"continuations": (further,)})], ScriptedPrompter(), batch_size=9)
 
     assert [draw.orders for draw in queue.sweep()] == [((100, 103, 104),)]  # its responses have one token
+
+
+def train(queue, passes, gain):
+    for _ in range(passes):
+        for batch in run_pass(queue):
+            queue.record(batch, [reached + gain for reached in reached_of(queue, batch)])
+
+
+def reached_of(queue, batch):
+    return [queue.state()["reached"][draw.lesson] for draw in batch]
+
+
+def test_the_steps_left_follow_from_how_fast_lessons_rise():
+    queue = curriculum(8)
+    queue.record(queue.sweep(), [-3.0] * 4 + [-8.0] * 4)
+
+    train(queue, 8, 0.5)  # from -3 to 1, and from -8 to -4
+
+    assert queue.unlearned == [4, 5, 6, 7]
+    assert queue.steps_left(600) == 10  # passes of one step, and the same gain in each
+
+
+def test_a_pass_in_its_middle_counts_its_other_batches():
+    queue = curriculum(8)
+    queue.record(queue.sweep(), [-8.0] * 8)
+    train(queue, 5, 0.5)  # to -5.5
+    before = queue.steps_left(600)
+
+    queue.start_pass()
+    batch = queue.next_batch()
+    queue.record(batch, [-5.0] * len(batch))
+
+    assert before == 2 * 13
+    assert queue.steps_left(600) == before - 1
+
+
+@pytest.mark.parametrize("reached", [math.nan, -math.inf, 0.0])
+def test_what_does_not_rise_is_estimated_too_within_the_passes_that_are_allowed(reached):
+    queue = curriculum(4)
+    queue.record(queue.sweep(), [reached] * 4)
+    train(queue, 3, 0.0)
+
+    assert queue.steps_left(5) == 2
+    assert 2 < queue.steps_left(600) <= 597
+
+
+def test_without_skipping_every_allowed_pass_is_still_to_come():
+    queue = curriculum(10, skip_learned=False)
+    train(queue, 3, 1.0)
+
+    assert queue.steps_left(20) == 17 * 3
