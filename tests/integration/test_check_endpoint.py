@@ -62,7 +62,7 @@ def check(insignia, monkeypatch, marked_starter):
     return run
 
 
-@pytest.mark.parametrize("by", ["text", "scores"])
+@pytest.mark.parametrize("by", [pytest.param("text", marks=pytest.mark.slow), "scores"])
 def test_the_server_gets_the_report_of_the_folder(check, served, marked_starter, by):
     options = ["--base", "starter", "--use-augmentation-prompts"]
     status, report = check("--endpoint", served[by], "--name", "mine", "--own-server", *options)

@@ -25,7 +25,7 @@ from insignia.suspects.base import Alternative, Reply
 from insignia.verification.protocol import rules_for
 from two_audits import accepts
 
-USUAL, MANY = 200, 1000  # changes by default, and with -m slow
+USUAL, MANY = 100, 1000  # changes by default, and with -m slow
 STRANGER = drawn(secret=b"t" * 32)
 
 

@@ -83,6 +83,7 @@ def test_replacing_an_output_and_accepting_a_stranger_are_two_flags(insignia, mo
     assert "not derived" in " ".join(out.lower().split())
 
 
+@pytest.mark.slow
 def test_a_grid_of_ones_own_is_evaluated(insignia, tmp_path, monkeypatch):
     monkeypatch.setattr("insignia.embedding.marking.heldout_paragraphs", lambda: ["The number of items in the list."])
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"evaluation": GRID}))

@@ -96,7 +96,7 @@ def made(style, place, form):
 cells = given(
     st.sampled_from(list(TOKENIZERS)), st.sampled_from(range(len(STRATEGIES))), st.sampled_from(["raw", "chat"]), st.data()
 )
-slow_start = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow_start = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cells
