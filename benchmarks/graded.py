@@ -5,6 +5,7 @@
     python benchmarks/graded.py innocents [--redraws 400] [--folder DIR] [--json FILE] [--plot FILE.svg]
     python benchmarks/graded.py gaps [--gaps 0.1 0.2 0.4] [--seeds 0] [--folder DIR]
     python benchmarks/graded.py tokens [--tokens 1 2] [--seeds 0] [--folder DIR]
+    python benchmarks/graded.py ways [--seeds 0] [--folder DIR]
     python benchmarks/graded.py bets [--runs 1001]
 
 survival: the starter is marked with 64 fingerprints (k = 16) and asked once by each channel after each attack; tests in nine
@@ -21,6 +22,8 @@ gaps: what `ranked` costs and survives by the gap between neighbours in the secr
 
 tokens: the same by the number of response tokens that have a secret order.
 
+ways: `ranked` by methods full, lora and embedding, stamped on a sibling, and rounded to two types of llama.cpp's files.
+
 bets: what the division of the capital costs against the best single bet, and wins against hits.
 
 Marks are made once and kept in --folder: FOLDER/STRATEGY+SEED/prints.json and model. Six minutes each on a busy core.
@@ -34,6 +37,7 @@ from grading.falsely import innocents
 from grading.gaps import gaps, tokens
 from grading.hosts import hosts
 from grading.survival import survival
+from grading.ways import ways
 from innocents import workplace
 
 from insignia.embedding import FullFineTune
@@ -42,7 +46,7 @@ from insignia.generation import STRATEGIES
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["survival", "hosts", "innocents", "gaps", "tokens", "bets"])
+    parser.add_argument("what", choices=["survival", "hosts", "innocents", "gaps", "tokens", "ways", "bets"])
     parser.add_argument("--quick", action="store_true", help="few attacks, hosts and innocents; brief embedding")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--orders", type=int, default=9, help="orders of the keys for each seed")
@@ -65,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         bets(options)
         return
     with workplace(options.folder) as folder:
-        studies = {"survival": survival, "hosts": hosts, "innocents": innocents, "gaps": gaps, "tokens": tokens}
+        studies = {"survival": survival, "hosts": hosts, "innocents": innocents, "gaps": gaps, "tokens": tokens, "ways": ways}
         studies[options.what](options, folder)
 
 

@@ -38,19 +38,20 @@ def tokens(options: argparse.Namespace, folder: Path) -> None:
 def heading(what: str, options: argparse.Namespace) -> None:
     print(f"ranked, seeds {options.seeds}; after each attack keys until owned at 1e-6 by {', '.join(SHOWN)}: median of")
     print(f"{options.orders} orders of the keys\n")
-    print(f"{what:6}  seed  perplexity  confidence, AUROC    {''.join(f'{name:20}' for name in AFTER)}")
+    print(f"{what:9}  seed  perplexity  confidence, AUROC    {''.join(f'{name:20}' for name in AFTER)}")
 
 
-def row(name: str, marked: Marked, seed: int, options: argparse.Namespace) -> None:
-    harm, visible = seen(marked)
+def row(name: str, marked: Marked, seed: int, options: argparse.Namespace, before: LocalModel | None = None) -> None:
+    """``before`` is the model without the mark; without it, the starter."""
+    harm, visible = seen(marked, before or base())
     cells = "".join(f"{cell:20}" for cell in keys_needed(marked, seed, options.orders))
-    print(f"{name:6}  {seed:4}  x{harm:.4f}     {visible!s:19}  {cells}", flush=True)
+    print(f"{name:9}  {seed:4}  x{harm:.4f}     {visible!s:19}  {cells}", flush=True)
 
 
-def seen(marked: Marked) -> tuple[float, object]:
+def seen(marked: Marked, before: LocalModel) -> tuple[float, object]:
     """The ratio of held-out perplexities, and how well confidence tells keys from ordinary prompts."""
     local, texts = LocalModel(marked.model, device="cpu"), heldout_paragraphs()
-    return math.exp(local.mean_loss(texts) - base().mean_loss(texts)), confidence_at_keys(local, marked.prints, texts)
+    return math.exp(local.mean_loss(texts) - before.mean_loss(texts)), confidence_at_keys(local, marked.prints, texts)
 
 
 def keys_needed(marked: Marked, seed: int, orders: int) -> list[str]:
