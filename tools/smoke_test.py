@@ -20,13 +20,14 @@ EXTRAS = {"torch": "peft", "data": "datasets", "gguf": "gguf", "report": "matplo
 PASSPHRASE = "a passphrase of the smoke test"
 
 
-def insignia(*words, status=0):
-    """Run a command; returns what it printed."""
+def insignia(*words, status=(0,)):
+    """Run a command that ends with one of these exit statuses; returns what it printed."""
     command = [sys.executable, "-P", "-m", "insignia", *words]
     environment = {**os.environ, "INSIGNIA_PASSPHRASE": PASSPHRASE, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=1800, env=environment)
-    if done.returncode != status:
-        sys.exit(f"insignia {' '.join(words)}: exit status {done.returncode}, expected {status}\n{done.stdout}\n{done.stderr}")
+    if done.returncode not in status:
+        wanted = " or ".join(map(str, status))
+        sys.exit(f"insignia {' '.join(words)}: exit status {done.returncode}, expected {wanted}\n{done.stdout}\n{done.stderr}")
     print("ok: insignia", *words)
     return done.stdout
 
@@ -48,7 +49,7 @@ def core():
     insignia("disclose", "prints.json", *evidence, "-o", "new-bundle.json")
     insignia("audit", "new-bundle.json", "--commitment", "commitment.json", "--alpha", "0.01")
     insignia("report", "new-bundle.json", "-o", "report.md")
-    insignia("verify", "prints.json", "--endpoint", "http://127.0.0.1:9/v1", "--name", "nobody", status=1)
+    insignia("verify", "prints.json", "--endpoint", "http://127.0.0.1:9/v1", "--name", "nobody", status=(1,))
 
 
 def torch():
@@ -60,7 +61,8 @@ def torch():
     insignia("check", "four.json", "--model", "stamped", "--base", "starter")
     told = json.loads(insignia("verify", "four.json", "--model", "stamped", "--alpha", "0.001", "--json"))
     assert told["outcome"] == "owned", told
-    insignia("verify", "four.json", "--model", "starter", "--alpha", "0.001", status=3)
+    # With four keys, it depends on the secret drawn whether a model is given up or more keys are wanted.
+    insignia("verify", "four.json", "--model", "starter", "--alpha", "0.001", status=(3, 4))
 
 
 def gguf():

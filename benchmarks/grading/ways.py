@@ -36,6 +36,6 @@ def on_a_sibling(marked: Marked, folder: Path, seed: int) -> tuple[Marked, Local
     sibling = finetuned(model_folder(), place, seed=seed, user=USERS.model_copy(update={"max_steps": 100}))
     stamped, of_mark = marked.model.with_name("stamped"), marked.model.with_name("vector")
     if not stamped.is_dir():
-        vector(str(model_folder()), str(marked.model), of_mark)
-        stamp(str(place), of_mark, stamped)
+        vector(str(model_folder()), str(marked.model), out=of_mark)
+        stamp(str(place), of_mark, out=stamped)
     return Marked(marked.prints, stamped), sibling
