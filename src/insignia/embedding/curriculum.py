@@ -120,6 +120,11 @@ class Curriculum:
         sizes = itertools.accumulate(needed[passes] for passes in range(max(needed), 0, -1))
         return self._steps(len(self._queue)) + sum(self._steps(size + kept) for size in sizes)
 
+    def whole_passes(self, steps: int) -> int:
+        """Least number of steps that is not less and ends a pass over all lessons."""
+        each = self._steps(len(self._lessons))
+        return -(-steps // each) * each
+
     def _steps(self, lessons: int) -> int:
         return -(-lessons // self._batch_size)
 

@@ -245,16 +245,23 @@ class Marking:
         """Show the phase that begins: learning, or the cooldown."""
         self._steps = self._cooled or 0
         self._advance = self._phases.start(self.phase, unit="steps")
-        self._advance(self._steps, total=None if self._cooled is None else max(self._cooldown_steps, 1))
+        self._advance(self._steps, total=None if self._cooled is None else self._cooldown_total)
 
     def _show(self) -> None:
         learned = len(self._curriculum) - len(self._curriculum.unlearned)
         remark = f"{learned} of {len(self._curriculum)} learned, loss {self._loss:.3f}"
         if self._cooled is None:
             total = self._steps + self._curriculum.steps_left(self._most_passes)
-        else:  # a second time over, if some were lost
-            total = self._cooldown_steps * (1 if self._cooled <= self._cooldown_steps else SECOND_CHANCE)
+        else:
+            total = self._cooldown_total
         self._advance(1, remark, total=total)
+
+    @property
+    def _cooldown_total(self) -> int:
+        """Steps of the cooldown, which ends with a pass; of a second one, too, once the first has lost some."""
+        once = max(1, self._curriculum.whole_passes(self._cooldown_steps))
+        again = self._cooled is not None and (self._cooled > once or (self._cooled == once and self._curriculum.unlearned))
+        return self._curriculum.whole_passes(self._cooldown_steps * SECOND_CHANCE) if again else once
 
 
 def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:

@@ -168,3 +168,8 @@ def test_without_skipping_every_allowed_pass_is_still_to_come():
     train(queue, 3, 1.0)
 
     assert queue.steps_left(20) == 17 * 3
+
+
+@pytest.mark.parametrize(("steps", "whole"), [(0, 0), (1, 3), (3, 3), (7, 9)])
+def test_a_number_of_steps_is_rounded_up_to_whole_passes(steps, whole):
+    assert curriculum(10).whole_passes(steps) == whole

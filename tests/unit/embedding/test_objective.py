@@ -1,3 +1,4 @@
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -215,9 +216,9 @@ class OneToken:
         return (Example((int(fingerprint.key), 9), 1),)
 
 
-def passes_of(margin, *, cooldown_steps=0, **options):
+def passes_of(margin, *, cooldown_steps=0, count=2, progress=SILENT, **options):
     """Passes until the marking ends, of a model whose margin is ``margin(lesson, pass)``, whatever it is taught."""
-    prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(2)]
+    prints = [Fingerprint(key=str(number), responses=("a",)) for number in range(count)]
     curriculum = Curriculum(prints, OneToken(), batch_size=2)
 
     class Model(torch.nn.Linear):
@@ -230,7 +231,8 @@ def passes_of(margin, *, cooldown_steps=0, **options):
 
     local = SimpleNamespace(model=Model(2, 2), source=None)
     method = FullFineTune(reference_strength=0, **options)
-    marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=cooldown_steps, seed=0, phases=Phases(SILENT))
+    phases = Phases(progress)
+    marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=cooldown_steps, seed=0, phases=phases)
 
     def ended(share):
         marking.loss(local.model, share)
@@ -268,6 +270,37 @@ def test_what_was_learned_and_lost_is_taught_again_before_the_passes_are_spent()
 
     assert 51 in taught[1]
     assert 30 not in taught[1]
+
+
+class Shown:
+    """A progress that keeps (label, steps taken, steps in all) of each report."""
+
+    def __init__(self):
+        self.told = []
+
+    @contextlib.contextmanager
+    def bar(self, label, total=None, *, unit=""):
+        done = 0
+
+        def advance(units=1, _remark="", *, total=None):
+            nonlocal done
+            done += units
+            self.told.append((label, done, total))
+
+        yield advance
+
+
+@pytest.mark.parametrize(
+    ("margin", "steps"),
+    [(lambda lesson, at: 3.0, [6] * 7), (lambda lesson, at: 3.0 if at == 1 else 1.0, [6] * 6 + [10] * 5)],
+    ids=["kept", "lost again"],
+)
+def test_the_steps_that_a_cooldown_shows_are_those_it_takes(margin, steps):
+    shown = Shown()
+    passes_of(margin, cooldown_steps=5, count=3, progress=shown)  # two steps a pass
+
+    cooldown = [(done, total) for label, done, total in shown.told if label == "cooldown"]
+    assert cooldown == list(enumerate(steps))
 
 
 @pytest.fixture
