@@ -17,10 +17,10 @@ TABLE = re.compile(r"<!-- table: (\w+) -->\n.*?<!-- end of table -->", re.DOTALL
 
 
 def keys(rows: list[dict], channel: str | None) -> str:
-    """Median keys until proof over seeds; - if not proven. None: the strongest channel that was asked."""
+    """Median keys until proof over seeds, of two the larger; - if not proven. None: the strongest channel that was asked."""
     chosen = [row["keys"] for row in rows if row["keys"]]
     found = [each[channel or next(iter(each))] for each in chosen if channel is None or channel in each]
-    median = statistics.median_low(math.inf if each is None else each for each in found) if found else math.inf
+    median = statistics.median_high(math.inf if each is None else each for each in found) if found else math.inf
     return "-" if median == math.inf else f"{median:g}"
 
 
