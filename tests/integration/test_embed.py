@@ -246,11 +246,13 @@ def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, tiny, 
     assert status == 0, err
     assert json.loads(said)["fsr"] == 1.0
     assert "learning" not in err  # the cooldown goes on where it was
+    assert "from the beginning" not in err
     assert out.is_dir()
     assert not work.exists()
 
     once = tmp_path / "once"
-    assert insignia(*arguments[:4], "-o", once, *arguments[6:])[0] == 0
+    status, _, err = insignia(*arguments[:4], "-o", once, *arguments[6:], "--resume")
+    assert (status, "no checkpoint of such a run: it starts from the beginning" in err) == (0, True)
     assert (once / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
 
 
