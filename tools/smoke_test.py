@@ -106,7 +106,8 @@ def main():
     installed = {extra for extra, module in EXTRAS.items() if find_spec(module)}
     if missing := set(asked.expect) - installed:
         sys.exit(f"not installed: {', '.join(sorted(missing))}")
-    if find_spec("insignia") is None or Path(__file__).resolve().parents[1] / "src" in Path(find_spec("insignia").origin).parents:
+    found, source = find_spec("insignia"), Path(__file__).resolve().parents[1] / "src"
+    if found is None or source in Path(found.origin).parents:
         sys.exit("expected an installed insignia, not the source tree")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
