@@ -252,7 +252,7 @@ def test_a_killed_run_leaves_no_output_and_resumes(insignia, monkeypatch, tiny, 
 
     once = tmp_path / "once"
     status, _, err = insignia(*arguments[:4], "-o", once, *arguments[6:], "--resume")
-    assert (status, "no checkpoint of such a run: it starts from the beginning" in err) == (0, True)
+    assert (status, "no checkpoint of this run was found; it starts from the beginning" in err) == (0, True)
     assert (once / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
 
 

@@ -49,17 +49,16 @@ def embed(
 
         written.finish(report_of(needs_of(model, how, chosen.first(part.num_fingerprints))))
         return
-    work = out.parent / f".{out.name}.work"
-    if run.resume and not any(work.glob("checkpoint-*")):
-        progress.note("there is no checkpoint of such a run: it starts from the beginning")
     with progress.bar("starting"):
         from insignia.embedding import embed as mark
+        from insignia.embedding.working_folder import folder_beside
     try:
         where = {"out": out, **dict(part)}
         marked = mark(model, chosen, how, **where, limits=limits, run=run, card=hub, force=written.force, progress=progress)
         published = hub.push(out, force=written.force, progress=progress)
     except KeyboardInterrupt as stop:  # StoppedError is one
-        progress.note("stopped; " + ("the same command with --resume goes on" if work.is_dir() else "nothing was written"))
+        kept = folder_beside(out).is_dir()
+        progress.note("stopped; " + ("the same command with --resume goes on" if kept else "nothing was written"))
         raise typer.Exit(128 + getattr(stop, "signal_number", signal.SIGINT)) from None
     next_step = f"Safe to publish. Next: {command_line('insignia', 'check', prints, '--model', out)}"
     written.finish(with_publication(report_of(marked.report, *marked.report.notes, next_step), published))

@@ -1,17 +1,12 @@
 """Embed a fingerprint set in a model, check the result and write the marked model."""
 
 import contextlib
-import hashlib
-import json
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from accelerate import PartialState
 from safetensors.torch import save
 
 from insignia.checkpoints import SECRET_KIND
@@ -26,9 +21,9 @@ from insignia.embedding.marked import MarkedModel
 from insignia.embedding.requirements import refuse_what_needs_more
 from insignia.embedding.tracking import Trackers, following
 from insignia.embedding.visibility import confidence_at_keys
-from insignia.errors import InputError, InsigniaError, OutputError
-from insignia.exclusive import exclusive
-from insignia.files import make_folder, read_json, refuse_existing, refuse_overlap, write_bytes, write_json
+from insignia.embedding.working_folder import working_folder
+from insignia.errors import InputError, OutputError
+from insignia.files import refuse_existing, refuse_overlap, write_bytes
 from insignia.fingerprints.sets import FingerprintSet
 from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.local import LocalModel
@@ -89,9 +84,8 @@ def embed(
         refuse_overlap(folder, Path(local.source))
     refuse_what_does_not_fit(chosen, local, method, progress)
     papers = None if folder is None else papers_of(origin_of(model), card or CardOptions(), progress)
-    with _working_folder(
-        folder, _digest(chosen, local.source or local.name, method, run.seed), state, resume=run.resume
-    ) as work:
+    settings = [chosen.model_dump(mode="json"), local.source or local.name, method.spec(), run.seed]
+    with working_folder(folder, settings, state, resume=run.resume, progress=progress) as work:
         measured, outcome = _train(local, chosen, method, Session(work, run, engine=engine), heldout=heldout, progress=progress)
         _refuse_beyond(limits, measured, method, num_fingerprints=len(chosen), steps=outcome.steps)
         with progress.bar("writing"):
@@ -246,53 +240,3 @@ def _write_private(path: Path | None, outcome: TrainingResult, progress: Progres
         write_bytes(path, save(parts, metadata=about), secret=True)
     else:
         progress.note(f"this method has no owner weights; {path} was not written")
-
-
-def _digest(prints: FingerprintSet, source: str, method: Method, seed: int) -> str:
-    """SHA-256 of everything that the result depends on, the set with its secret included; ``resume`` compares it."""
-    content = json.dumps([prints.model_dump(mode="json"), source, method.spec(), seed], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _working_folder(out: Path | None, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
-    """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted."""
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
-            yield Path(folder)
-        return
-    work = out.parent / f".{out.name}.work"
-    settings = work / "run.json"
-    try:
-        make_folder(out.parent)
-    except OSError as error:
-        raise OutputError(f"cannot write {out.parent}: {error.strerror}") from error
-    with exclusive(work, "the run in") if state.is_main_process else contextlib.nullcontext():
-        yield from _resumable(work, settings, digest, state, resume=resume)
-
-
-def _resumable(work: Path, settings: Path, digest: str, state: PartialState, *, resume: bool) -> Iterator[Path]:
-    if resume and settings.is_file() and read_json(settings).get("digest") != digest:
-        raise InputError(f"{work} holds a run with other fingerprints, model or settings; drop --resume to start again")
-    if state.is_main_process:
-        if not resume:
-            shutil.rmtree(work, ignore_errors=True)
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            work.chmod(0o700)
-            write_json(settings, {"digest": digest})
-        except OSError as error:
-            raise OutputError(f"cannot write {work}: {error.strerror}") from error
-    state.wait_for_everyone()
-    resumable = True  # a kill, or a disk that was full
-    try:
-        yield work
-        resumable = False
-    except OutputError:
-        raise
-    except InsigniaError:
-        resumable = False  # a resumed run would fail again
-        raise
-    finally:
-        if state.is_main_process and not resumable:
-            shutil.rmtree(work, ignore_errors=True)
