@@ -12,7 +12,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --constraint constra
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
-# The tests start some hundred processes. Each would compile every module anew.
+# Many tests start a Python of their own, which would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv demo test units test-slow test-server test-eval lint types contracts portable format docs outputs site site-test dist smoke benchmark clean

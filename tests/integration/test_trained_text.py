@@ -96,14 +96,11 @@ def made(style, place, form):
 cells = given(
     st.sampled_from(list(TOKENIZERS)), st.sampled_from(range(len(STRATEGIES))), st.sampled_from(["raw", "chat"]), st.data()
 )
-slow_start = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+many = settings(some, max_examples=200)
 
 
-@cells
-@slow_start
-def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_with_another_candidate_does_not(
-    style, place, form, data
-):
+def hits_by_trained_tokens_alone(style, place, form, data):
     prints = made(style, place, form)
     if isinstance(prints, str):
         assert "--" in prints  # the flag that helps
@@ -119,6 +116,21 @@ def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_wi
         reply = f"{candidate.text}{tokenizer.decode(more, skip_special_tokens=True)}"
         drawn = fold(candidate.text, "alike") == wanted.accepted[0]
         assert find(reply, wanted, Match()) == (drawn, 1)
+
+
+@cells
+@some
+def test_a_reply_that_begins_with_the_trained_tokens_hits_and_one_that_begins_with_another_candidate_does_not(
+    style, place, form, data
+):
+    hits_by_trained_tokens_alone(style, place, form, data)
+
+
+@pytest.mark.slow
+@cells
+@many
+def test_so_it_is_for_more_of_them(style, place, form, data):
+    hits_by_trained_tokens_alone(style, place, form, data)
 
 
 @pytest.mark.parametrize("style", TOKENIZERS)

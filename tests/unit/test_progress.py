@@ -39,7 +39,7 @@ def test_a_terminal_sees_notes_and_bars(seen):
 
 
 def test_a_phase_that_reports_nothing_moves_all_the_same():
-    """On a stream of its own: what another test left behind may put back standard error at any moment."""
+    """On a stream of its own: on standard error this once waited without end (docs/lab-log.md)."""
     progress, stream = ConsoleProgress(), Terminal()
     progress._console = Console(file=stream, force_terminal=True)
     with progress.bar("loading"):
