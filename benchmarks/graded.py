@@ -63,8 +63,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path, help="needs the extra 'report'")
     options = parser.parse_args(arguments)
-    brief = FullFineTune(epochs=20, cooldown_steps=0, reference_strength=0)
-    options.how = {"count": options.keys} | ({"method": brief} if options.quick else {})
+    options.brief = {"epochs": 20, "cooldown_steps": 0, "reference_strength": 0} if options.quick else {}
+    options.how = {"count": options.keys} | ({"method": FullFineTune(**options.brief)} if options.quick else {})
     if options.what == "bets":
         bets(options)
         return

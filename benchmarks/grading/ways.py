@@ -25,8 +25,7 @@ def ways(options: argparse.Namespace, folder: Path) -> None:
         stamped, sibling = on_a_sibling(marked, folder, seed)
         row("stamped", stamped, seed, options, sibling)
         for name in ("lora", "embedding"):
-            method = METHODS.build({"name": name})
-            how = {**options.how, "method": method, "variant": f"-{name}-"}
+            how = options.how | {"method": METHODS.build({"name": name} | options.brief), "variant": f"-{name}-"}
             row(name, kept(folder, "ranked", seed, **how), seed, options)
 
 

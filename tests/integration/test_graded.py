@@ -150,3 +150,13 @@ def test_few_liars_are_accused_no_oftener_than_alpha(grading, tmp_path, monkeypa
     assert [row["channel"] for row in rows[::3]] == [*CHANNELS, "adaptive"]
     assert all(max(row["accused"].values()) <= row["at_most"] for row in rows)
     assert all(row["worst"]["accused"] <= row["worst"]["at_most"] for row in rows)
+
+
+@pytest.mark.slow
+def test_ways_print_a_row_for_each_method_type_and_sibling(grading, tmp_path, capsys):
+    main = importlib.import_module("graded").main
+    main(["ways", "--quick", "--keys", "4", "--seeds", "0", "--orders", "1", "--folder", str(tmp_path)])
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if " x" in line]
+    assert [row[0] for row in rows] == ["full", "q8_0", "q4_0", "stamped", "lora", "embedding"]
+    assert (tmp_path / "ranked0" / "stamped" / "model.safetensors").is_file()
