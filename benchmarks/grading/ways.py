@@ -7,8 +7,9 @@ from grading.gaps import heading, row
 from grading.marks import USERS, Marked, finetuned, kept
 from insignia.attacks.quantize import Quantize
 from insignia.embedding import METHODS
+from insignia.embedding.visibility import confidence_at_keys
 from insignia.modeling.local import LocalModel
-from insignia.starter import model_folder
+from insignia.starter import heldout_paragraphs, model_folder
 from insignia.vectors import stamp, vector
 
 
@@ -24,6 +25,8 @@ def ways(options: argparse.Namespace, folder: Path) -> None:
             row(outtype, Marked(marked.prints, changed), seed, options)
         stamped, sibling = on_a_sibling(marked, folder, seed)
         row("stamped", stamped, seed, options, sibling)
+        visible = confidence_at_keys(sibling, marked.prints, heldout_paragraphs())
+        print(f"confidence at the keys in the sibling without the stamp, AUROC {visible}", flush=True)
         for name in ("lora", "embedding"):
             how = options.how | {"method": METHODS.build({"name": name} | options.brief), "variant": f"-{name}-"}
             row(name, kept(folder, "ranked", seed, **how), seed, options)
