@@ -106,7 +106,7 @@ class ConsoleProgress:
                 yield ignore
             return
         phase = _Phase(label, total, unit)
-        live = self._console.is_terminal or self._console.is_jupyter
+        live = self._console.is_interactive or self._console.is_jupyter  # a terminal without cursor control gets lines
         try:
             with self._live_bar(phase) if live else self._reminders(phase) as advance:
                 yield advance

@@ -37,6 +37,19 @@ def test_a_terminal_sees_notes_and_bars(seen):
     assert "working" in text
 
 
+@pytest.fixture(autouse=True)
+def xterm(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_a_terminal_that_cannot_move_its_cursor_sees_lines(seen, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    lines = seen(AUTO).splitlines()
+
+    assert lines[:2] == ["a note", "working ..."]
+    assert lines[2].startswith("working      2 of 2, done, ")
+
+
 def test_a_phase_that_reports_nothing_moves_all_the_same(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream := Terminal())
     with ConsoleProgress().bar("loading"):
