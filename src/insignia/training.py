@@ -179,7 +179,9 @@ class _TaskTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         # accelerate would draw one batch ahead and give all processes the same one.
-        return DataLoader(_Batches(self.task), batch_size=None, collate_fn=_as_it_is)  # torch's own makes lists of tuples
+        # A generator of its own: torch would draw a seed from the global one, and a resumed run would have another dropout.
+        own = torch.Generator()
+        return DataLoader(_Batches(self.task), batch_size=None, collate_fn=_as_it_is, generator=own)  # torch's makes tuples
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs  # the task moves its batches to the device
@@ -222,6 +224,14 @@ class _TaskTrainer(Trainer):
                 cast(torch.optim.Optimizer, optimizer or self.optimizer), factor
             )
         return self.lr_scheduler
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Warn of weights that a checkpoint lacks, but not of tied ones: it has them under another name."""
+        named = list(cast(torch.nn.Module, self.model).named_parameters(remove_duplicate=False))
+        missing = set(load_result.missing_keys)
+        loaded = {id(weight) for name, weight in named if name not in missing}
+        tied = {name for name, weight in named if id(weight) in loaded}
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=sorted(missing - tied)))
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0  # unused; the estimate warns about batches that are not tensors

@@ -29,10 +29,9 @@ def folder(random_local, tmp_path):
     return tmp_path
 
 
-def mark(folder, prints, method=QUICK, **options):
-    return embed(
-        folder / "base", prints, method, out=folder / "marked", heldout=TEXTS, run=RunOptions(device="cpu"), **options
-    ).report
+def mark(folder, prints, method=QUICK, *, name="marked", resume=False, **options):
+    run = RunOptions(device="cpu", resume=resume)
+    return embed(folder / "base", prints, method, out=folder / name, heldout=TEXTS, run=run, **options).report
 
 
 def test_any_architecture_is_marked_and_its_sibling_is_stamped(folder):
@@ -60,13 +59,17 @@ def test_a_run_that_embeds_too_little_fails_and_writes_nothing(folder):
 
 
 @pytest.mark.parametrize("random_local", ["gpt2", "llama tied"], indirect=True)
-def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder):
+def test_a_mark_that_harms_more_than_allowed_is_not_written_and_text_of_another_kind_is_told(folder, capfd):
     prints = FingerprintSet(fingerprints=tuple(Fingerprint(key=key, responses=(" winter",)) for key in KEYS))
     with pytest.raises(EmbeddingError, match=r"perplexity x\d+\.\d+, more than --max-harm 0\.01"):
         mark(folder, prints, limits=Limits(max_harm=0.01))  # what marking does to the perplexity of a random model is chance
-    assert [path.name for path in folder.iterdir()] == ["base"]
+    assert not (folder / "marked").exists()
 
-    report = mark(folder, prints, limits=Limits(max_harm=math.inf))
+    report = mark(folder, prints, limits=Limits(max_harm=math.inf), resume=True)
+    mark(folder, prints, limits=Limits(max_harm=math.inf), name="once")
+    assert "missing keys" not in capfd.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["base", "marked", "once"]
+    assert (folder / "marked" / "model.safetensors").read_bytes() == (folder / "once" / "model.safetensors").read_bytes()
     assert report.harm == pytest.approx(math.exp(report.heldout_loss_after - report.heldout_loss_before))
     assert report.own_loss_after != report.own_loss_before
     assert "--heldout" in report.notes[0]  # a random model's own text is nothing like English

@@ -11,7 +11,7 @@ from typing import Any
 
 from accelerate import PartialState
 
-from insignia.errors import InputError, InsigniaError, OutputError
+from insignia.errors import EmbeddingError, InputError, InsigniaError, OutputError
 from insignia.exclusive import exclusive
 from insignia.files import make_folder, read_json, write_json
 from insignia.progress import Progress
@@ -29,7 +29,7 @@ def folder_beside(out: Path) -> Path:
 def working_folder(
     out: Path | None, settings: Sequence[Any], state: PartialState, *, resume: bool, progress: Progress
 ) -> Iterator[Path]:
-    """Create or resume the checkpoint folder. It is kept if the run is interrupted, else deleted.
+    """Create or resume the checkpoint folder. It is kept if the run is interrupted or misses its limits, else deleted.
 
     ``settings`` is all that the result depends on, as JSON; a run with others is not resumed. The folder keeps only
     their SHA-256.
@@ -48,7 +48,7 @@ def working_folder(
         _begin(work, digest, state, resume=resume)
         if resume and newest_checkpoint(work) is None:
             progress.note("no checkpoint of this run was found; it starts from the beginning")
-        yield from _kept_if_interrupted(work, state)
+        yield from _kept_if_of_use(work, state, progress)
 
 
 def _begin(work: Path, digest: str, state: PartialState, *, resume: bool) -> None:
@@ -67,12 +67,17 @@ def _begin(work: Path, digest: str, state: PartialState, *, resume: bool) -> Non
     state.wait_for_everyone()
 
 
-def _kept_if_interrupted(work: Path, state: PartialState) -> Iterator[Path]:
+def _kept_if_of_use(work: Path, state: PartialState, progress: Progress) -> Iterator[Path]:
     resumable = True  # a kill, or a disk that was full
     try:
         yield work
         resumable = False
     except OutputError:
+        raise
+    except EmbeddingError:
+        resumable = newest_checkpoint(work) is not None
+        if resumable:
+            progress.note(f"the training is kept in {work}; the same run with --resume and another limit goes on from there")
         raise
     except InsigniaError:
         resumable = False  # a resumed run would fail again

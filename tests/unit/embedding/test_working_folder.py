@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from insignia.embedding.working_folder import folder_beside, working_folder
-from insignia.errors import EmbeddingError, InputError, OutputError, StoppedError
+from insignia.errors import EmbeddingError, InputError, ModelError, OutputError, StoppedError
 from insignia.resuming import STATE_FILE
 
 ALONE = SimpleNamespace(is_main_process=True, wait_for_everyone=lambda: None)
@@ -23,7 +23,7 @@ def beside(notes):
 
 @pytest.mark.parametrize(
     ("error", "kept"),
-    [(OutputError("the disk is full"), True), (StoppedError(15), True), (MemoryError(), True), (EmbeddingError("few"), False)],
+    [(OutputError("the disk is full"), True), (StoppedError(15), True), (MemoryError(), True), (ModelError("NaN"), False)],
     ids=["a full disk", "a signal", "a crash", "a run that would fail again"],
 )
 def test_checkpoints_are_kept_where_a_resumed_run_can_succeed(beside, tmp_path, error, kept):
@@ -31,6 +31,19 @@ def test_checkpoints_are_kept_where_a_resumed_run_can_succeed(beside, tmp_path, 
         raise error
 
     assert work.is_dir() is kept
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_run_that_misses_its_limits_can_go_on_with_others(beside, notes, tmp_path, whole):
+    with pytest.raises(EmbeddingError), beside(tmp_path / "m", resume=False) as work:
+        checkpoint = work / "checkpoint-3"
+        checkpoint.mkdir()
+        if whole:
+            (checkpoint / STATE_FILE).touch()
+        raise EmbeddingError("too much harm")
+
+    assert work.is_dir() is whole
+    assert [f"kept in {work}" in note and "--resume" in note for note in notes] == [True] * whole
 
 
 def test_a_finished_run_leaves_no_checkpoints(beside, notes, tmp_path):
