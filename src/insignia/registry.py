@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from insignia.errors import FormatError, InputError
 
-__all__ = ["Registry", "did_you_mean", "errors_about", "explain", "load_plugin", "located", "reason"]
+__all__ = ["Registry", "did_you_mean", "errors_about", "explain", "load_plugin", "located", "plugins", "reason"]
 
 _T = TypeVar("_T", bound=BaseModel)
 _Class = TypeVar("_Class", bound=type[BaseModel])
@@ -32,6 +32,7 @@ _REASONS = {
     "bool_parsing": "expected true or false",
     "missing": "it has to be given",
 }
+_PLUGIN = "insignia_plugin_"  # modules of files, by how their names begin
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 
 
@@ -125,7 +126,7 @@ def load_plugin(path: Path) -> None:
     Raises:
         InputError: there is no such file, it is not Python, or it imports what is not installed.
     """
-    name = f"insignia_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = f"{_PLUGIN}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
@@ -137,6 +138,11 @@ def load_plugin(path: Path) -> None:
     except (SyntaxError, ImportError) as error:
         del sys.modules[name]
         raise InputError(f"the plug-in {path} cannot be imported: {error}") from error
+
+
+def plugins() -> tuple[Path, ...]:
+    """The plug-in files that were loaded."""
+    return tuple(Path(str(module.__file__)) for name, module in sys.modules.items() if name.startswith(_PLUGIN))
 
 
 def _mapping(text: str, kind: str) -> Mapping[str, Any]:

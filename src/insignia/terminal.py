@@ -1,14 +1,16 @@
-"""Makes text of unknown origin safe to print: a server's reply, a tensor's name, the name of a suspect.
+"""What reaches the terminal: text of unknown origin made safe to print (a server's reply, a tensor's name), and no chatter.
 
 Control characters in it could overwrite a printed verdict, and direction overrides could reorder a line. All printed text
 is filtered here. Files keep the original.
 """
 
+import logging
 import math
 import os
 import re
 import shlex
 import subprocess
+import warnings
 
 __all__ = [
     "command_line",
@@ -19,6 +21,7 @@ __all__ = [
     "percent",
     "plural",
     "printable",
+    "quiet_libraries",
     "size",
 ]
 
@@ -90,6 +93,14 @@ def size(count: int) -> str:
     """Bytes for people: 9.2 MB."""
     value, unit = next(((count / step, unit) for unit, step in _UNITS.items() if count >= step), (count, "bytes"))
     return f"{value:.3g} {unit}"
+
+
+def quiet_libraries() -> None:
+    """Keep the progress bars, advice and warnings of transformers and torch off the screen; their errors still show."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|huggingface_hub)\b")
 
 
 def _json_escape(code: int) -> str:

@@ -5,10 +5,8 @@ found · 4 inconclusive.
 """
 
 import io
-import logging
 import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +14,7 @@ import typer
 
 from insignia.flags.deferred_verbs import Verbs, add_verb
 from insignia.flags.outcomes import explained
-from insignia.terminal import has_control_characters, printable
+from insignia.terminal import has_control_characters, printable, quiet_libraries
 
 if TYPE_CHECKING:
     from insignia.flags.fields import Stage
@@ -107,21 +105,13 @@ def main() -> None:
     if any(map(has_control_characters, sys.argv)):  # the parser would repeat what it cannot read
         typer.echo("error: an argument holds control characters; expected printable text", err=True)
         sys.exit(2)
-    _quiet_libraries()
+    quiet_libraries()
     try:
         app(prog_name="insignia")  # also the name that completion goes by
     except Exception as error:
         if (said := explained(error)) is None:
             raise
         _fail(said)
-
-
-def _quiet_libraries() -> None:
-    """Keep the progress bars, advice and warnings of transformers and torch off the screen; their errors still show."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    logging.getLogger("torch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|huggingface_hub)\b")
 
 
 def _fail(message: str) -> None:

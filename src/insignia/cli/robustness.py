@@ -39,6 +39,10 @@ def robustness(
             help="What must survive: 'prune owned' or 'merge:0.5 owned by text'. If it does not, exit status 3. Repeatable."
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that attack side by side. Default: as many as CPU and memory hold; 1 on a GPU."),
+    ] = None,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the attacked models, one folder a cell.")] = False,
 ) -> None:
     """Attack marked models and count the keys that still prove each mark, beside what the attacks cost.
@@ -68,6 +72,7 @@ def robustness(
         seed=run.seed,
         device=run.device,
         keep_models=keep_models,
+        workers=workers,
         progress=output.progress(),
     )
     missed = unmet(required, result)

@@ -15,7 +15,7 @@ from insignia.files import canonical
 from insignia.fingerprints.sets import FingerprintSet, load_fingerprints
 from insignia.generation import STRATEGIES, generate
 from insignia.modeling.local import LocalModel
-from insignia.progress import Progress
+from insignia.progress import SILENT, Progress
 from insignia.vectors import vector
 
 __all__ = ["SIBLING", "AttackedModels"]
@@ -38,6 +38,9 @@ class AttackedModels:
         }
         self._marked = {name: self._made(name, each) for name, each in grid.marks.items()}
         self._sibling = sibling or self._made_sibling()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_progress": SILENT}  # another process shows nothing
 
     def source(self, suspect: SuspectKind, name: str) -> str:
         """Folder or hub id of a model; ``name`` is that of the mark in a marked one."""
