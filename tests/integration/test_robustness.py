@@ -84,6 +84,31 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
 
 
 @pytest.mark.slow
+def test_several_processes_find_what_one_finds_and_know_plugins(insignia, tmp_path, marked_starter, sibling):
+    plugin, recipe = tmp_path / "plugin.py", tmp_path / "mine.yaml"
+    plugin.write_text(
+        "from insignia.attacks.base import ATTACKS, HostAttack\n"
+        "@ATTACKS.register\n"
+        "class Honest(HostAttack):\n"
+        "    name: str = 'honest'\n"
+        "    def wrap(self, model):\n"
+        "        return model\n"
+    )
+    attacks = {"honest": {"name": "honest"}, "subtract": {"name": "subtract", "vector": "$vector", "scale": [0.5, 1.0]}}
+    recipe.write_text(yaml.safe_dump({"robustness": {"attacks": attacks}}))
+    command = ["--plugin", plugin, "evaluate", "robustness", "--recipe", recipe, "--base", "starter", "--sibling", sibling]
+    command += ["--model", marked_starter.model, "--fingerprints", marked_starter.prints, "--device", "cpu", "--json"]
+    found = []
+    for workers in (2, 1):
+        status, out, err = insignia(*command, "-o", tmp_path / str(workers), "--workers", workers)
+        assert status == 0, err
+        rows = json.loads(out)["rows"]  # other processes measure harm on all the text
+        found.append([(row["attack"], row["strength"], row["suspect"], row["hits"], row["by_channel"]) for row in rows])
+    assert found[0] == found[1]
+    assert len(found[0]) == 8  # three attacks and none; subtract has no controls
+
+
+@pytest.mark.slow
 def test_a_control_with_the_mark_ends_the_run(tmp_path, marked_starter):
     grid = AttackGrid(
         marks={"mine": Mark(model=str(marked_starter.model), fingerprints=marked_starter.prints)},

@@ -116,5 +116,3 @@ def _jobs(planned: Sequence[PlannedAttack], marks: Mapping[str, Mark]) -> Iterat
     controls: tuple[SuspectKind, ...] = ("unmarked", "sibling")
     for suspect in controls:
         yield from (Job(each, suspect, "", marks) for each in planned if not each.uses_secret)
-
-

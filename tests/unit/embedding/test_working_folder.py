@@ -35,13 +35,16 @@ def test_checkpoints_are_kept_where_a_resumed_run_can_succeed(beside, tmp_path, 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_run_that_misses_its_limits_can_go_on_with_others(beside, notes, tmp_path, whole):
-    with pytest.raises(EmbeddingError), beside(tmp_path / "m", resume=False) as work:
-        checkpoint = work / "checkpoint-3"
-        checkpoint.mkdir()
-        if whole:
-            (checkpoint / STATE_FILE).touch()
-        raise EmbeddingError("too much harm")
+    def missing_the_limits():
+        with beside(tmp_path / "m", resume=False) as work:
+            (work / "checkpoint-3").mkdir()
+            if whole:
+                (work / "checkpoint-3" / STATE_FILE).touch()
+            raise EmbeddingError("too much harm")
 
+    with pytest.raises(EmbeddingError):
+        missing_the_limits()
+    work = folder_beside(tmp_path / "m")
     assert work.is_dir() is whole
     assert [f"kept in {work}" in note and "--resume" in note for note in notes] == [True] * whole
 
