@@ -151,8 +151,11 @@ def _robust(result: Robustness) -> Callout:
     best = max(result.marks, key=lambda mark: len(_survived(result, mark.name)))
     owned, by_text = _survived(result, best.name), _survived(result, best.name, by_text=True)
     tried = len(_attacked(result, best.name))
-    title = f"The mark {best.name} is still proven after {len(owned)} of {counted(tried, 'attack')}."
+    others = [f"{mark.name} after {len(_survived(result, mark.name))}" for mark in result.marks if mark is not best]
+    which = f"Of {len(result.marks)} marks, {best.name} survives most. It is" if others else f"The mark {best.name} is"
+    title = f"{which} still proven after {len(owned)} of {counted(tried, 'attack')}."
     text = f"By text alone it is proven after {len(by_text)}. No model without the mark was accused."
+    text += f" The others: {', '.join(others)}." if others else ""
     return Callout("yes" if len(owned) == tried else "open", title, text)
 
 
@@ -174,8 +177,8 @@ def _marks(result: Robustness) -> Table:
         tried = len(_attacked(result, mark.name))
         owned = f"{len(_survived(result, mark.name))} of {tried}"
         by_text = f"{len(_survived(result, mark.name, by_text=True))} of {tried}"
-        rows.append([mark.name, mark.strategy, str(mark.num_fingerprints), f"x{mark.perplexity:.4f}", owned, by_text])
-    header = ("mark", "strategy", "keys", "perplexity, by the mark", "attacks after which it is proven", "by text alone")
+        rows.append([mark.name, owned, by_text, f"x{mark.perplexity:.4f}", str(mark.num_fingerprints), mark.strategy])
+    header = ("mark", "attacks after which it is proven", "by text alone", "perplexity, by the mark", "keys", "strategy")
     return Table.of("", header, rows)
 
 

@@ -126,6 +126,16 @@ def test_a_robustness_grid_tells_what_is_left_and_what_it_costs_to_remove_it(tmp
     assert "insignia evaluate robustness --recipe RECIPE --base starter --model MARKED" in text
 
 
+def test_of_several_marks_the_page_tells_which_survives_most(tmp_path):
+    one = robustness().marks[0]
+    marks = (one, one.model_copy(update={"name": "durable"}))
+    rows = [attacked("merge", weight, mark=name) for name in ("harmless", "durable") for weight in ("0.5", "0.1")]
+    text = words(page(tmp_path, robustness(*rows[1:], marks=marks)))
+
+    assert "Of 2 marks, durable survives most. It is still proven after 2 of 2 attacks." in text
+    assert "No model without the mark was accused. The others: harmless after 1." in text
+
+
 def test_a_control_that_was_accused_spoils_the_grid(tmp_path):
     text = words(page(tmp_path, robustness(attacked(), attacked(suspect="unmarked"))))
 
