@@ -12,7 +12,7 @@
     ├── ModelError            a model cannot be loaded or cannot do what was requested
     ├── GenerationError       fewer distinct fingerprints could be made than requested
     ├── EmbeddingError        training ended with fewer fingerprints learned than required
-    ├── EvaluationError       a negative control failed, so the measurement proves nothing
+    ├── EvaluationError       a negative control failed, so the measurement proves nothing, or a worker was killed
     └── MissingExtraError     an optional dependency is not installed
 
 :class:`StoppedError` is a KeyboardInterrupt: a signal ended a run that can be resumed.
@@ -78,7 +78,7 @@ class EmbeddingError(InsigniaError):
 
 
 class EvaluationError(InsigniaError):
-    """A negative control failed, so the measurement proves nothing."""
+    """A negative control failed, so the measurement proves nothing, or a worker was killed before the end."""
 
 
 class MissingExtraError(InsigniaError):

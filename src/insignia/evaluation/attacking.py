@@ -46,7 +46,7 @@ def measure_robustness(
     Raises:
         InputError: the grid has no mark or an attack that does not exist, or the folder holds another evaluation.
         FormatError: the file of a cell is damaged.
-        EvaluationError: a mark was found in a control; ``robustness.json`` is written all the same.
+        EvaluationError: a mark was found in a control; ``robustness.json`` is written all the same. Or a worker was killed.
     """
     folder, planned = Path(out), grid.planned()
     if not grid.marks:
