@@ -26,7 +26,7 @@ from insignia.evidence.publication import owner_rng
 from insignia.keyring.keyring import Keyring
 from insignia.keyring.prospects import PlanOptions
 from insignia.licensing.book import book_path, open_book
-from insignia.licensing.codes import plan_tracing
+from insignia.licensing.codes import STRAY, plan_tracing
 from insignia.licensing.issuing import IssueOptions, issue
 from insignia.licensing.leaks import TraceOptions, trace
 from insignia.modeling.loading import STARTER
@@ -37,7 +37,7 @@ from insignia.statistics.tracing import log_ratio, log_ratio_of_gain, log_thresh
 LICENSEES = 1000
 ALPHAS = (1e-3, 1e-6)
 SURVIVAL = 0.98
-BOUND = 0.01  # what trace takes for the chance that a model without a block says its response
+BOUND = STRAY
 # Ten times the rate of large models, which a model this small needs before its loss falls, as in robustness.py.
 USER = FineTune(data="python:json", learning_rate=3e-4, batch_size=8, max_length=64, max_steps=200)
 WAYS = {"averaged": lambda model, parts: mixed(model, *((1 / len(parts), part) for part in parts)),

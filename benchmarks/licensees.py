@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from insignia.licensing.codes import Code, bias_law
+from insignia.licensing.codes import STRAY, Code, bias_law
 from insignia.randomness import KeyedRandom
 from insignia.statistics.collusion import EVASIVE, blocks_to_trace, seen_blocks, share_traced
 from insignia.statistics.tails import log_binomial_tail
 from insignia.statistics.tracing import BETS, KEPT, STRATEGIES, log_sum, log_threshold, payoffs, strategies
 
-BOUND = 1 / 16
+BOUND = STRAY  # of the default strategy's responses
 LOOSE = 0.05  # an alpha at which innocents might be seen to be named at all
 PERINUCLEUS_SHARE = 0.243  # of the fingerprints in each copy, from their simulation of three colluders
 
@@ -109,9 +109,8 @@ def one_run(number, *, licensees, colluders, blocks, strategy, survival, points,
 def simulate(options):
     for colluders in options.colluders:
         points, weights = law(colluders)
-        planned = blocks_to_trace(
-            points, weights, licensees=options.licensees, colluders=colluders, alpha=options.alpha, survival=options.survival
-        )
+        asked = {"licensees": options.licensees, "alpha": options.alpha, "survival": options.survival, "bound": BOUND}
+        planned = blocks_to_trace(points, weights, colluders=colluders, **asked)
         about = f"{options.licensees} licensees, coalitions of {colluders}, alpha {options.alpha:g}"
         print(f"\n{about}: {planned.blocks} blocks planned, half are traced after {planned.median}")
         print(
@@ -161,7 +160,8 @@ def calibrate(options):
     """How often a member is named by the planned blocks, in other coalitions than those that the plan was made with."""
     for colluders in options.colluders:
         points, weights = law(colluders)
-        asked = {"licensees": options.licensees, "colluders": colluders, "alpha": options.alpha, "survival": options.survival}
+        asked = {"licensees": options.licensees, "colluders": colluders, "alpha": options.alpha}
+        asked |= {"survival": options.survival, "bound": BOUND}
         planned = blocks_to_trace(points, weights, **asked)
         shares = []
         for name in [*strategies(colluders), EVASIVE][: 1 if colluders == 1 else None]:

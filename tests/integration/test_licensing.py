@@ -118,12 +118,20 @@ def test_an_accusation_is_disclosed_and_audited_by_the_command(insignia, owner, 
     assert "--accuse and --codes belong together" in insignia(*alone)[2]
 
 
-def test_a_plan_for_licensees(insignia):
-    status, said, _ = insignia("plan", "--licensees", 20, "--survival", 1, "--alpha", 0.05, "--json")
+def test_a_plan_for_licensees(insignia, owner):
+    asked = ("--licensees", 20, "--survival", 1, "--alpha", 0.05, "--json")
+    status, said, _ = insignia("plan", *asked)
     made = json.loads(said)
     assert status == 0
     assert made["keys"] == 2 * made["blocks"] > 2 * 8  # log2(20 / 0.05) = 8.6
     assert made["strategy"] == "in_turn"
+    # Where a candidate was the first choice of the base, a model without the block may say it.
+    candidates = load_fingerprints(owner[0]).fingerprints[0].candidates
+    of_set, of_null = (
+        json.loads(insignia("plan", *more, *asked)[1]) for more in ((owner[0],), ("--null", f"1/{len(candidates)}"))
+    )
+    assert of_set == of_null
+    assert of_set["blocks"] > made["blocks"]
 
 
 def test_an_ordinary_vector_or_a_set_without_copies_is_refused(insignia, owner, marked_starter, tmp_path):

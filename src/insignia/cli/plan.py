@@ -26,6 +26,7 @@ def plan(
         insignia plan --survival 0.5
         insignia plan prints.json --suspects 3
         insignia plan --licensees 1000 --colluders 2 --survival 0.98 --alpha 1e-3
+        insignia plan prints.json --licensees 1000 --per-block 1
     """
     from insignia.generation import InverseNucleus
     from insignia.keyring.keyring import Keyring
@@ -38,7 +39,8 @@ def plan(
 
     output.refuse_output()
     if options.licensees is not None:
-        output.finish(tracing_plan_report(plan_tracing(options)))
+        known = () if prints is None else Keyring.open(prints).only().prints
+        output.finish(tracing_plan_report(plan_tracing(options, known)))
         return
     if prints is not None:
         output.finish(prospects_report(prints, Keyring.open(prints).plan(options), options))

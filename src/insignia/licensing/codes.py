@@ -8,7 +8,7 @@ secret and a name give the code word, for one licensee or a million.
 
 import functools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -16,15 +16,26 @@ from pydantic import Field
 from insignia.errors import InputError
 from insignia.keyring.prospects import PlanOptions
 from insignia.randomness import KeyedRandom
-from insignia.records import Record
+from insignia.records import Fingerprint, Record
 from insignia.statistics.collusion import TracingPlan, blocks_to_trace
 from insignia.terminal import has_control_characters
+from insignia.verification.innocents import resolve_null
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["MAX_BLOCKS", "MAX_COLLUDERS", "USUAL_COLLUDERS", "Code", "bias_law", "checked_name", "plan_tracing"]
+__all__ = [
+    "MAX_BLOCKS",
+    "MAX_COLLUDERS",
+    "STRAY",
+    "USUAL_COLLUDERS",
+    "Code",
+    "bias_law",
+    "checked_name",
+    "plan_tracing",
+    "stray_rate",
+]
 
 MAX_BLOCKS = 2**16
 MAX_COLLUDERS = 20
@@ -32,6 +43,10 @@ MAX_COLLUDERS = 20
 
 USUAL_COLLUDERS = 2
 """Coalitions that a code is best for where nobody says otherwise: its biases are best for a single leaker, too."""
+
+STRAY = 0.01
+"""How often a model without a block says its response, where that is no likely word: never, of the 288 keys of blocks that were
+out of nine copies (benchmarks/copies.py). A wrong guess costs keys alone."""
 
 _STEPS = 2**16  # a bit compares two random bytes with a bias, which is a multiple of 2^-16
 _LONGEST_NAME = 200
@@ -99,8 +114,17 @@ def bias_law(colluders: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(map(float, (1 + zeros) / 2)), tuple(map(float, weights / weights.sum()))
 
 
-def plan_tracing(options: PlanOptions) -> TracingPlan:
-    """How many blocks trace a leak, for what the options assume; a reply to a block that is lost or absent hits by chance.
+def stray_rate(fingerprint: Fingerprint) -> float:
+    """How often a model without the block says the response: seldom, unless a candidate was the first choice of the base."""
+    candidates = fingerprint.candidates or ()
+    return STRAY if all(candidate.rank for candidate in candidates) else 1 / len(candidates)
+
+
+def plan_tracing(options: PlanOptions, prints: Iterable[Fingerprint] = ()) -> TracingPlan:
+    """How many blocks trace a leak, for what the options assume.
+
+    A reply to a block that is lost or absent hits by chance: as ``options.null`` says, else as often as ``trace`` takes it to
+    for these fingerprints, or for those of the default strategy.
 
     Raises:
         InputError: there are no licensees or too many colluders, or no number of blocks is enough.
@@ -111,6 +135,8 @@ def plan_tracing(options: PlanOptions) -> TracingPlan:
         raise InputError(
             f"{options.colluders} colluders are more than the {options.licensees} licensees; give fewer --colluders"
         )
+    null = resolve_null(options.null)
+    stray = max((stray_rate(each) for each in prints), default=STRAY) if null is None else null.bound
     points, chances = bias_law(options.colluders)
     return blocks_to_trace(
         points,
@@ -121,6 +147,7 @@ def plan_tracing(options: PlanOptions) -> TracingPlan:
         power=options.power,
         survival=options.survival,
         per_block=options.per_block,
+        bound=stray,
     )
 
 

@@ -21,7 +21,7 @@ from insignia.keyring.examination import Examination, Opener
 from insignia.keyring.kept_set import KeptSet
 from insignia.keyring.options import AskOptions, VerifyOptions
 from insignia.licensing.book import open_book
-from insignia.licensing.codes import Code, bias_law
+from insignia.licensing.codes import STRAY, Code, bias_law, stray_rate
 from insignia.licensing.findings import NamedLicensee, TraceReport
 from insignia.progress import AUTO, Progress
 from insignia.randomness import KeyedRandom
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["TraceOptions", "block_ratios", "named_licensees", "trace"]
 
 _CHUNK = 2**14  # code words at once: 4 MiB for 64 blocks
-_SILENT = 0.01  # how often a model without a block says its response, where the response is no likely word
 
 
 class _Asking(VerifyOptions):
@@ -114,6 +113,7 @@ class _Case:
         self._rng = owner_rng(kept.prints)
         self._biases = code.biases(self._rng)
         self._keys = askable(kept.prints)
+        self._stray = max(map(stray_rate, kept.prints))
         self._rounds = -(-len(kept.prints) // code.blocks)
         self._alpha = options.alpha / (tests * self._rounds)  # each round is another look at the same code words
 
@@ -175,7 +175,9 @@ class _Case:
             unanswered=sum(entry.reply.status != "answered" for entry in keys),
             alpha=self._options.alpha,
             suspects=self._tests,
-            traceable=largest_coalition(points, chances, answered, licensees=len(self._names), alpha=self._alpha),
+            traceable=largest_coalition(
+                points, chances, answered, licensees=len(self._names), alpha=self._alpha, bound=self._stray
+            ),
             transcript=record.digest,
         )
 
@@ -197,14 +199,8 @@ def block_ratios(
         if entry.number in fingerprints and entry.number is not None and entry.reply.status == "answered":
             fingerprint = fingerprints[entry.number]
             expected = expected_responses(fingerprint, terms.max_response_length, rules.match)
-            found[:, entry.number % blocks] += _key_ratio(entry, expected, rules.match, _stray(fingerprint))
+            found[:, entry.number % blocks] += _key_ratio(entry, expected, rules.match, stray_rate(fingerprint))
     return found
-
-
-def _stray(fingerprint: Fingerprint) -> float:
-    """How often a model without the block says the response: seldom, unless a candidate was the first choice of the base."""
-    candidates = fingerprint.candidates or ()
-    return _SILENT if all(candidate.rank for candidate in candidates) else 1 / len(candidates)
 
 
 def _key_ratio(entry: Entry, expected: Expected, match: Match, stray: float) -> tuple[float, ...]:
@@ -214,7 +210,7 @@ def _key_ratio(entry: Entry, expected: Expected, match: Match, stray: float) -> 
         return log_ratio(hit, not hit, stray)
     score = response_score(entry.reply, expected, match)
     if score is None or not expected.log_base:
-        return log_ratio(0, int(score is None), _SILENT)
+        return log_ratio(0, int(score is None), STRAY)
     return log_ratio_of_gain(score - expected.log_base[expected.order[0]])
 
 

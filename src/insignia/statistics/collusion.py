@@ -63,10 +63,10 @@ def blocks_to_trace(
     licensees: int,
     colluders: int,
     alpha: float,
+    bound: float,
     power: float = POWER,
     survival: float = 1.0,
     per_block: int = 1,
-    bound: float = 1 / 16,
     seed: int = 0,
 ) -> TracingPlan:
     """How many blocks trace a coalition of each known strategy, and one that adapts.
@@ -79,10 +79,10 @@ def blocks_to_trace(
         licensees: Everybody who was given a copy.
         colluders: Size of the coalition.
         alpha: Largest chance that any innocent licensee is named.
+        bound: Chance that a model without a block hits.
         power: Chance that a member must be named with.
         survival: Share of a copy's fingerprints that are left.
         per_block: Fingerprints in each block.
-        bound: Chance that a model without a block hits.
         seed: Of the simulation.
 
     Raises:
@@ -121,19 +121,22 @@ def share_traced(
     licensees: int,
     colluders: int,
     alpha: float,
+    bound: float,
     survival: float = 1.0,
     seed: int = 0,
 ) -> float:
     """Share of 200 simulated coalitions with this strategy of which a member is named after so many blocks."""
-    law, replies, threshold = _Law(biases, weights), _Replies(survival, 1, 1 / 16), log_threshold(licensees, alpha)
+    law, replies, threshold = _Law(biases, weights), _Replies(survival, 1, bound), log_threshold(licensees, alpha)
     shows = _ways(colluders)[strategy]
     return _Coalitions(shows, colluders, law, replies, threshold=threshold, seed=seed).share_after(blocks)
 
 
 @functools.lru_cache(maxsize=64)
-def largest_coalition(biases: Sequence[float], weights: Sequence[float], blocks: int, *, licensees: int, alpha: float) -> int:
+def largest_coalition(
+    biases: Sequence[float], weights: Sequence[float], blocks: int, *, licensees: int, alpha: float, bound: float
+) -> int:
     """Size of the largest coalition that so many blocks trace with chance ``POWER``, by known strategies; 0 if none."""
-    law, replies, threshold = _Law(biases, weights), _Replies(1.0, 1, 1 / 16), log_threshold(licensees, alpha)
+    law, replies, threshold = _Law(biases, weights), _Replies(1.0, 1, bound), log_threshold(licensees, alpha)
     for colluders in range(1, _LARGEST_COALITION + 1):
         for shows in _ways(colluders).values():
             coalitions = _Coalitions(shows, colluders, law, replies, threshold=threshold, seed=0)

@@ -7,11 +7,11 @@ from insignia.errors import InputError
 from insignia.statistics.collusion import blocks_to_trace, seen_blocks
 from insignia.statistics.tracing import log_ratio
 
-HALF = {"biases": np.array([0.5]), "weights": np.array([1.0])}
+HALF = {"biases": np.array([0.5]), "weights": np.array([1.0]), "bound": 0.01}
 
 
 def test_one_leaker_takes_a_few_blocks_more_than_there_are_bits_to_tell():
-    plan = blocks_to_trace(**HALF, licensees=1000, colluders=1, alpha=1e-3, bound=0.01)
+    plan = blocks_to_trace(**HALF, licensees=1000, colluders=1, alpha=1e-3)
     assert (plan.strategy, plan.per_block) == ("in_turn", 1)
     assert 20 < plan.median <= plan.blocks < 40  # log2(1000 / 0.001) = 19.9
     assert plan.keys == plan.blocks
