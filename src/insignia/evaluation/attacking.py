@@ -4,6 +4,7 @@ Each cell is stored in a folder, so an interrupted run continues with the cells 
 the owner rehearses on models that they hold.
 """
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,9 +95,10 @@ def _filled(make_bench: Callable[[], Bench], jobs: Sequence[Job], workers: int, 
                 advance(1)
         if workers > 1 and len(missing) > 1:
             bench.prepare(missing.values())
-            for number, cell in side_by_side(make_bench, missing, min(workers, len(missing))):
-                found[number] = cell
-                advance(1, jobs[number].label)
+            with contextlib.closing(side_by_side(make_bench, missing, min(workers, len(missing)))) as cells:
+                for number, cell in cells:
+                    found[number] = cell
+                    advance(1, jobs[number].label)
         else:
             for number, job in missing.items():
                 advance(0, job.label)

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
@@ -34,7 +34,7 @@ def workers_that_fit(base: str, prints: FingerprintSet, device: str) -> int:
     return max(1, min(torch.get_num_threads(), free // needs_of(base, FullFineTune(), prints).memory))
 
 
-def side_by_side(make_bench: Callable[[], Bench], jobs: Mapping[int, Job], workers: int) -> Iterator[tuple[int, Filled]]:
+def side_by_side(make_bench: Callable[[], Bench], jobs: Mapping[int, Job], workers: int) -> Generator[tuple[int, Filled]]:
     """Fill the cells by several processes, which share the threads; yields number and result as they come.
 
     The processes end with this one, however it ends.
