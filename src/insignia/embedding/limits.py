@@ -43,10 +43,11 @@ class Limits(Record):
 def refuse_failure(fsr: float, min_fsr: float, *, num_fingerprints: int, steps: int) -> None:
     """Raise EmbeddingError if too few fingerprints were learned."""
     if fsr < min_fsr:
+        few = _fewer(within_success(num_fingerprints, fsr)) if fsr else "Nothing was learned: raise --learning-rate"
         raise EmbeddingError(
             f"the success rate is {100 * fsr:.1f} % of {num_fingerprints} fingerprints, less than {100 * min_fsr:.1f} %;"
-            f" nothing was written. {_fewer(within_success(num_fingerprints, fsr))}, allow more --epochs"
-            f" (this took {counted(steps, 'step')}), weaken the regularizers, or lower --min-fsr"
+            f" nothing was written. {few}, allow more --epochs (this took {counted(steps, 'step')}), weaken the regularizers,"
+            " or lower --min-fsr"
         )
 
 
