@@ -65,15 +65,7 @@ def robustness(
     from insignia.reporting.survival import robustness_report
 
     result = measure_robustness(
-        base,
-        grid,
-        out=out,
-        sibling=sibling,
-        seed=run.seed,
-        device=run.device,
-        keep_models=keep_models,
-        workers=workers,
-        progress=output.progress(),
+        base, grid, out=out, sibling=sibling, **dict(run), keep_models=keep_models, workers=workers, progress=output.progress()
     )
     missed = unmet(required, result)
     document = robustness_report(result, missed)
