@@ -172,6 +172,11 @@ def main() -> None:
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out)
+    vocabulary = options.out / "tokenizer.json"
+    content = json.loads(vocabulary.read_text(encoding="utf-8"))
+    vocabulary.write_text(
+        json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
+    )  # 6 kB less in a wheel
     (options.out / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))
 
