@@ -27,7 +27,7 @@ _bench: Bench | None = None  # of a worker
 
 
 def workers_that_fit(base: str, prints: FingerprintSet, device: str) -> int:
-    """How many workers the cores and the free memory allow, if each trains all weights; one where that is unknown."""
+    """How many workers torch's threads and the free memory allow, if each trains all weights; one where that is unknown."""
     free = free_bytes(device)
     if free is None or resolve_device(device).type != "cpu":
         return 1
@@ -43,9 +43,10 @@ def side_by_side(make_bench: Callable[[], Bench], jobs: Mapping[int, Job], worke
         EvaluationError: a process was killed.
     """
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
-    ours, theirs = context.Pipe(duplex=False)
-    setup = (make_bench, max(1, torch.get_num_threads() // workers), plugins(), ours)
-    with ours, theirs, ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=setup) as pool:
+    watched, held = context.Pipe(duplex=False)
+    setup = (make_bench, max(1, torch.get_num_threads() // workers), plugins(), watched)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=setup)
+    with watched, pool, held:  # held is closed first: else the pool would wait for cells that nobody wants
         waiting = {pool.submit(_fill, job): number for number, job in jobs.items()}
         try:
             for done in as_completed(waiting):
@@ -55,16 +56,13 @@ def side_by_side(make_bench: Callable[[], Bench], jobs: Mapping[int, Job], worke
                 "a worker was killed, perhaps for want of memory; the cells that were finished are kept."
                 " Run it again, with fewer --workers"
             ) from None
-        except BaseException:
-            theirs.close()  # they would finish their cells first
-            raise
 
 
-def _begin(make_bench: Callable[[], Bench], threads: int, plugin_files: tuple[Path, ...], parent: Connection) -> None:
+def _begin(make_bench: Callable[[], Bench], threads: int, plugin_files: tuple[Path, ...], watched: Connection) -> None:
     """Set up a worker."""
     global _bench  # noqa: PLW0603  a pool's way to keep something in its processes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
     quiet_libraries()
     torch.set_num_threads(threads)
     for file in plugin_files:
@@ -72,10 +70,10 @@ def _begin(make_bench: Callable[[], Bench], threads: int, plugin_files: tuple[Pa
     _bench = make_bench()
 
 
-def _end_with(parent: Connection) -> None:
+def _end_with(watched: Connection) -> None:
     """End this process when the other end of the pipe is closed, by the parent or by its death."""
     try:
-        parent.recv()
+        watched.recv()
     except (EOFError, OSError):
         os._exit(1)
 
