@@ -19,7 +19,6 @@ from insignia.randomness import KeyedRandom
 from insignia.records import Fingerprint, Record
 from insignia.statistics.collusion import TracingPlan, blocks_to_trace
 from insignia.terminal import has_control_characters
-from insignia.verification.innocents import resolve_null
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,20 +122,22 @@ def stray_rate(fingerprint: Fingerprint) -> float:
 def plan_tracing(options: PlanOptions, prints: Iterable[Fingerprint] = ()) -> TracingPlan:
     """How many blocks trace a leak, for what the options assume.
 
-    A reply to a block that is lost or absent hits by chance: as ``options.null`` says, else as often as ``trace`` takes it to
-    for these fingerprints, or for those of the default strategy.
+    A reply to a block that is lost or absent hits by chance, as often as ``trace`` takes it to for these fingerprints, or for
+    those of the default strategy.
 
     Raises:
         InputError: there are no licensees or too many colluders, or no number of blocks is enough.
     """
     if options.licensees is None:
         raise InputError("expected a number of licensees")
+    if options.null is not None:
+        raise InputError(
+            "a plan for licensees has no --null: 'trace' takes how often an innocent model hits from the set itself"
+        )
     if options.colluders > options.licensees:
         raise InputError(
             f"{options.colluders} colluders are more than the {options.licensees} licensees; give fewer --colluders"
         )
-    null = resolve_null(options.null)
-    stray = max((stray_rate(each) for each in prints), default=STRAY) if null is None else null.bound
     points, chances = bias_law(options.colluders)
     return blocks_to_trace(
         points,
@@ -147,7 +148,7 @@ def plan_tracing(options: PlanOptions, prints: Iterable[Fingerprint] = ()) -> Tr
         power=options.power,
         survival=options.survival,
         per_block=options.per_block,
-        bound=stray,
+        bound=max(map(stray_rate, prints), default=STRAY),
     )
 
 
