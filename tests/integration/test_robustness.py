@@ -1,6 +1,7 @@
 """A grid of attacks on the marked starter, by the command: what is left, what it cost, and controls."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -87,11 +88,14 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
 def test_several_processes_find_what_one_finds_and_know_plugins(insignia, tmp_path, marked_starter, sibling):
     plugin, recipe = tmp_path / "plugin.py", tmp_path / "mine.yaml"
     plugin.write_text(
+        "import os\n"
+        "from pathlib import Path\n"
         "from insignia.attacks.base import ATTACKS, HostAttack\n"
         "@ATTACKS.register\n"
         "class Honest(HostAttack):\n"
         "    name: str = 'honest'\n"
         "    def wrap(self, model):\n"
+        "        Path(__file__).with_suffix(f'.{os.getpid()}').touch()\n"
         "        return model\n"
     )
     attacks = {"honest": {"name": "honest"}, "subtract": {"name": "subtract", "vector": "$vector", "scale": [0.5, 1.0]}}
@@ -99,9 +103,11 @@ def test_several_processes_find_what_one_finds_and_know_plugins(insignia, tmp_pa
     command = ["--plugin", plugin, "evaluate", "robustness", "--recipe", recipe, "--base", "starter", "--sibling", sibling]
     command += ["--model", marked_starter.model, "--fingerprints", marked_starter.prints, "--device", "cpu", "--json"]
     found = []
+    here = plugin.with_suffix(f".{os.getpid()}")
     for workers in (2, 1):
         status, out, err = insignia(*command, "-o", tmp_path / str(workers), "--workers", workers)
         assert status == 0, err
+        assert here.exists() is (workers == 1)
         rows = json.loads(out)["rows"]  # other processes measure harm on all the text
         found.append([(row["attack"], row["strength"], row["suspect"], row["hits"], row["by_channel"]) for row in rows])
     assert found[0] == found[1]
