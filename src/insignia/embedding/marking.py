@@ -63,7 +63,7 @@ def embed(
     ``.OUT.work`` beside the output. Under ``torchrun`` every process calls this and one writes.
 
     Raises:
-        EmbeddingError: the finished model misses the limits; nothing is written.
+        EmbeddingError: the finished model misses the limits; no model is written, and a resumed run with others goes on.
         OutputError: ``out`` exists and ``force`` is off, or cannot be written.
         InputError: the resumed run had other inputs, lengths do not fit the set or the model's context, or the device has
             too little memory.
