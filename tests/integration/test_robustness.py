@@ -10,7 +10,7 @@ import yaml
 
 from insignia.attacks.base import ATTACKS
 from insignia.errors import EvaluationError
-from insignia.evaluation import AttackGrid, Mark, Robustness, attacking, measure_robustness
+from insignia.evaluation import AttackGrid, Mark, Robustness, cells, measure_robustness
 from insignia.fingerprints.sets import load_fingerprints
 
 ATTACKED = {
@@ -72,7 +72,7 @@ def test_a_grid_by_the_command(insignia, tmp_path, marked_starter, sibling, monk
     assert not marked_starter.prints.with_suffix(".ledger.jsonl").exists()
 
     # A second run makes no cell again; what is required and does not survive is told by the exit status.
-    monkeypatch.setattr(attacking, "ask", lambda *_a, **_k: pytest.fail("a stored cell was asked again"))
+    monkeypatch.setattr(cells, "ask", lambda *_a, **_k: pytest.fail("a stored cell was asked again"))
     status, out, _ = insignia(*command, "--require", "merge owned by text", "-q")
     assert (status, "Not met: merge owned by text" in out) == (3, True)
     assert re.search(r"merge 0\.5 .* 100 % 6/6 +0 of 2", out)
