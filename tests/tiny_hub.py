@@ -1,6 +1,7 @@
 """A stand-in for a Hugging Face hub on this machine: as much of its protocol as huggingface_hub speaks to upload and download.
 
 Repositories are created, listed, committed to (small files in the commit, weights by LFS) and read back, ranges of a file too.
+Weights are where a link points to: on another host, without the token, until the link expires.
 """
 
 import base64
@@ -21,7 +22,13 @@ class TinyHub:
     def __init__(self):
         self.repositories, self.private, self.messages, self.requests = {}, {}, [], []
         self.address = ""
+        self.round = 0
+        """Number of the links that are valid; change it, and all links given before have expired."""
         self._large = {}
+
+    def put_files(self, name, folder):
+        """Make a repository of a folder's files."""
+        self.repositories[name] = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def get(self, path, headers):
         """Status, headers and body of the answer."""
@@ -31,6 +38,10 @@ class TinyHub:
             return _json({"name": "owner", "type": "user", "orgs": []})
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/tree/[^/]+|/revision/[^/]+)?", path):
             return self._told(found[1], tree=(found[2] or "").startswith("/tree"))
+        if found := re.fullmatch(r"/content/(\d+)/([^/]+/[^/]+)/(.+)", path):
+            if int(found[1]) != self.round or "authorization" in headers:
+                return 403, {}, b"expired"
+            return _part(self.repositories[found[2]][found[3]], {}, headers.get("range"))
         if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/[^/]+/(.+)", path):
             return self._file(found[1], found[2], headers.get("range"))
         return 404, {}, b""
@@ -74,10 +85,11 @@ class TinyHub:
         if (body := self.repositories[name].get(path)) is None:
             return 404, {"X-Error-Code": "EntryNotFound"}, b""
         about = {"ETag": f'"{_oid(body)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        if not (found := re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")):
-            return 200, about, body
-        first, last = int(found[1]), int(found[2] or len(body) - 1)
-        return 206, about | {"Content-Range": f"bytes {first}-{last}/{len(body)}"}, body[first : last + 1]
+        if not path.endswith(".safetensors"):
+            return _part(body, about, wanted)
+        place = f"{self.address.replace('127.0.0.1', 'localhost')}/content/{self.round}/{name}/{path}"
+        linked = {"X-Linked-Size": str(len(body)), "X-Linked-ETag": about["ETag"]}
+        return 302, about | linked | {"Location": place}, b""
 
     def _modes(self, files):
         modes = [
@@ -130,6 +142,7 @@ def tiny_hub(patch):
 def _handler(hub):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer waits 40 ms
 
         def do_GET(self):
             self._answer(lambda path, _: hub.get(path, {name.lower(): value for name, value in self.headers.items()}))
@@ -146,7 +159,9 @@ def _handler(hub):
         def _answer(self, answer):
             path, body = self.path.partition("?")[0], self._body()
             hub.requests.append((self.command, path))
-            allowed = path.startswith("/lfs/") or path == "/" or self.headers.get("authorization") == f"Bearer {TOKEN}"
+            allowed = (
+                path.startswith(("/lfs/", "/content/")) or path == "/" or self.headers.get("authorization") == f"Bearer {TOKEN}"
+            )
             status, headers, content = answer(path, body) if allowed else (401, {}, b"")
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(content))}.items():
@@ -169,6 +184,14 @@ def _handler(hub):
             pass
 
     return Handler
+
+
+def _part(body, about, wanted):
+    """The whole content, or the range of it that was asked for."""
+    if not (found := re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")):
+        return 200, about, body
+    first, last = int(found[1]), int(found[2] or len(body) - 1)
+    return 206, about | {"Content-Range": f"bytes {first}-{last}/{len(body)}"}, body[first : last + 1]
 
 
 def _oid(body):

@@ -12,14 +12,14 @@ import math
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from insignia.errors import ModelError
-from insignia.offset_files import OffsetFile
+from insignia.errors import ModelError, ReadError
+from insignia.offset_files import OffsetFile, ReadAtOffsets
 
 __all__ = ["INDEX", "LEFT", "RIGHT", "SECRET_KIND", "Checkpoint", "CheckpointWriter", "Entry", "header_of"]
 
@@ -78,15 +78,21 @@ class Checkpoint:
         ModelError: no safetensors, a shard is missing, damaged or truncated, or the index contradicts the shards.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    remote = False
+    """Whether reading waits for a network."""
+
+    def __init__(self, folder: str | Path, *, place: Path | None = None) -> None:
+        """Open the folder; errors name ``place`` instead, if given."""
         self.folder = Path(folder)
+        """The folder with the index and what else goes with the weights."""
+        self._place = place or self.folder
         self.headers: dict[str, bytes] = {}
         """Shard -> header bytes, up to the first tensor."""
         self.entries: dict[str, Entry] = {}
         """Name -> location, in the order of the shards and their bytes."""
         index = self._index()
         with ExitStack() as stack:
-            self._files: dict[str, OffsetFile] = {}
+            self._files: dict[str, ReadAtOffsets] = {}
             for shard in sorted(set(index.values())) if index is not None else [self._only_shard()]:
                 self._open(shard, stack)
             if index is not None:
@@ -103,20 +109,28 @@ class Checkpoint:
         """Fill the buffer with the tensor's bytes from ``offset`` on. Thread-safe.
 
         Raises:
-            ModelError: the file became shorter or cannot be read.
+            ReadError: the file became shorter or cannot be read.
         """
         try:
             count = self._files[entry.shard].read_into(buffer, entry.offset + offset)
         except OSError as error:
-            raise ModelError(f"cannot read {self.folder / entry.shard}: {error.strerror}") from error
+            raise ReadError(f"cannot read {self._place / entry.shard}: {error.strerror}") from error
         if count < len(buffer):
-            raise ModelError(f"{self.folder / entry.shard} became shorter during reading; copy it again")
+            raise ReadError(f"{self._place / entry.shard} became shorter during reading; copy it again")
 
     def read(self, entry: Entry) -> bytearray:
         """All bytes of a tensor."""
         content = bytearray(entry.size)
         self.read_into(entry, 0, memoryview(content))
         return content
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that another content would very likely not have, without reading the tensors."""
+        stats = {shard: (self.folder / shard).stat() for shard in self.headers}
+        return {shard: [found.st_size, found.st_mtime_ns] for shard, found in stats.items()}
+
+    def _file(self, shard: str) -> ReadAtOffsets:
+        return OffsetFile(self.folder / shard)
 
     def _index(self) -> dict[str, str] | None:
         path = self.folder / INDEX
@@ -143,16 +157,16 @@ class Checkpoint:
         return found[0]
 
     def _open(self, shard: str, stack: ExitStack) -> None:
-        path = self.folder / shard
+        path = self._place / shard
         try:
-            file = self._files[shard] = stack.enter_context(OffsetFile(path))
+            file = self._files[shard] = stack.enter_context(self._file(shard))
             size = file.size
             length = int.from_bytes(file.read(8, 0), "little")
             if not 2 <= length <= min(_MAX_HEADER, size - 8):
                 raise ModelError(f"{path} is damaged or truncated: its header should have {length} bytes; copy it again")
             header = file.read(8 + length, 0)
         except FileNotFoundError:
-            raise ModelError(f"{self.folder} lacks the shard {shard} that its index names; copy the missing file") from None
+            raise ModelError(f"{self._place} lacks the shard {shard} that its index names; copy the missing file") from None
         except OSError as error:
             raise ModelError(f"cannot read {path}: {error.strerror}") from error
         self.headers[shard] = header
@@ -161,39 +175,42 @@ class Checkpoint:
             raise ModelError(f"{path} is damaged or truncated: it has {size} bytes but should have {end}; copy it again")
         for entry in entries:
             if entry.name in self.entries:
-                raise ModelError(f"{self.folder} has the tensor {entry.name} in two shards; copy the checkpoint again")
+                raise ModelError(f"{self._place} has the tensor {entry.name} in two shards; copy the checkpoint again")
             self.entries[entry.name] = entry
 
     def _compare(self, index: Mapping[str, str]) -> None:
         for name, shard in index.items():
             if name not in self.entries or self.entries[name].shard != shard:
-                raise ModelError(f"{self.folder / shard} lacks the tensor {name}, which the index expects there; copy it again")
+                raise ModelError(f"{self._place / shard} lacks the tensor {name}, which the index expects there; copy it again")
         if stray := sorted(set(self.entries) - set(index)):
-            raise ModelError(f"{self.folder / INDEX} does not list the tensor {stray[0]}; is it the index of this model?")
+            raise ModelError(f"{self._place / INDEX} does not list the tensor {stray[0]}; is it the index of this model?")
 
 
 class CheckpointWriter:
     """Write shards of a fixed layout, in any order. Use it as a context manager; it keeps files open.
 
-    ``headers`` are the header bytes of each shard: of a checkpoint with the same layout, or from ``header_of``.
+    ``headers`` are the header bytes of each shard: of a checkpoint with the same layout, or from ``header_of``. Shards in
+    ``whole`` are in the folder already and stay as they are.
 
     Raises:
         OSError: a file cannot be created, or the disk has too little space.
     """
 
-    def __init__(self, folder: Path, headers: Mapping[str, bytes]) -> None:
+    def __init__(self, folder: Path, headers: Mapping[str, bytes], whole: Collection[str] = ()) -> None:
         self.entries: dict[str, Entry] = {}
-        self.bytes = 0
+        self.bytes = needed = 0
         with ExitStack() as stack:
             self._files: dict[str, OffsetFile] = {}
             self._locks = {shard: threading.Lock() for shard in headers}
             for shard, header in headers.items():
                 entries, end = _entries(header, shard, folder / shard)
-                file = self._files[shard] = stack.enter_context(OffsetFile(folder / shard, "xb"))
-                file.write(memoryview(header), 0)
                 self.entries.update((entry.name, entry) for entry in entries)
                 self.bytes += end
-            if shutil.disk_usage(folder).free < self.bytes:  # reserving the space would slow down writing
+                if shard not in whole:
+                    file = self._files[shard] = stack.enter_context(OffsetFile(folder / shard, "xb"))
+                    file.write(memoryview(header), 0)
+                    needed += end
+            if shutil.disk_usage(folder).free < needed:  # reserving the space would slow down writing
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if len(headers) > 1:
                 self._write_index(folder)
@@ -214,6 +231,13 @@ class CheckpointWriter:
         entry = self.entries[name]
         with self._locks[entry.shard]:  # the file system admits one writer per file and lets others spin
             self._files[entry.shard].write(data, entry.offset + offset)
+
+    def sync(self, shard: str) -> int:
+        """Wait until what was written of a shard is on the disk; return its size, 0 if there is no such shard."""
+        if shard not in self._files:
+            return 0
+        self._files[shard].sync()
+        return self._files[shard].size
 
     def _write_index(self, folder: Path) -> None:
         index = {

@@ -10,6 +10,7 @@
     │   └── TokenizerError    the fingerprints were made for another tokenizer
     ├── OutputError           the result cannot be written: it exists, the folder is read-only, the disk is full
     ├── ModelError            a model cannot be loaded or cannot do what was requested
+    │   └── ReadError         a model's file can be read no further: the disk or the hub failed
     ├── GenerationError       fewer distinct fingerprints could be made than requested
     ├── EmbeddingError        training ended with fewer fingerprints learned than required
     ├── EvaluationError       a negative control failed, so the measurement proves nothing, or a worker was killed
@@ -31,6 +32,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "OutputError",
+    "ReadError",
     "StoppedError",
     "TokenizerError",
     "WrongKeyError",
@@ -67,6 +69,10 @@ class OutputError(InsigniaError):
 
 class ModelError(InsigniaError):
     """A model cannot be loaded or cannot do what was requested."""
+
+
+class ReadError(ModelError):
+    """A model's file can be read no further: the disk or the hub failed, or the file became shorter."""
 
 
 class GenerationError(InsigniaError):

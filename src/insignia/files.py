@@ -223,10 +223,10 @@ def _parse(text: str, path: Path, first_line: int = 1) -> Any:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, force: bool = False, secret: bool = False, kept: Path | None = None) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``path`` if the block succeeds and is deleted if it fails.
 
-    In a secret folder, folders have mode 0700 and files 0600.
+    In a secret folder, folders have mode 0700 and files 0600. ``kept``: the folder to use, which stays if the block fails.
 
     Raises:
         OutputError: the path exists and ``force`` is off, its parent cannot be written, or the disk is full.
@@ -234,7 +234,7 @@ def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iter
     refuse_existing(path, force=force)
     try:
         make_folder(path.parent, secret=secret)
-        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))  # mkdtemp: mode 0700
+        scratch = kept or Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))  # mkdtemp: mode 0700
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     try:
@@ -245,7 +245,8 @@ def new_folder(path: Path, *, force: bool = False, secret: bool = False) -> Iter
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def make_folder(path: Path, *, secret: bool = False) -> None:

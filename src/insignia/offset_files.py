@@ -1,12 +1,32 @@
-"""A file that several threads read or write at offsets of their own."""
+"""Files that several threads read or write at offsets of their own."""
 
 import os
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
-__all__ = ["OffsetFile"]
+__all__ = ["OffsetFile", "ReadAtOffsets"]
+
+
+class ReadAtOffsets(Protocol):
+    """What a checkpoint reads its shards from: a file of this machine, or of a hub. Its calls are thread-safe."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    @property
+    def size(self) -> int:
+        """Size of the file, in bytes."""
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill the buffer from ``offset`` on; returns the number of bytes, less than its length at the end of the file."""
+
+    def read(self, length: int, offset: int) -> bytes:
+        """The bytes from ``offset`` on, fewer at the end of the file."""
 
 
 class OffsetFile:
@@ -44,6 +64,10 @@ class OffsetFile:
         """The bytes from ``offset`` on, fewer at the end of the file."""
         content = bytearray(length)
         return bytes(content[: self.read_into(memoryview(content), offset)])
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk."""
+        os.fsync(self._file.fileno())
 
     def write(self, data: memoryview, offset: int) -> None:
         """Write all of the data."""

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from insignia.attacks.base import WeightAttack
 from insignia.attacks.rewriting import WeightsReport, chance_of, rewrite, smallest, values_of
-from insignia.checkpoints import Checkpoint, Entry
+from insignia.checkpoints import Entry
 from insignia.errors import InputError
 from insignia.files import refuse_overlap
 from insignia.modeling.dtypes import DTYPES
-from insignia.modeling.sources import Source, model_files
+from insignia.modeling.sources import Source, opened_files
 from insignia.progress import Progress
 from insignia.vectors.alignment import is_embedding, match_names
 
@@ -47,7 +47,7 @@ def merge(
     with ExitStack() as stack:
         partners = [_Partner(each, out, stack) for each in others]
         start = _Partner(base, out, stack) if base is not None and mix.how not in ("linear", "slerp") else None
-        checkpoint = stack.enter_context(Checkpoint(stack.enter_context(model_files(model))))
+        checkpoint = stack.enter_context(opened_files(model))
         for partner in filter(None, (*partners, start)):
             partner.align(checkpoint.entries)
 
@@ -122,9 +122,8 @@ class _Partner:
 
     def __init__(self, source: str, out: Path, stack: ExitStack) -> None:
         self._name = source
-        folder = stack.enter_context(model_files(source))
-        refuse_overlap(out, folder)
-        self._checkpoint = stack.enter_context(Checkpoint(folder))
+        self._checkpoint = stack.enter_context(opened_files(source))
+        refuse_overlap(out, self._checkpoint.folder)
         self._places: dict[str, Entry] = {}
 
     def align(self, wanted: Mapping[str, Entry]) -> None:

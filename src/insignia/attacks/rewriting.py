@@ -14,7 +14,7 @@ from insignia.errors import ModelError
 from insignia.files import new_folder, read_json, refuse_overlap
 from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.saving import copy_companions
-from insignia.modeling.sources import Source, model_files, source_name
+from insignia.modeling.sources import Source, opened_files, source_name
 from insignia.progress import Progress
 from insignia.randomness import KeyedRandom
 from insignia.records import Displayed
@@ -63,7 +63,8 @@ def rewrite(model: Source, out: Path, change: Change, *, attack: WeightAttack, p
         OutputError: ``out`` overlaps the model or cannot be written, or the disk is full.
     """
     started = time.perf_counter()
-    with model_files(model) as source, Checkpoint(source) as checkpoint:
+    with opened_files(model) as checkpoint:
+        source = checkpoint.folder
         refuse_overlap(out, source)
         _refuse_quantized(source, source_name(model))
         entries = checkpoint.entries.values()

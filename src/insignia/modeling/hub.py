@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import constants, file_exists, snapshot_download
+from huggingface_hub import HfApi, constants, file_exists, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from insignia.errors import ModelError
 
-__all__ = ["download", "hub_or_cache", "text_files"]
+__all__ = ["companions", "download", "hub_or_cache", "text_files"]
 
 _TEXTS = ["README.md", "LICENSE*", "NOTICE*", "USE_POLICY*"]
-_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", *_TEXTS]  # no code, no pickles
+_COMPANIONS = ["*.json", "*.jinja", "*.txt", "*.model", *_TEXTS]  # no code, no pickles
+_FILES = ["*.safetensors", *_COMPANIONS]
 _TIMEOUT_S = 2.0  # of one request; the hub usually answers in 0.2 s
 
 
@@ -46,7 +47,30 @@ def download(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=_FILES))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelError(f"cannot download the model {hub_id}: {str(error).strip().splitlines()[0]}") from error
+        raise _failed(hub_id, error) from error
+
+
+def companions(hub_id: str) -> tuple[str, Path]:
+    """Download all of a hub model's files but its weights; return the present commit and their folder.
+
+    Raises:
+        ModelError: the hub does not answer, HF_HUB_OFFLINE is set, or it is a PEFT adapter.
+    """
+    if constants.HF_HUB_OFFLINE or not _answers():
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+        raise ModelError(f"{hub_id} cannot be read from the hub: {reason}; go online, or drop --stream to use a cached copy")
+    try:
+        commit = HfApi(endpoint=constants.ENDPOINT).model_info(hub_id).sha or constants.DEFAULT_REVISION
+        folder = Path(snapshot_download(hub_id, revision=commit, allow_patterns=_COMPANIONS))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise _failed(hub_id, error) from error
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{hub_id} is a PEFT adapter; expected a whole model")
+    return commit, folder
+
+
+def _failed(hub_id: str, error: Exception) -> ModelError:
+    return ModelError(f"cannot download the model {hub_id}: {str(error).strip().splitlines()[0]}")
 
 
 def text_files(hub_id: str) -> Path | None:

@@ -11,17 +11,28 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from insignia.checkpoints import Checkpoint
 from insignia.errors import InputError
 from insignia.modeling.cards import Origin
 from insignia.modeling.causality import refuse_bidirectional
 from insignia.modeling.devices import resolve_device
 from insignia.modeling.hub import text_files
+from insignia.modeling.hub_checkpoint import HubCheckpoint
 from insignia.modeling.loading import checkpoint_folder, dtype_named, resolve
 from insignia.modeling.local import LocalModel
 from insignia.modeling.saving import save_model, store_as
 from insignia.suspects.base import Suspect
 
-__all__ = ["ModelSuspect", "Source", "local_model", "model_files", "origin_of", "source_name", "training_copy"]
+__all__ = [
+    "ModelSuspect",
+    "Source",
+    "local_model",
+    "model_files",
+    "opened_files",
+    "origin_of",
+    "source_name",
+    "training_copy",
+]
 
 Source: TypeAlias = str | os.PathLike[str] | LocalModel | tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -71,6 +82,17 @@ def model_files(source: Source) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="insignia-") as folder:
         save_model(local_model(source), Path(folder) / "model")
         yield Path(folder) / "model"
+
+
+@contextlib.contextmanager
+def opened_files(source: Source, *, stream: bool = False) -> Iterator[Checkpoint]:
+    """The same, opened. With ``stream``, a hub model's weights are read from the hub and are not downloaded before."""
+    if stream and isinstance(source, str) and not Path(found := resolve(source)).is_dir():
+        with HubCheckpoint(found) as checkpoint:
+            yield checkpoint
+        return
+    with model_files(source) as folder, Checkpoint(folder) as checkpoint:
+        yield checkpoint
 
 
 def origin_of(source: Source) -> Origin:

@@ -18,7 +18,7 @@ from insignia.files import digest_of_file
 from insignia.fingerprints.locks import is_locked
 from insignia.modeling.cards import LICENCES, README
 
-__all__ = ["PublicFile", "public_files"]
+__all__ = ["PublicFile", "public_files", "public_weights"]
 
 _KINDS = {
     "configuration": ("config.json", "generation_config.json"),
@@ -60,8 +60,21 @@ class PublicFile(NamedTuple):
         return cls(name, kind, source.stat().st_size, digest_of_file(source), source)
 
 
-def public_files(folder: Path, also: Collection[str] = ()) -> list[PublicFile]:
+def public_weights(path: Path) -> PublicFile:
+    """A file of weights, apart from its folder.
+
+    Raises:
+        InputError: it holds a secret, or has no such name.
+    """
+    if (kind := _kind_of(path.name)) != "weights" or (reason := _wrong_with(path, kind)):
+        raise InputError(f"{path.name} is not published: it {reason if kind == 'weights' else 'is no file of weights'}")
+    return PublicFile.of(path.name, kind, path)
+
+
+def public_files(folder: Path, also: Collection[str] = (), *, weights: bool = True) -> list[PublicFile]:
     """The files of a model's folder. ``also``: further names that its owner wants to publish; they hold no secret, either.
+
+    ``weights`` off: the folder is one whose weights are elsewhere.
 
     Raises:
         InputError: a file is a secret or of no known kind, or the folder holds no model. All such files are named.
@@ -74,7 +87,10 @@ def public_files(folder: Path, also: Collection[str] = ()) -> list[PublicFile]:
     if wrong:
         listed = "; ".join(f"{name} {reason}" for name, reason in wrong.items())
         raise InputError(f"{folder} is not published: {listed}. Move what is secret to another folder")
-    if missing := {"config.json"} - found.keys() or (set() if "weights" in kinds.values() else {"model.safetensors"}):
+    missing = {"config.json"} - found.keys()
+    if weights and "weights" not in kinds.values():
+        missing.add("model.safetensors")
+    if missing:
         raise InputError(f"{folder} has no {min(missing)}; expected the folder of a marked model")
     return [PublicFile.of(name, kinds[name] or "", path) for name, path in found.items()]
 

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from insignia.vectors.extraction import vector
     from insignia.vectors.layout import VectorReport
     from insignia.vectors.saved import FingerprintVector
-    from insignia.vectors.stamping import StampReport, stamp
+    from insignia.vectors.stamp_report import StampReport
+    from insignia.vectors.stamping import stamp
 
 __all__ = ["FingerprintVector", "StampReport", "VectorReport", "stamp", "vector"]
 
 _HOMES = {
     "FingerprintVector": "saved",
-    "StampReport": "stamping",
+    "StampReport": "stamp_report",
     "VectorReport": "layout",
     "stamp": "stamping",
     "vector": "extraction",

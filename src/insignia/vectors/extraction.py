@@ -1,31 +1,30 @@
 """Compute the difference marked - base in fp32, tensor by tensor from the files."""
 
 import math
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from blake3 import blake3
 from safetensors.torch import save_file
-from torch import Tensor
 
-from insignia.checkpoints import LEFT, RIGHT, SECRET_KIND, Checkpoint, CheckpointWriter, Entry, header_of
-from insignia.errors import InputError, ModelError
-from insignia.files import new_folder, refuse_existing, refuse_overlap, write_json
+from insignia.checkpoints import SECRET_KIND, Checkpoint, CheckpointWriter, Entry, header_of
+from insignia.errors import InputError
+from insignia.files import digest_of_file, refuse_existing, refuse_overlap, write_json
 from insignia.fingerprints.sets import provenance
-from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.loading import STARTER, token_ids
-from insignia.modeling.sources import Source, model_files, source_name
+from insignia.modeling.sources import Source, opened_files, source_name
 from insignia.progress import AUTO, Progress
 from insignia.vectors.alignment import is_embedding, match_names
-from insignia.vectors.factors import blocks_of, factorise, load_factors, measure
+from insignia.vectors.factors import blocks_of, load_factors
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, StoredDtype, TensorChange, VectorFile, VectorReport, stored_dtype
 from insignia.vectors.lineage import layer_of, refuse_unrelated, similarities, sketch
-from insignia.vectors.stored_rows import Scratch, byte_view, digest, matrix_rows, row_spans, spelled
-from insignia.vectors.threads import in_threads
+from insignia.vectors.resumable import WholeShards, resumable_folder
+from insignia.vectors.stored_rows import matrix_rows
+from insignia.vectors.subtraction import Subtraction
+from insignia.vectors.threads import in_lanes, in_threads
 
 __all__ = ["vector"]
 
@@ -54,6 +53,8 @@ def vector(
     factors: str | Path | None = None,
     skip_embeddings: bool = False,
     unrelated: bool = False,
+    stream: bool = False,
+    resume: bool = False,
     force: bool = False,
     progress: Progress = AUTO,
 ) -> VectorReport:
@@ -64,7 +65,9 @@ def vector(
     the space. ``rank`` stores each matrix as its best approximation of that rank, if that is smaller. ``factors`` is the file
     with the owner weights of method ``lora`` or ``blocks``, which are exact and small. ``skip_embeddings`` leaves embeddings
     and head out.
-    ``unrelated`` accepts a marked model that does not resemble the base.
+    ``unrelated`` accepts a marked model that does not resemble the base. ``stream`` reads the weights of hub models from the
+    hub when they are needed, twice, and keeps no copy of them. Shards that were whole when a run failed stay beside ``out``,
+    and the same call with ``resume`` goes on from there.
 
     Raises:
         InputError: the models are equal, do not match or are unrelated, or the factors belong to other models.
@@ -80,13 +83,18 @@ def vector(
     if names[1] == STARTER and not Path(STARTER).is_dir():
         raise InputError("the starter carries no mark; expected the base first, then the marked model")
     settings = _Settings(dtype, rank, factors, skip_embeddings, unrelated, names)
-    with model_files(base) as here, model_files(marked) as there:
-        refuse_overlap(out, here)
-        refuse_overlap(out, there)
+    with opened_files(base, stream=stream) as one, opened_files(marked, stream=stream) as other:
+        refuse_overlap(out, one.folder)
+        refuse_overlap(out, other.folder)
         started = time.perf_counter()
-        with Checkpoint(here) as one, Checkpoint(there) as other, new_folder(out, force=force, secret=True) as new:
-            file, written = _Extraction(settings, one, other, progress).write(new)
+        run = _Extraction(settings, one, other, progress)
+        with resumable_folder(out, run.inputs(), _holds, resume=resume, force=force, secret=True, progress=progress) as shards:
+            file, written = run.write(shards)
         seconds = time.perf_counter() - started
+    return _report(out, file, written, seconds)
+
+
+def _report(out: Path, file: VectorFile, written: int, seconds: float) -> VectorReport:
     stored = [change for change in file.tensors.values() if change.stored]
     numel = sum(math.prod(change.shape) for change in file.tensors.values())
     return VectorReport(
@@ -110,8 +118,9 @@ class _Extraction:
         self._settings = settings
         self._base = base
         self._marked = marked
+        self._remote = base.remote or marked.remote
         self._progress = progress
-        self._scratch = Scratch()
+        self._subtraction = Subtraction(base, marked)
         names, _ = match_names(base.entries, marked.entries)
         self._pairs = {name: (base.entries[name], marked.entries[there]) for name, there in names.items()}
         shapes = {there: base.entries[name].shape for name, there in names.items()}  # factors have the marked model's names
@@ -123,8 +132,18 @@ class _Extraction:
             if one.shape != other.shape:
                 raise InputError(f"{name} is {list(one.shape)} in the base but {list(other.shape)} in the marked model")
 
-    def write(self, folder: Path) -> tuple[VectorFile, int]:
+    def inputs(self) -> dict[str, Any]:
+        """All that the result depends on, as plain data."""
+        settings = self._settings
+        return {
+            "models": [self._base.identity(), self._marked.identity()],
+            "factors": None if settings.factors is None else digest_of_file(Path(settings.factors)),
+            "stored": [settings.dtype, settings.rank, settings.skip_embeddings],
+        }
+
+    def write(self, shards: WholeShards) -> tuple[VectorFile, int]:
         """Fill the folder; return ``vector.json`` and the size of the differences in bytes."""
+        folder = shards.folder
         looks = sketch(self._base)
         places = {name: other for name, (_, other) in self._pairs.items()}
         numels = {name: (self._base.entries[name].numel, values) for name, values in looks.items()}
@@ -137,8 +156,8 @@ class _Extraction:
         changes = {name: TensorChange(shape=one.shape, base="", marked="") for name, (one, _) in self._pairs.items()}
         for name in stored:
             changes[name] = changes[name].model_copy(update={"stored": True, "rank": self._rank(self._base.entries[name])})
-        with CheckpointWriter(folder, self._headers(changes)) as writer:
-            filled, energy = self._fill(writer, changes)
+        with CheckpointWriter(folder, self._headers(changes), shards.known) as writer:
+            filled, energy = self._fill(writer, changes, shards)
             size = writer.bytes
         file = VectorFile(
             dtype=self._settings.dtype,
@@ -167,42 +186,11 @@ class _Extraction:
 
         def compare(name: str) -> None:
             one, other = self._pairs[name]
-            if self._differ(one, other):
+            if self._subtraction.differ(one, other):
                 changed.add(name)
 
-        in_threads(self._pairs, compare)
+        in_threads(self._pairs, compare, remote=self._remote)
         return [name for name in self._pairs if name in changed]
-
-    def _differ(self, one: Entry, other: Entry) -> bool:
-        if one.dtype == other.dtype:
-            step = 2**21
-            for start in range(0, one.size, step):
-                buffers = [self._scratch.take(side, min(step, one.size - start), torch.uint8) for side in ("base", "marked")]
-                self._base.read_into(one, start, byte_view(buffers[0]))
-                self._marked.read_into(other, start, byte_view(buffers[1]))
-                if not torch.equal(*buffers):
-                    if one.dtype not in DTYPES:
-                        raise InputError(
-                            f"{one.name} differs and is stored as {one.dtype}, which cannot be subtracted; use models that are"
-                            " not quantized"
-                        )
-                    return True
-            return False
-        return any(bool(difference.any()) for difference in self._rows(one, other))
-
-    def _rows(self, one: Entry, other: Entry) -> Iterator[Tensor]:
-        for first, last in row_spans(one):
-            yield self._span(one, other, first, last)
-
-    def _span(self, one: Entry, other: Entry, first: int, last: int, digests: Mapping[str, blake3] | None = None) -> Tensor:
-        """Difference of rows ``first`` to ``last``, flat fp32; valid until the thread's next call."""
-        there = self._scratch.stored("marked", self._marked, other, first, last)
-        here = self._scratch.stored("base", self._base, one, first, last)
-        if digests is not None:
-            digests["marked"].update(byte_view(there))
-            digests["base"].update(byte_view(here))
-        span = self._scratch.take("span", len(there), torch.float32).copy_(there)
-        return span.sub_(self._scratch.take("base fp32", len(here), torch.float32).copy_(here))
 
     def _rank(self, entry: Entry) -> int | None:
         """The rank to store a tensor with; None: store the whole difference, since factors are not smaller."""
@@ -222,71 +210,79 @@ class _Extraction:
                 )
         return {shard: header_of(tensors, **{SECRET_KIND: "vector"}) for shard, tensors in shards.items()}
 
-    def _fill(self, writer: CheckpointWriter, changes: dict[str, TensorChange]) -> tuple[dict[str, TensorChange], float]:
-        """Write every stored difference; return the changes with norms and digests, and the energy kept."""
+    def _fill(
+        self, writer: CheckpointWriter, changes: dict[str, TensorChange], shards: WholeShards
+    ) -> tuple[dict[str, TensorChange], float]:
+        """Write every difference to store, but those of whole shards; return all changes, and the energy kept."""
         filled = dict(changes)
         kept: dict[str, float] = {}
+        for about in shards.known.values():
+            filled.update({name: TensorChange.model_validate(change) for name, change in about["tensors"].items()})
+            kept.update(about["kept"])
+        lanes = self._lanes(shards.known)
+        unfinished = {shard: len(names) for shard, names in lanes.items()}
+        lock = threading.Lock()
         with self._progress.bar("subtracting", sum(one.size for one, _ in self._pairs.values()), unit="B") as advance:
+            advance(sum(one.size for one, _ in self._pairs.values() if one.shard in shards.known), "")
 
             def fill(name: str) -> None:
-                one, other = self._pairs[name]
-                square = 0.0
-                if changes[name].stored and changes[name].rank is None:
-                    digests, square = self._write_whole(writer, one, other)
-                    kept[name] = square
-                else:
-                    digests = self._digests(one, other, changed=name in self._changed)
-                if changes[name].rank is not None:
-                    square, kept[name] = self._write_factors(writer, one, other, changes[name].rank or 1)
-                filled[name] = changes[name].model_copy(update={**digests, "norm": math.sqrt(square)})
-                advance(one.size, "")
+                shard = self._pairs[name][0].shard
+                filled[name], kept[name] = self._filled(writer, name, changes[name])
+                advance(self._pairs[name][0].size, "")
+                with lock:
+                    unfinished[shard] -= 1
+                    whole = not unfinished[shard] and any(unfinished.values())  # the last one ends the run
+                if whole:
+                    shards.add(shard, self._about(writer, shard, lanes[shard], filled, kept))
 
-            # Largest first, so that threads end together; by offset, so that they write to different shards.
-            in_threads(sorted(self._pairs, key=lambda name: (-self._pairs[name][0].size, self._pairs[name][0].offset)), fill)
+            in_lanes(lanes.values(), fill, remote=self._remote)
         total = sum(change.norm**2 for change in filled.values() if change.stored)
         energy = min(1.0, sum(kept.values()) / total) if total else 1.0
         if self._factors and energy <= 0:
             raise InputError(f"{self._settings.factors} has the owner weights of another model; give those of the marked model")
         return filled, energy
 
-    def _digests(self, one: Entry, other: Entry, *, changed: bool) -> dict[str, str]:
-        base = digest(self._base, one, self._scratch)
-        return {"base": base, "marked": digest(self._marked, other, self._scratch) if changed else base}
+    def _lanes(self, whole: Collection[str]) -> dict[str, list[str]]:
+        """The base's shards that are not whole, with their tensors; the largest first, so that threads end together."""
+        lanes: dict[str, list[str]] = defaultdict(list)
+        for name in sorted(self._pairs, key=lambda name: -self._pairs[name][0].size):
+            if (shard := self._pairs[name][0].shard) not in whole:
+                lanes[shard].append(name)
+        return dict(sorted(lanes.items(), key=lambda lane: -sum(self._pairs[name][0].size for name in lane[1])))
 
-    def _write_whole(self, writer: CheckpointWriter, one: Entry, other: Entry) -> tuple[dict[str, str], float]:
-        """Write a whole difference; return the digests of both tensors and its squared norm, in one pass."""
-        place = writer.entries[one.name]
-        digests = {"base": blake3(), "marked": blake3()}
-        square = 0.0
-        for first, last in row_spans(one):
-            span = self._span(one, other, first, last, digests)
-            part = _finite(float(span @ span), one.name)
-            square += part
-            rounded = self._scratch.take("rounded", len(span), DTYPES[place.dtype]).copy_(span)
-            if place.dtype == "F16":
-                _finite(float(rounded.sum(dtype=torch.float32)), one.name)
-            writer.write(one.name, first * one.columns * place.itemsize, byte_view(rounded))
-        return {side: spelled(hashed) for side, hashed in digests.items()}, square
+    def _filled(self, writer: CheckpointWriter, name: str, change: TensorChange) -> tuple[TensorChange, float]:
+        """Write a difference, if it is to be stored; return the change with norm and digests, and the energy kept."""
+        one, other = self._pairs[name]
+        square = energy = 0.0
+        if change.stored and change.rank is None:
+            digests, square = self._subtraction.write_whole(writer, one, other)
+            energy = square
+        else:
+            digests = self._subtraction.digests(one, other, changed=name in self._changed)
+        if change.rank is not None:
+            known = self._factors.get(name)
+            square, energy = self._subtraction.write_factors(writer, one, other, rank=change.rank, known=known)
+        return change.model_copy(update={**digests, "norm": math.sqrt(square)}), energy
 
-    def _write_factors(self, writer: CheckpointWriter, one: Entry, other: Entry, rank: int) -> tuple[float, float]:
-        """Write a difference as two factors; return its squared norm and the part that the factors keep."""
+    def _about(
+        self,
+        writer: CheckpointWriter,
+        shard: str,
+        names: Sequence[str],
+        filled: Mapping[str, TensorChange],
+        kept: Mapping[str, float],
+    ) -> dict[str, Any]:
+        """What a resumed run needs to know of a whole shard, which is on the disk then."""
+        return {
+            "bytes": writer.sync(shard),
+            "tensors": {name: filled[name].model_dump(mode="json") for name in names},
+            "kept": {name: kept[name] for name in names},
+        }
 
-        def rows() -> Iterator[tuple[int, Tensor]]:
-            for first, last in row_spans(one):
-                yield first, self._span(one, other, first, last).view(-1, one.columns)
 
-        known = self._factors.get(one.name)
-        found = measure(rows, *known) if known else factorise(rows, matrix_rows(one), one.columns, rank)
-        _finite(found.square, one.name)
-        for part, factor in ((one.name + LEFT, found.left), (one.name + RIGHT, found.right)):
-            writer.write(part, 0, byte_view(factor.to(DTYPES[writer.entries[part].dtype]).contiguous()))
-        return found.square, found.kept
-
-
-def _finite(value: float, name: str) -> float:
-    if not math.isfinite(value):
-        raise ModelError(f"the difference of {name} contains NaN or a value too large for its dtype; is a model damaged?")
-    return value
+def _holds(path: Path, about: Mapping[str, Any]) -> bool:
+    """Whether the shard of an earlier run is whole; one without differences has no file."""
+    return bool(about["bytes"] == (path.stat().st_size if path.is_file() else 0))
 
 
 def _layer_norms(changes: dict[str, TensorChange]) -> dict[str, float]:

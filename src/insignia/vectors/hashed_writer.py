@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from blake3 import blake3
@@ -24,13 +24,30 @@ class _Shard:
 class HashedWriter(CheckpointWriter):
     """A writer whose threads take the pieces of a shard in the order of the file; a piece waits for those before it.
 
-    A thread that will not write what it took must ``abandon``, or others wait forever.
+    A thread that will not write what it took must ``abandon``, or others wait forever. ``whole`` has the digests of shards
+    that stay as they are; ``finished`` is called with each other shard, and its digest, when it is whole.
     """
 
-    def __init__(self, folder: Path, headers: Mapping[str, bytes]) -> None:
-        super().__init__(folder, headers)
-        self._shards = {shard: _Shard(blake3(header), len(header)) for shard, header in headers.items()}
+    def __init__(
+        self,
+        folder: Path,
+        headers: Mapping[str, bytes],
+        whole: Mapping[str, str] | None = None,
+        finished: Callable[[str, str], None] = lambda _shard, _digest: None,
+    ) -> None:
+        self.digests = dict(whole or {})
+        """File name -> BLAKE3 digest of each shard that is whole."""
+        super().__init__(folder, headers, self.digests)
+        self._shards = {
+            shard: _Shard(blake3(header), len(header)) for shard, header in headers.items() if shard not in self.digests
+        }
+        self._ends = {shard: len(header) for shard, header in headers.items()}
+        self._ends.update((entry.shard, entry.offset + entry.size) for entry in self.entries.values())
+        self._finished = finished
         self._abandoned = False
+        for shard, state in self._shards.items():
+            if state.end == self._ends[shard]:  # it has no weights
+                self._finish(shard)
 
     def write(self, name: str, offset: int, data: memoryview) -> None:
         """Write bytes at an offset of a tensor when all before them are written. After ``abandon`` nothing is written."""
@@ -44,6 +61,8 @@ class HashedWriter(CheckpointWriter):
             shard.hashed.update(data)
             shard.end += len(data)
             shard.moved.notify_all()
+            if data and shard.end == self._ends[entry.shard]:
+                self._finish(entry.shard)
 
     def abandon(self) -> None:
         """Wake all threads: something failed, and the files stay unfinished."""
@@ -52,7 +71,6 @@ class HashedWriter(CheckpointWriter):
             with shard.moved:
                 shard.moved.notify_all()
 
-    @property
-    def digests(self) -> dict[str, str]:
-        """File name -> BLAKE3 digest of each shard, once it is whole."""
-        return {name: spelled(shard.hashed) for name, shard in self._shards.items()}
+    def _finish(self, shard: str) -> None:
+        self.digests[shard] = spelled(self._shards[shard].hashed)
+        self._finished(shard, self.digests[shard])

@@ -16,6 +16,7 @@ from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError
 from insignia.modeling.dtypes import DTYPES
 from insignia.vectors.stored_rows import byte_view
+from insignia.vectors.threads import in_threads
 
 __all__ = ["DERIVED", "layer_of", "refuse_unrelated", "similarities", "sketch"]
 
@@ -27,7 +28,8 @@ _BLOCKS, _BLOCK = 16, 64  # evenly spread blocks of elements; fixed by the vecto
 
 def sketch(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Sample about 1,024 weights of every matrix, in fp32."""
-    return {entry.name: _sample(checkpoint, entry, entry.numel) for entry in checkpoint.entries.values() if _is_matrix(entry)}
+    matrices = [entry for entry in checkpoint.entries.values() if _is_matrix(entry)]
+    return _samples(checkpoint, {entry.name: (entry, entry.numel) for entry in matrices})
 
 
 def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, places: Mapping[str, Entry]) -> dict[str, float]:
@@ -37,10 +39,9 @@ def similarities(base: Mapping[str, tuple[int, Tensor]], model: Checkpoint, plac
     A matrix with fewer rows than the base's is compared on its own rows.
     """
     seen: dict[str, list[float]] = defaultdict(list)
-    for name, (numel, values) in base.items():
-        if name in places and _is_matrix(places[name]):
-            here = _sample(model, places[name], numel)
-            seen[layer_of(name)].append(_correlation(values[: len(here)], here))
+    compared = {name: (places[name], base[name][0]) for name in base if name in places and _is_matrix(places[name])}
+    for name, here in _samples(model, compared).items():
+        seen[layer_of(name)].append(_correlation(base[name][1][: len(here)], here))
     return {layer: sum(found) / len(found) for layer, found in seen.items()}
 
 
@@ -70,6 +71,17 @@ def layer_of(name: str) -> str:
 
 def _is_matrix(entry: Entry) -> bool:
     return len(entry.shape) > 1 and entry.numel > 0 and entry.dtype in DTYPES
+
+
+def _samples(checkpoint: Checkpoint, matrices: Mapping[str, tuple[Entry, int]]) -> dict[str, Tensor]:
+    """``_sample`` of every matrix, several at a time, since a hub answers slowly."""
+    found: dict[str, Tensor] = {}
+
+    def read(name: str) -> None:
+        found[name] = _sample(checkpoint, *matrices[name])
+
+    in_threads(matrices, read, remote=checkpoint.remote)
+    return {name: found[name] for name in matrices}
 
 
 def _sample(checkpoint: Checkpoint, entry: Entry, numel: int) -> Tensor:

@@ -2,11 +2,12 @@
 
 import contextlib
 import functools
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from insignia.checkpoints import LEFT, RIGHT, Checkpoint, Entry
 from insignia.errors import FormatError, InputError
-from insignia.files import read_json
+from insignia.files import canonical, read_json
 from insignia.modeling.dtypes import DTYPES
 from insignia.registry import explain
 from insignia.vectors.layout import FILE, SKETCH, VOCABULARY, VectorFile
@@ -76,6 +77,11 @@ class FingerprintVector:
         """The base's tokens by id; None if no embedding is stored."""
         path = self.folder / VOCABULARY
         return read_json(path) if path.is_file() else None
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that another vector, or other blocks of it, would not have."""
+        file = canonical(self.file.model_dump(mode="json"))
+        return {"file": hashlib.sha256(file).hexdigest(), "blocks": None if self._blocks is None else list(self._blocks)}
 
     def sketch(self) -> dict[str, Tensor]:
         """Sampled weights of the base; see ``lineage.sketch``."""

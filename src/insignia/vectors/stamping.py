@@ -3,70 +3,34 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from blake3 import blake3
 from torch import Tensor
 
 from insignia.checkpoints import Checkpoint, Entry
 from insignia.errors import InputError, ModelError
-from insignia.files import new_folder, refuse_existing, refuse_overlap
+from insignia.files import refuse_existing, refuse_overlap
 from insignia.modeling.cards import CardOptions, papers_of
 from insignia.modeling.dtypes import DTYPES
 from insignia.modeling.loading import token_ids
 from insignia.modeling.saving import copy_companions
-from insignia.modeling.sources import Source, model_files, origin_of, source_name
-from insignia.progress import AUTO, Progress
-from insignia.records import Displayed
-from insignia.terminal import size
+from insignia.modeling.sources import Source, opened_files, origin_of, source_name
+from insignia.progress import AUTO, Advance, Progress
 from insignia.vectors.alignment import Alignment, align
 from insignia.vectors.hashed_writer import HashedWriter
 from insignia.vectors.layout import VectorReport
-from insignia.vectors.lineage import DERIVED, refuse_unrelated, similarities
+from insignia.vectors.lineage import refuse_unrelated, similarities
+from insignia.vectors.resumable import WholeShards, resumable_folder
 from insignia.vectors.saved import FingerprintVector
-from insignia.vectors.stored_rows import Scratch, byte_view, row_spans
+from insignia.vectors.stamp_report import StampReport
+from insignia.vectors.stored_rows import Scratch, byte_view, row_spans, spelled
 from insignia.vectors.threads import in_lanes
 
-__all__ = ["StampReport", "stamp"]
-
-
-class StampReport(Displayed):
-    """Result of ``stamp``."""
-
-    out: str
-    scale: float
-    bytes: int
-    """Size of the written tensors, in bytes."""
-    tensors: int
-    tensors_changed: int
-    lineage_similarity: float
-    """Lowest similarity of a layer to the base: near 1 for a derived model, near 0 for an unrelated one."""
-    weights: dict[str, str]
-    """File name -> BLAKE3 digest of each safetensors file."""
-    notes: tuple[str, ...]
-    seconds: float
-    """Duration in seconds, without imports."""
-    gigaparameters_per_second: float
-
-    @property
-    def derived(self) -> bool:
-        """Whether every layer is similar enough to the base."""
-        return self.lineage_similarity >= DERIVED
-
-    @property
-    def heading(self) -> str:
-        """What was written."""
-        return f"{self.out}: stamped at scale {self.scale:g}, {size(self.bytes)}"
-
-    def summary(self) -> list[tuple[str, str]]:
-        """What changed."""
-        return [
-            ("tensors changed", f"{self.tensors_changed} of {self.tensors}"),
-            ("least similarity of a layer to the base", f"{self.lineage_similarity:.4f}"),
-            ("time", f"{self.seconds:.2f} s, {self.gigaparameters_per_second:.2f} gigaparameters a second"),
-        ]
+__all__ = ["stamp"]
 
 
 class _Addition(NamedTuple):
@@ -94,6 +58,9 @@ def stamp(
     card: CardOptions | None = None,
     force: bool = False,
     unrelated: bool = False,
+    stream: bool = False,
+    resume: bool = False,
+    each_shard: Callable[[Path], None] | None = None,
     progress: Progress = AUTO,
 ) -> StampReport:
     """Write ``model + scale * sum(vectors)``, computed in fp32 and rounded once to the model's dtype.
@@ -102,6 +69,10 @@ def stamp(
     tensor from their files; a model in memory is written to a temporary folder first. A vector is a folder, or the report of
     ``vector``. A negative scale removes fingerprints. ``unrelated`` stamps a model that is not derived from the base.
     ``card`` says what its model card tells.
+
+    ``stream`` reads a hub model's weights from the hub when they are needed, and keeps no copy of them. Shards that were whole
+    when a run failed stay beside ``out``, and the same call with ``resume`` goes on from there. ``each_shard`` is called with
+    each file of weights when it is whole, one after the other, and may delete it; nothing is resumed then.
 
     Raises:
         InputError: no vector, a scale that is not finite, another architecture, or a model not derived from the base.
@@ -115,35 +86,22 @@ def stamp(
         raise InputError(f"scale {scale}: expected a finite number")
     refuse_existing(out, force=force)
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(model_files(model))
-        refuse_overlap(out, source)
+        checkpoint = stack.enter_context(opened_files(model, stream=stream))
+        refuse_overlap(out, checkpoint.folder)
         opened = [stack.enter_context(_opened(vector)) for vector in vectors]
         for vector in opened:
             refuse_overlap(out, vector.folder)
         if len({vector.folder.resolve() for vector in opened}) < len(opened):
             raise InputError("a vector was given twice; give it once, with twice the --scale if that is meant")
-        checkpoint = stack.enter_context(Checkpoint(source))
         papers = papers_of(origin_of(model), card or CardOptions(), progress)
         started = time.perf_counter()
         run = _Stamping(checkpoint, opened, scale=scale, name=source_name(model), unrelated=unrelated)
-        with new_folder(out, force=force) as scratch:
-            written = run.write(scratch, progress)
+        with resumable_folder(out, run.inputs(), _holds, resume=resume, force=force, progress=progress) as shards:
+            digests = run.write(shards, progress) if each_shard is None else run.write_each(shards.folder, progress, each_shard)
             seconds = time.perf_counter() - started
-            copy_companions(source, scratch)
-            papers.write(scratch)
-    numel = sum(entry.numel for entry in checkpoint.entries.values())
-    return StampReport(
-        out=str(out),
-        scale=scale,
-        bytes=written.bytes,
-        tensors=len(checkpoint.entries),
-        tensors_changed=len(run.additions),
-        lineage_similarity=run.similarity,
-        weights=written.digests,
-        notes=run.notes,
-        seconds=round(seconds, 3),
-        gigaparameters_per_second=round(numel / seconds / 1e9, 4),
-    )
+            copy_companions(checkpoint.folder, shards.folder)
+            papers.write(shards.folder)
+    return run.report(out, digests, seconds)
 
 
 def _opened(vector: FingerprintVector | VectorReport | str | Path) -> FingerprintVector:
@@ -159,54 +117,94 @@ class _Stamping:
         self, model: Checkpoint, vectors: Sequence[FingerprintVector], *, scale: float, name: str, unrelated: bool
     ) -> None:
         self._model = model
+        self._vectors = vectors
         self._scale = scale
         self._scratch = Scratch()
-        self.additions: dict[str, list[_Addition]] = {}
+        self._additions: dict[str, list[_Addition]] = {}
         """Tensor name -> differences to add."""
-        self.similarity = 1.0
+        self._similarity = 1.0
         notes: dict[str, None] = {}
         for vector in vectors:
             alignment = self._align(vector)
-            self.similarity = min(self.similarity, self._compare(vector, alignment, name, unrelated=unrelated))
+            self._similarity = min(self._similarity, self._compare(vector, alignment, name, unrelated=unrelated))
             notes.update(dict.fromkeys(alignment.notes))
             for changed in vector.changed:
                 for place in (alignment.places.get(changed), alignment.tied.get(changed)):
                     if place is not None:
                         addition = _Addition(vector, changed, alignment.rows.get(changed))
-                        self.additions.setdefault(place.name, []).append(addition)
-        self.notes = tuple(notes)
-        for changed in self.additions:
+                        self._additions.setdefault(place.name, []).append(addition)
+        self._notes = tuple(notes)
+        for changed in self._additions:
             if model.entries[changed].dtype not in DTYPES:
                 raise ModelError(
                     f"{name}: {changed} is stored as {model.entries[changed].dtype}, which cannot be added to; stamp the model"
                     " before quantizing it"
                 )
 
-    def write(self, folder: Path, progress: Progress) -> HashedWriter:
-        """Write every shard; return the writer, which is done."""
+    def report(self, out: Path, digests: dict[str, str], seconds: float) -> StampReport:
+        """What was written to ``out``."""
+        headers, entries = self._model.headers.values(), self._model.entries.values()
+        return StampReport(
+            out=str(out),
+            scale=self._scale,
+            bytes=sum(map(len, headers)) + sum(entry.size for entry in entries),
+            tensors=len(entries),
+            tensors_changed=len(self._additions),
+            lineage_similarity=self._similarity,
+            weights=digests,
+            notes=self._notes,
+            seconds=round(seconds, 3),
+            gigaparameters_per_second=round(sum(entry.numel for entry in entries) / seconds / 1e9, 4),
+        )
+
+    def inputs(self) -> dict[str, Any]:
+        """All that the result depends on, as plain data."""
+        vectors = [vector.identity() for vector in self._vectors]
+        return {"model": self._model.identity(), "vectors": vectors, "scale": self._scale}
+
+    def write(self, shards: WholeShards, progress: Progress) -> dict[str, str]:
+        """Write every shard that is not whole; return the digests of all."""
         with (
-            HashedWriter(folder, self._model.headers) as writer,
-            progress.bar("stamping", sum(entry.size for entry in self._model.entries.values()), unit="B") as advance,
+            self._bar(progress) as advance,
+            HashedWriter(shards.folder, self._model.headers, shards.known, shards.add) as writer,
         ):
+            advance(sum(entry.size for entry in self._model.entries.values() if entry.shard in shards.known), "")
+            self._fill(writer, self._lanes(self._model.headers.keys() - shards.known.keys()), advance)
+            return writer.digests
 
-            def run(piece: _Piece) -> None:
-                entry = piece.entry
-                try:
-                    data = self._stamped(piece) if entry.name in self.additions else self._copy(piece)
-                    writer.write(entry.name, piece.first * entry.columns * entry.itemsize, data)
-                except BaseException:
-                    writer.abandon()
-                    raise
-                advance(len(data), "")
+    def write_each(self, folder: Path, progress: Progress, each_shard: Callable[[Path], None]) -> dict[str, str]:
+        """Write one shard after the other, and call ``each_shard`` with it; return the digests."""
+        digests: dict[str, str] = {}
+        with self._bar(progress) as advance:
+            for shard, header in self._model.headers.items():
+                with HashedWriter(folder, {shard: header}) as writer:
+                    self._fill(writer, self._lanes({shard}), advance)
+                each_shard(folder / shard)
+                digests |= writer.digests
+        return digests
 
-            in_lanes(self._lanes(), run)
-            return writer
+    def _bar(self, progress: Progress) -> contextlib.AbstractContextManager[Advance]:
+        return progress.bar("stamping", sum(entry.size for entry in self._model.entries.values()), unit="B")
 
-    def _lanes(self) -> list[Iterator[_Piece]]:
-        """The pieces of each shard in the order of the file; the largest shard first, so that threads end together."""
+    def _fill(self, writer: HashedWriter, lanes: list[Iterator[_Piece]], advance: Advance) -> None:
+        def run(piece: _Piece) -> None:
+            entry = piece.entry
+            try:
+                data = self._stamped(piece) if entry.name in self._additions else self._copy(piece)
+                writer.write(entry.name, piece.first * entry.columns * entry.itemsize, data)
+            except BaseException:
+                writer.abandon()
+                raise
+            advance(len(data), "")
+
+        in_lanes(lanes, run, remote=self._model.remote)
+
+    def _lanes(self, wanted: Collection[str]) -> list[Iterator[_Piece]]:
+        """The pieces of each wanted shard in the order of the file; the largest first, so that threads end together."""
         shards: dict[str, list[Entry]] = {}
         for entry in self._model.entries.values():
-            shards.setdefault(entry.shard, []).append(entry)
+            if entry.shard in wanted:
+                shards.setdefault(entry.shard, []).append(entry)
         largest = sorted(shards.values(), key=lambda entries: -sum(entry.size for entry in entries))
         return [(_Piece(entry, *span) for entry in entries for span in row_spans(entry)) for entries in largest]
 
@@ -219,7 +217,7 @@ class _Stamping:
     def _stamped(self, piece: _Piece) -> memoryview:
         entry, first, last = piece
         stored = self._scratch.stored("model", self._model, entry, first, last)
-        additions = self.additions[entry.name]
+        additions = self._additions[entry.name]
         only = additions[0] if len(additions) == 1 and additions[0].rows is None else None
         scale, scratch = self._scale, self._scratch
         if only is None or not only.vector.add_rounded(only.name, first, last, to=stored, scale=scale, scratch=scratch):
@@ -253,6 +251,11 @@ class _Stamping:
             if tensor in vector.file.tensors and tensor not in alignment.rows
         }
         return refuse_unrelated(similarities(base, self._model, alignment.places), name, unrelated=unrelated)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether the shard of an earlier run is as it was written."""
+    return path.is_file() and spelled(blake3(max_threads=blake3.AUTO).update_mmap(path)) == digest
 
 
 def _runs(rows: Tensor | None, first: int, last: int) -> Iterator[tuple[int, int, int]]:

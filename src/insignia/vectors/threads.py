@@ -16,12 +16,15 @@ _T = TypeVar("_T")
 _MOST = 8  # they are faster than a disk, and each has some 30 MB of buffers
 
 
-def in_threads(jobs: Iterable[_T], run: Callable[[_T], None]) -> None:
-    """Run every job on one thread per core, at most 8. The first error stops the others and is raised."""
-    in_lanes([jobs], run)
+def in_threads(jobs: Iterable[_T], run: Callable[[_T], None], *, remote: bool = False) -> None:
+    """Run every job on one thread per core, at most 8. The first error stops the others and is raised.
+
+    ``remote``: the jobs wait for a network, so 8 threads run on any machine.
+    """
+    in_lanes([jobs], run, remote=remote)
 
 
-def in_lanes(lanes: Iterable[Iterable[_T]], run: Callable[[_T], None]) -> None:
+def in_lanes(lanes: Iterable[Iterable[_T]], run: Callable[[_T], None], *, remote: bool = False) -> None:
     """The same for jobs in lanes. A thread stays in its lane, begins a new one at its end, and helps where others are last.
 
     The jobs of a lane are begun in their order.
@@ -57,7 +60,7 @@ def in_lanes(lanes: Iterable[Iterable[_T]], run: Callable[[_T], None]) -> None:
                 stop.set()
                 raise
 
-    count = min(_MOST, os.cpu_count() or 1)
+    count = _MOST if remote else min(_MOST, os.cpu_count() or 1)
     with _one_torch_thread(), ThreadPoolExecutor(count) as pool:
         workers = [pool.submit(work) for _ in range(count)]
         try:

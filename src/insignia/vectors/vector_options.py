@@ -33,6 +33,10 @@ class VectorOptions(Record):
     """Leave out tensors with a row for each token, so that siblings with other tokens fit."""
     unrelated: bool = False
     """Go on although the weights show that the model does not come from the base."""
+    stream: bool = False
+    """Read a hub model's weights from the hub when they are needed, and keep no copy."""
+    resume: bool = False
+    """Go on with a run that was stopped."""
 
     def refuse_contradictions(self) -> None:
         """Raise InputError where the options do not go together."""
@@ -53,17 +57,25 @@ class StampOptions(Device):
     """With --scale auto: text file to measure harm on. None: Python's documentation."""
     unrelated: bool = False
     """Go on although the weights show that the model does not come from the base."""
+    stream: bool = False
+    """Read a hub model's weights from the hub when they are needed, and keep no copy."""
+    resume: bool = False
+    """Go on with a run that was stopped."""
 
-    def refuse_contradictions(self) -> None:
-        """Raise InputError where the options do not go together."""
+    def refuse_contradictions(self, *, kept: bool) -> None:
+        """Raise InputError where the options do not go together. ``kept``: whether a folder holds the result."""
+        if not kept and (self.resume or self.scale == "auto"):
+            raise InputError("without --output no file is kept: there is nothing to --resume, and no place for --scale auto")
+        if self.stream and self.scale == "auto":
+            raise InputError("--scale auto loads the model, so --stream cannot help; give a number, or drop --stream")
         if (self.scale == "auto") != (self.fingerprints is not None):
             raise InputError("--scale auto and --fingerprints FILE go together")
 
     def settle(
-        self, model: str, vectors: Sequence[Path], *, near: Path, progress: Progress
+        self, model: str, vectors: Sequence[Path], *, near: Path | None, progress: Progress
     ) -> "tuple[float, list[ScaleTrial]]":
         """The scale, and for ``auto`` what was found of those that were tried."""
-        if self.scale != "auto" or self.fingerprints is None:
+        if self.scale != "auto" or self.fingerprints is None or near is None:
             return float(self.scale), []
         from insignia.vectors.scale import find_scale, smallest  # noqa: PLC0415  with torch
 

@@ -85,8 +85,9 @@ def test_workers_end_with_the_process_that_started_them(tmp_path, number):
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import functools, pathlib, test_workers as t\n"
+        "import functools, pathlib, signal, test_workers as t\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a test suite in the background ignores
         f"    folder = pathlib.Path({str(tmp_path / 'pids')!r})\n"
         "    dict(t.side_by_side(functools.partial(t.Bench, folder), t.jobs('sleep', 'sleep'), 2))\n"
     )
