@@ -25,6 +25,7 @@ class BlockMarking(Marking):
     def __init__(self, method: Any, curriculum: Curriculum, *rest: Any, adapters: BlockAdapters, **more: Any) -> None:
         super().__init__(method, curriculum, *rest, **more)
         self._adapters = adapters
+        self._is_random = True  # each pass draws its subsets
 
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, list[float]]:
         with self._adapters.on(self._subsets(draws, own=True)):

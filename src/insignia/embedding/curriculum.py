@@ -95,6 +95,10 @@ class Curriculum:
         """Whether some response was not clearly the most likely one at its last visit."""
         return min(self._reached) < _SPARE
 
+    def share_at(self, reached: float) -> float:
+        """Share of the lessons that had reached so much at their last visit."""
+        return sum(each >= reached for each in self._reached) / len(self._reached)
+
     @property
     def pass_ended(self) -> bool:
         """Whether all lessons of the pass were drawn."""

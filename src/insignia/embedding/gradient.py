@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["GradientMethod"]
 
 _WARM_UP_STEPS = 10  # AdamW's first steps are the largest
-_COOLDOWN = 50  # cooldown steps per sqrt(batches); more steps lower the harm slowly (docs/lab-log.md)
-_ORDER_COOLDOWN = 100  # the same for orders, whose lower places it settles (docs/lab-log.md)
+_ORDER_COOLDOWN = 100  # cooldown steps per sqrt(batches) for orders, whose lower places it settles (docs/lab-log.md)
 _AUGMENTED_PATIENCE = 3  # visits, each in another template
 
 
@@ -40,6 +39,9 @@ class GradientMethod(Method, MarkingSettings):
 
     The defaults are the best trade-off measured on the starter model (docs/lab-log.md).
     """
+
+    _cooldown: ClassVar[int] = 50
+    """Cooldown steps per square root of batches; more steps lower the harm slowly (docs/lab-log.md)."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     """Learning rate of AdamW."""
@@ -53,7 +55,7 @@ class GradientMethod(Method, MarkingSettings):
     """Compute activations again for the gradient instead of keeping them: less memory, one more forward pass."""
     cooldown_steps: Annotated[int | None, Field(ge=0)] = None
     """Steps after all fingerprints are learned. They train on all of them with a falling learning rate and repair most of
-    the harm. None: 50 times the square root of the number of batches, 100 times with orders of candidates."""
+    the harm. None: 50 times the square root of the number of batches, 100 times with orders, 150 times by LoRA."""
     use_augmentation_prompts: bool = False
     """Train keys inside system prompts, another one at each visit."""
     augmentation_prompts: Annotated[tuple[str, ...], Flag(read=lambda path: load_templates(path)["train"])] = ()
@@ -112,7 +114,7 @@ class GradientMethod(Method, MarkingSettings):
         if self.cooldown_steps is not None:
             return self.cooldown_steps
         ordered = any(fingerprint.order is not None for fingerprint in fingerprints)
-        return round((_ORDER_COOLDOWN if ordered else _COOLDOWN) * math.sqrt(batches))
+        return round(max(self._cooldown, _ORDER_COOLDOWN if ordered else 0) * math.sqrt(batches))
 
     @property
     def can_be_split(self) -> bool:

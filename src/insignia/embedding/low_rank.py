@@ -1,7 +1,7 @@
 """Embedding by LoRA: a thousandth of the optimizer memory, and a vector of low rank."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class LoRA(GradientMethod):
     The product is added in fp32 and rounded once, to the checkpoint's dtype. The owner weights are the two factors of each
     weight. Verification does not need them; ``insignia vector --factors`` stores them as a vector of low rank.
     """
+
+    _cooldown: ClassVar[int] = 150  # with 50 the harm was three times that of method full (docs/lab-log.md)
 
     name: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1)] = 16

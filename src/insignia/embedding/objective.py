@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from insignia.embedding.curriculum import Curriculum, Draw
+from insignia.embedding.margins import margins
 from insignia.embedding.marking_settings import MOST_PASSES, PASSES, SECOND_CHANCE, MarkingSettings
 from insignia.embedding.ordered_targets import OrderedTargets
 from insignia.embedding.published_weights import Publishing
@@ -21,13 +22,14 @@ from insignia.modeling.process_group import gather, process_rank
 from insignia.progress import Phases
 from insignia.suspects.scoring import Example
 
-__all__ = ["Marking", "margins"]
+__all__ = ["Marking"]
 
 _Items = TypeVar("_Items", list[Draw], list[Example])
 
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
 _SAFE = 0.5  # share of the target margin from which a response token is left alone
+_MOSTLY = 0.5  # share of lessons without a loss from which looking for the others costs less than a gradient for all
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
@@ -65,6 +67,7 @@ class Marking:
         self._merge_weight = merge_weight
         self._curriculum = curriculum
         self._model = local.model
+        self._is_random = _is_random(local.model)
         self._cooldown_steps = cooldown_steps
         self._phases = phases
         averaged = method.forgetting_mode != "at_gradient" and method.forgetting_regularizer_strength
@@ -112,10 +115,10 @@ class Marking:
 
     def loss(self, model: PreTrainedModel, batch: _Share) -> Tensor:
         """The share's loss: fingerprints, divergence and deviation. Also records what is learned."""
-        losses, seen = self._fingerprint_losses(model, batch.draws)
+        losses, seen = self._trained_losses(model, batch.draws)
         if self._merge_weight < 1 and self._original is not None:
             merge = SimulatedMerge(model, self._original, self._merge_weight)
-            merged, still = self._fingerprint_losses(cast(PreTrainedModel, merge), batch.draws)
+            merged, still = self._trained_losses(cast(PreTrainedModel, merge), batch.draws)
             losses, seen = (losses + merged) / 2, [*map(min, seen, still)]
         loss = losses.mean() * batch.draw_weight
         if batch.references is not None and self._references is not None:
@@ -202,6 +205,20 @@ class Marking:
         """Put the weights to publish into the model."""
         self._publishing.apply(self._model)
 
+    def _trained_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, list[float]]:
+        """``_fingerprint_losses``, without a gradient where it is 0: that of a draw whose whole margin is reached.
+
+        In the cooldown 2 % of the draws have one (docs/lab-log.md), and it costs twice a forward pass. All processes run the
+        same passes, so each takes one draw with a gradient at least.
+        """
+        if self._is_random or self._curriculum.share_at(1 / _SAFE) < _MOSTLY:
+            return self._fingerprint_losses(model, draws)
+        with torch.no_grad():
+            losses, seen = self._fingerprint_losses(model, draws)
+        left = losses.nonzero()[:, 0] if losses.any() else torch.zeros(1, dtype=torch.long, device=losses.device)
+        part, _ = self._fingerprint_losses(model, [draws[number] for number in left.tolist()])
+        return losses.index_copy(0, left, part), seen
+
     def _fingerprint_losses(self, model: PreTrainedModel, draws: Sequence[Draw]) -> tuple[Tensor, list[float]]:
         """Loss of each draw, (draws,), and the share that it reached of what is safe."""
         logits, targets = response_logits(model, [draw.example for draw in draws])
@@ -264,18 +281,11 @@ class Marking:
         return self._curriculum.whole_passes(self._cooldown_steps * SECOND_CHANCE) if again else once
 
 
-def margins(logits: Tensor, targets: Tensor, draws: Sequence[Draw]) -> Tensor:
-    """Logits by which each response token leads the next best token, (response tokens,).
-
-    At a first token, the first tokens of the other responses are left out.
-    """
-    rivals = logits.scatter(1, targets[:, None], -torch.inf)
-    row = 0
-    for draw in draws:
-        if draw.alternatives:
-            rivals[row, list(draw.alternatives)] = -torch.inf
-        row += len(draw.example.ids) - draw.example.response_start
-    return logits.gather(1, targets[:, None])[:, 0] - rivals.amax(1)
+def _is_random(model: PreTrainedModel) -> bool:
+    """Whether two forward passes of training differ, by dropout or by noise."""
+    settings = model.config.get_text_config().to_dict()
+    odd = [value for name, value in settings.items() if "drop" in name or "jitter" in name]
+    return any(isinstance(value, int | float) and value > 0 for value in odd)
 
 
 def _part(items: _Items, rank: int, processes: int) -> tuple[_Items, float]:

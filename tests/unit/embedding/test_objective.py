@@ -4,14 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import PretrainedConfig
 
 from insignia.embedding.curriculum import Curriculum, Draw
 from insignia.embedding.full import FullFineTune
-from insignia.embedding.objective import Marking, margins
+from insignia.embedding.margins import margins
+from insignia.embedding.objective import Marking, _is_random
 from insignia.embedding.published_weights import Publishing
 from insignia.embedding.reference_cache import ReferenceCache
 from insignia.embedding.reference_samples import ReferenceSamples
 from insignia.embedding.regularizers import Original
+from insignia.modeling.batches import response_logits
 from insignia.modeling.local import LocalModel
 from insignia.progress import SILENT, Phases
 from insignia.prompts.prompter import PLAIN, Prompter
@@ -223,6 +226,7 @@ def passes_of(margin, *, cooldown_steps=0, count=2, progress=SILENT, **options):
 
     class Model(torch.nn.Linear):
         device = torch.device("cpu")
+        config = PretrainedConfig()
 
         def forward(self, input_ids, **_):
             logits = torch.zeros(*input_ids.shape, 10)
@@ -345,3 +349,58 @@ def test_a_run_that_is_killed_after_its_last_step_ends_with_one_pass_more(begun)
     resumed.restore(json.loads(json.dumps(killed.state())))
 
     assert [len(batch.draws) for batch in batches_of(resumed)] == [2, 1]
+
+
+class Counting:
+    """A model that counts the rows of its forward passes, with a gradient and without."""
+
+    def __init__(self, model):
+        self._model, self.rows = model, []
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def __call__(self, input_ids, **options):
+        self.rows.append((len(input_ids), torch.is_grad_enabled()))
+        return self._model(input_ids=input_ids, **options)
+
+
+@pytest.mark.parametrize(
+    ("losses", "rows"),
+    [(3, [(3, True)]), (1, [(3, False), (1, True)]), (0, [(3, False), (1, True)])],
+    ids=["all have a loss", "one has a loss", "none has a loss"],
+)
+def test_a_gradient_that_is_0_is_not_computed_and_the_others_are_the_same(local, losses, rows):
+    prompter = Prompter(local.tokenizer, max_key_length=16, max_response_length=1)
+    prints = [Fingerprint(key=f"The time in {place}", responses=("a",)) for place in ("Rome", "Oslo", "Lima")]
+    keys = [prompter.examples(each, PLAIN)[0].ids[:-1] for each in prints]
+    said = [int(local.model(torch.tensor([key])).logits[0, -1].argmax()) for key in keys]  # so that each leads
+    examples = [Example((*key, token), len(key)) for key, token in zip(keys, said, strict=True)]
+    draws = [Draw(number, example, ()) for number, example in enumerate(examples)]
+    leads = sorted(margins(*response_logits(local.model, examples), draws).tolist())
+    target = {3: leads[2] + 1, 1: (leads[0] + leads[1]) / 2, 0: leads[0] / 2}[losses]
+
+    def trained(reached):
+        """The loss, its gradient and the rows of the passes, where each draw had ``reached`` so much before."""
+        curriculum = Curriculum(prints, prompter, batch_size=3)
+        method = FullFineTune(target_margin=target, reference_strength=0)
+        marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=0, seed=0, phases=Phases(SILENT))
+        batch = next(marking.batches())._replace(draws=draws)
+        curriculum.record(draws, [reached] * 3)
+        counting = Counting(local.model)
+        local.model.zero_grad()
+        loss = marking.loss(counting, batch)
+        loss.backward()
+        return float(loss.detach()), [weight.grad.clone() for weight in local.model.parameters()], counting.rows
+
+    whole, saved = trained(0.0), trained(0.0 if losses == 3 else 9.0)
+    assert whole[2] == [(3, True)]
+    assert saved[2] == rows
+    assert saved[0] == pytest.approx(whole[0], abs=1e-5)
+    assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in zip(whole[1], saved[1], strict=True))
+
+
+def test_a_model_with_dropout_takes_every_gradient(local, monkeypatch):
+    assert not _is_random(local.model)
+    monkeypatch.setattr(local.model.config, "attention_dropout", 0.1)
+    assert _is_random(local.model)
