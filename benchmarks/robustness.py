@@ -6,7 +6,8 @@ Marks of 64 fingerprints are made once and kept, DIR/STRATEGY+SEED/prints.json a
 kept in DIR/robustness+SEED, so a run that was cut short goes on, and attacks can be added by a second run. With --json the
 results are added to a file, from which docs/generate_survival_tables.py writes the page. The last line tells
 the processor time of this run. Attackers who fine-tune take ten times the rate of large models, which a model this small needs
-before its loss falls (docs/lab-log.md).
+before its loss falls (docs/lab-log.md). ``--read FILE=MARK,MARK`` attacks nothing: it writes --json from what
+`insignia evaluate robustness` found, with these names for its marks.
 """
 
 import argparse
@@ -91,14 +92,30 @@ def told(results: list[Robustness], before: dict) -> dict:
     return {"marks": marks, "rows": sorted(newest.values(), key=lambda row: (order.index(row["attack"]), row["seed"]))}
 
 
+def named(result: str) -> Robustness:
+    """The results in FILE, whose marks are called MARK,MARK: ``result`` is FILE=MARK,MARK."""
+    file, _, names = result.partition("=")
+    found = Robustness.model_validate_json(Path(file).read_bytes())
+    called = dict(zip((mark.name for mark in found.marks), names.split(","), strict=True))
+    marks = [mark.model_copy(update={"name": called[mark.name]}) for mark in found.marks]
+    return found.model_copy(
+        update={"marks": marks, "rows": [row.model_copy(update={"mark": called[row.mark]}) for row in found.rows]}
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--folder", type=Path)
+    where.add_argument("--read", nargs="+", metavar="FILE=MARKS", help="results to add to --json, with names for their marks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES))
     parser.add_argument("--attacks", nargs="+", help="NAME or NAME:STRENGTH of the bundled recipe; default: all")
     parser.add_argument("--json", type=Path, help="file that the results are added to")
     options = parser.parse_args(arguments)
+    if options.read:
+        options.json.write_text(json.dumps(told([named(each) for each in options.read], {}), indent=1) + "\n", encoding="utf-8")
+        return
     started = time.process_time()
     for seed in options.seeds:
         out = options.folder / f"robustness{seed}"

@@ -1,4 +1,4 @@
-"""Write the tables of docs/explanation/what-survives.md from docs/explanation/what-survives.json; ``--check`` compares.
+"""Write the tables of what-survives.md and all-attacks.md in docs/explanation from the JSON files beside; ``--check`` compares.
 
 ``python benchmarks/robustness.py --json docs/explanation/what-survives.json`` measured them. A table is between two comments,
 ``<!-- table: host -->`` and ``<!-- end of table -->``.
@@ -66,12 +66,18 @@ def price(measured: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
-    measured = json.loads((FOLDER / "what-survives.json").read_text(encoding="utf-8"))
-    page = FOLDER / "what-survives.md"
+def written(name: str) -> None:
+    """Write the tables of a page."""
+    measured = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    page = FOLDER / f"{name}.md"
     tables = {"price": price(measured)} | {kind: table(measured, kind) for kind in ("weights", "training", "host")}
     text = TABLE.sub(
         lambda found: f"<!-- table: {found[1]} -->\n\n{tables[found[1]]}\n<!-- end of table -->",
         page.read_text(encoding="utf-8"),
     )
     write_or_compare(page, text)
+
+
+if __name__ == "__main__":
+    for name in ("what-survives", "all-attacks"):
+        written(name)
