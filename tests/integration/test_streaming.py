@@ -155,6 +155,14 @@ def test_nothing_is_committed_when_a_shard_fails(insignia, hub, here, monkeypatc
     assert hub.messages == []
 
 
+def test_a_stamp_that_is_refused_makes_no_repository(insignia, hub, here):
+    vector("base", "marked", out="vector")
+    save_model(here / "stranger", weights(seed=9), shards=3)
+    status, _, err = insignia("stamp", "stranger", "vector", "--push-to-hub", "us/stamped")
+    assert (status, "is not derived from the base" in err) == (1, True)
+    assert "us/stamped" not in hub.repositories
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -52,7 +52,7 @@ class HubCheckpoint(Checkpoint):
 
 
 class _HubFile:
-    """A file on the hub, asked where the hub says that its content is: links of its own are counted, and limited, by the hub.
+    """A file on the hub, read from where the hub's link leads to, since the hub limits how often it may be asked itself.
 
     Raises:
         OSError: the hub does not answer, or refuses.

@@ -128,7 +128,7 @@ def _publication(repository: str, files: Sequence[PublicFile], *, private: bool 
 
 
 class Commit:
-    """One commit to a repository, which is created if there is none. Large files may be sent before."""
+    """One commit to a repository, which is created with the first file if there is none. Large files may be sent before."""
 
     def __init__(self, repository: str, *, private: bool | None, force: bool) -> None:
         from huggingface_hub import CommitOperationAdd, HfApi, constants  # noqa: PLC0415  as above
@@ -138,11 +138,11 @@ class Commit:
         self._api = HfApi(endpoint=constants.ENDPOINT)
         self._files: list[PublicFile] = []
         self._added: list[CommitOperationAdd] = []
+        self._is_new = False
         try:
             self._there = set(self._api.list_repo_files(repository)) - {".gitattributes"}
         except RepositoryNotFoundError:
-            self._api.create_repo(repository, private=private)
-            self._there = set()
+            self._is_new, self._there = True, set()
         if self._there and not force:
             raise OutputError(
                 f"{repository} has {counted(len(self._there), 'file')} on the hub; choose another name or pass --force to"
@@ -173,6 +173,9 @@ class Commit:
     def _add(self, file: PublicFile) -> None:
         from huggingface_hub import CommitOperationAdd  # noqa: PLC0415  as above
 
+        if self._is_new:
+            self._api.create_repo(self._repository, private=self._private)
+            self._is_new = False
         source = file.source if isinstance(file.source, bytes) else str(file.source)
         self._files.append(file)
         self._added.append(CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=source))
