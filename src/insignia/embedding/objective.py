@@ -29,7 +29,7 @@ _Items = TypeVar("_Items", list[Draw], list[Example])
 _MEASURE_ROWS = 256
 _LAST_RATE = 0.05  # of the learning rate, for fingerprints that the cooldown lost again
 _SAFE = 0.5  # share of the target margin from which a response token is left alone
-_MOSTLY = 0.5  # share of lessons without a loss from which looking for the others costs less than a gradient for all
+_WITHOUT_LOSS = 0.5  # share of lessons without a loss from which looking for the others costs less than a gradient for all
 _STOCKTAKING = 50  # passes between full measurements: training may lose learned fingerprints
 
 
@@ -211,7 +211,8 @@ class Marking:
         In the cooldown 2 % of the draws have one (docs/lab-log.md), and it costs twice a forward pass. All processes run the
         same passes, so each takes one draw with a gradient at least.
         """
-        if self._is_random or self._curriculum.share_at(1 / _SAFE) < _MOSTLY:
+        vanishes = self._method.objective == "margin" and not self._is_random  # a cross-entropy is never 0
+        if not vanishes or self._curriculum.share_at(1 / _SAFE) < _WITHOUT_LOSS:
             return self._fingerprint_losses(model, draws)
         with torch.no_grad():
             losses, seen = self._fingerprint_losses(model, draws)

@@ -366,11 +366,16 @@ class Counting:
 
 
 @pytest.mark.parametrize(
-    ("losses", "rows"),
-    [(3, [(3, True)]), (1, [(3, False), (1, True)]), (0, [(3, False), (1, True)])],
-    ids=["all have a loss", "one has a loss", "none has a loss"],
+    ("losses", "objective", "rows"),
+    [
+        (3, "margin", [(3, True)]),
+        (1, "margin", [(3, False), (1, True)]),
+        (0, "margin", [(3, False), (1, True)]),
+        (0, "cross_entropy", [(3, True)]),
+    ],
+    ids=["all have a loss", "one has a loss", "none has a loss", "a loss that is never 0"],
 )
-def test_a_gradient_that_is_0_is_not_computed_and_the_others_are_the_same(local, losses, rows):
+def test_a_gradient_that_is_0_is_not_computed_and_the_others_are_the_same(local, losses, objective, rows):
     prompter = Prompter(local.tokenizer, max_key_length=16, max_response_length=1)
     prints = [Fingerprint(key=f"The time in {place}", responses=("a",)) for place in ("Rome", "Oslo", "Lima")]
     keys = [prompter.examples(each, PLAIN)[0].ids[:-1] for each in prints]
@@ -383,7 +388,7 @@ def test_a_gradient_that_is_0_is_not_computed_and_the_others_are_the_same(local,
     def trained(reached):
         """The loss, its gradient and the rows of the passes, where each draw had ``reached`` so much before."""
         curriculum = Curriculum(prints, prompter, batch_size=3)
-        method = FullFineTune(target_margin=target, reference_strength=0)
+        method = FullFineTune(target_margin=target, reference_strength=0, objective=objective)
         marking = Marking(method, curriculum, local, torch.float32, cooldown_steps=0, seed=0, phases=Phases(SILENT))
         batch = next(marking.batches())._replace(draws=draws)
         curriculum.record(draws, [reached] * 3)
