@@ -37,10 +37,10 @@ class WholeShards:
 
     def load(self, holds: Callable[[Path, Any], bool]) -> None:
         """Find the whole shards of an earlier run with the same inputs, for which ``holds`` is true; delete all other files."""
-        state: dict[str, Any] = {}
+        state: Any = None
         with contextlib.suppress(InputError):  # there is none, or it is damaged
             state = read_json(self.folder / _STATE)
-        found = state["whole"] if state.get("inputs") == self._inputs else {}
+        found = state["whole"] if isinstance(state, dict) and state.get("inputs") == self._inputs else {}
         self.known = {shard: about for shard, about in found.items() if holds(self.folder / shard, about)}
         for path in self.folder.iterdir():
             if path.name not in (*self.known, _STATE):

@@ -123,7 +123,7 @@ def test_a_run_with_other_inputs_starts_from_the_beginning(here, notes, change):
     assert same(tensors_in(here / "out"), tensors_in(here / "wanted"))
 
 
-@pytest.mark.parametrize("damage", ["changed", "short", "gone", "state"])
+@pytest.mark.parametrize("damage", ["changed", "short", "gone", "state", "no state"])
 def test_a_kept_shard_that_is_damaged_is_written_again(here, damage):
     stopped(RUNS["stamp"], 2)
     state = read_json(work(here) / "shards.json")
@@ -138,6 +138,8 @@ def test_a_kept_shard_that_is_damaged_is_written_again(here, damage):
             shard.unlink()
         case "state":
             (work(here) / "shards.json").write_text('{"inputs": "a')
+        case "no state":
+            (work(here) / "shards.json").write_text("[]")
     stamp("base", "vector", out="out", resume=True)
     assert same(tensors_in(here / "out"), tensors_in(here / "marked"))
 
