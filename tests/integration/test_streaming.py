@@ -194,6 +194,23 @@ def test_what_cannot_be_streamed_is_said(hub, here, monkeypatch):
         stamp("them/base", "vector", out="out", stream=True)
 
 
+def test_a_shard_that_is_deleted_meanwhile_is_said(hub, here, monkeypatch):
+    vector("base", "marked", out="vector")
+    answer = hub.get
+
+    def get(path, headers):
+        status, *rest = answer(path, headers)
+        if status == 206:
+            hub.round += 1
+            del hub.repositories["them/base"]["model-1-of-3.safetensors"]
+            monkeypatch.setattr(hub, "get", answer)
+        return status, *rest
+
+    monkeypatch.setattr(hub, "get", get)
+    with pytest.raises(ModelError, match=r"cannot read them/base/model-1-of-3.safetensors: the hub said 404"):
+        stamp("them/base", "vector", out="out", stream=True)
+
+
 def test_a_hub_that_sends_something_else_is_refused(hub, here, monkeypatch):
     vector("base", "marked", out="vector")
     answer = hub.get

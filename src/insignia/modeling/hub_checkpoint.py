@@ -61,10 +61,11 @@ class _HubFile:
 
     def __init__(self, hub_id: str, commit: str, name: str) -> None:
         self._url = hf_hub_url(hub_id, name, revision=commit, endpoint=constants.ENDPOINT)
-        try:
-            self._place = self._find()
-        except RemoteEntryNotFoundError:
-            raise ModelError(f"{hub_id} has no {name} on the hub; expected a model with safetensors weights") from None
+        with _network_errors():
+            try:
+                self._place = self._find()
+            except RemoteEntryNotFoundError:
+                raise ModelError(f"{hub_id} has no {name} on the hub; expected a model with safetensors weights") from None
         self._size = self._place.size or 0
 
     def __enter__(self) -> Self:
@@ -100,12 +101,11 @@ class _HubFile:
         return response.content
 
     def _find(self) -> HfFileMetadata:
-        with _network_errors():
-            return get_hf_file_metadata(self._url, endpoint=constants.ENDPOINT, retry_on_errors=True)
+        return get_hf_file_metadata(self._url, endpoint=constants.ENDPOINT, retry_on_errors=True)
 
     def _ask(self, start: int, end: int) -> httpx2.Response:
         headers = {"Range": f"bytes={start}-{end - 1}", "Accept-Encoding": "identity", **build_hf_headers()}
-        if httpx2.URL(self._place.location).host != httpx2.URL(self._url).host:
+        if httpx2.URL(self._place.location).netloc != httpx2.URL(self._url).netloc:
             headers.pop("authorization", None)  # the link itself says who may read
         return http_backoff("GET", self._place.location, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
 
@@ -115,8 +115,6 @@ def _network_errors() -> Iterator[None]:
     """Translate what a request can fail with to OSError."""
     try:
         yield
-    except RemoteEntryNotFoundError:
-        raise
     except (HfHubHTTPError, httpx2.HTTPError, RuntimeError) as error:
         # RuntimeError: another thread's failure closed the client that all threads share
         said = str(error).strip().splitlines() or [type(error).__name__]
