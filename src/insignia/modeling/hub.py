@@ -22,15 +22,14 @@ def hub_or_cache(hub_id: str) -> str:
     Raises:
         ModelError: the hub does not answer or HF_HUB_OFFLINE is set, and there is no cached copy.
     """
-    offline = constants.HF_HUB_OFFLINE
-    if not offline and _answers():
+    reason = _unreachable()
+    if reason is None:
         return str(download(hub_id)) if _holds_adapter(hub_id) else hub_id
     try:
         return snapshot_download(hub_id, allow_patterns=_FILES, local_files_only=True)
     except HFValidationError:
         raise ModelError(f"{hub_id} is not a hub id; expected owner/name") from None
     except (LocalEntryNotFoundError, OSError):
-        reason = "HF_HUB_OFFLINE is set" if offline else f"{constants.ENDPOINT} does not answer"
         raise ModelError(
             f"{hub_id} is not in the local cache and cannot be downloaded: {reason}; go online or give a local folder"
         ) from None
@@ -42,7 +41,7 @@ def download(hub_id: str) -> Path:
     Raises:
         ModelError: the download failed.
     """
-    if constants.HF_HUB_OFFLINE or not _answers():
+    if _unreachable():
         return Path(hub_or_cache(hub_id))
     try:
         return Path(snapshot_download(hub_id, allow_patterns=_FILES))
@@ -56,8 +55,7 @@ def companions(hub_id: str) -> tuple[str, Path]:
     Raises:
         ModelError: the hub does not answer, HF_HUB_OFFLINE is set, or it is a PEFT adapter.
     """
-    if constants.HF_HUB_OFFLINE or not _answers():
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} does not answer"
+    if reason := _unreachable():
         raise ModelError(f"{hub_id} cannot be read from the hub: {reason}; go online, or drop --stream to use a cached copy")
     try:
         commit = HfApi(endpoint=constants.ENDPOINT).model_info(hub_id).sha or constants.DEFAULT_REVISION
@@ -75,7 +73,7 @@ def _failed(hub_id: str, error: Exception) -> ModelError:
 
 def text_files(hub_id: str) -> Path | None:
     """The folder with a hub model's card and licence; None if they are neither on the hub nor in the cache."""
-    for local in (constants.HF_HUB_OFFLINE or not _answers(), True):
+    for local in (_unreachable() is not None, True):
         try:
             return Path(snapshot_download(hub_id, allow_patterns=_TEXTS, local_files_only=local))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError):
@@ -89,6 +87,13 @@ def _holds_adapter(hub_id: str) -> bool:
         return file_exists(hub_id, "adapter_config.json")
     except (HfHubHTTPError, HFValidationError, httpx2.HTTPError):  # loading reports the reason
         return False
+
+
+def _unreachable() -> str | None:
+    """Why the hub is not asked, or None."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    return None if _answers() else f"{constants.ENDPOINT} does not answer"
 
 
 def _answers() -> bool:

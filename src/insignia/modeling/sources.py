@@ -86,7 +86,7 @@ def model_files(source: Source) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def opened_files(source: Source, *, stream: bool = False) -> Iterator[Checkpoint]:
-    """The same, opened. With ``stream``, a hub model's weights are read from the hub and are not downloaded before."""
+    """A model's files, opened. With ``stream``, the weights of a hub model are read from the hub and are not downloaded."""
     if stream and isinstance(source, str) and not Path(found := resolve(source)).is_dir():
         with HubCheckpoint(found) as checkpoint:
             yield checkpoint

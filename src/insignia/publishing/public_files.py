@@ -66,8 +66,10 @@ def public_weights(path: Path) -> PublicFile:
     Raises:
         InputError: it holds a secret, or has no such name.
     """
-    if (kind := _kind_of(path.name)) != "weights" or (reason := _wrong_with(path, kind)):
-        raise InputError(f"{path.name} is not published: it {reason if kind == 'weights' else 'is no file of weights'}")
+    kind = _kind_of(path.name) or ""
+    wrong = _wrong_with(path, kind) if kind == "weights" else "is no file of weights"
+    if wrong:
+        raise InputError(f"{path.name} is not published: it {wrong}")
     return PublicFile.of(path.name, kind, path)
 
 
