@@ -122,9 +122,18 @@ def test_a_hub_that_fails_is_said_and_the_run_goes_on_from_its_whole_shards(insi
     assert [path.name for path in here.iterdir() if path.name.startswith(".out")] == []
 
 
-def test_a_stamp_without_a_folder_goes_straight_to_the_hub(insignia, hub, here):
+def test_a_stamp_without_a_folder_goes_straight_to_the_hub(insignia, hub, here, monkeypatch):
     vector("base", "marked", out="vector")
     stamp("base", "vector", out="wanted")
+    (here / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(here / "temporary"))
+    answer, kept = hub.put, []
+
+    def put(path, body):
+        kept.append(len(list((here / "temporary").rglob("*.safetensors"))))
+        return answer(path, body)
+
+    monkeypatch.setattr(hub, "put", put)
     push = ("--push-to-hub", "us/stamped", "--private-repository")
     status, out, err = insignia("stamp", "them/base", "vector", "--stream", *push, "--json", "-q")
 
@@ -136,6 +145,9 @@ def test_a_stamp_without_a_folder_goes_straight_to_the_hub(insignia, hub, here):
     assert files.keys() == there.keys() | {"README.md", ".gitattributes"}
     assert len(hub.messages) == 1
     assert hub.private == {"us/stamped": True}
+    assert len(kept) == 4  # three files of weights, and the index
+    assert max(kept) <= 2  # one that is sent, and the next
+    assert list((here / "temporary").iterdir()) == []
     assert cached_weights(here) == []
 
 

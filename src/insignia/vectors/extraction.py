@@ -66,8 +66,8 @@ def vector(
     with the owner weights of method ``lora`` or ``blocks``, which are exact and small. ``skip_embeddings`` leaves embeddings
     and head out.
     ``unrelated`` accepts a marked model that does not resemble the base. ``stream`` reads the weights of hub models from the
-    hub when they are needed, twice, and keeps no copy of them. Shards that were whole when a run failed stay beside ``out``,
-    and the same call with ``resume`` goes on from there.
+    hub when they are needed, twice (with ``rank`` five times), and keeps no copy of them. Shards that were whole when a run
+    failed stay beside ``out``, and the same call with ``resume`` goes on from there.
 
     Raises:
         InputError: the models are equal, do not match or are unrelated, or the factors belong to other models.
